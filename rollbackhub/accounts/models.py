@@ -1,0 +1,68 @@
+"""People, teams, roles and API tokens."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Now
+from knox.models import AbstractAuthToken
+
+from rollbackhub.accounts.enums import Role, Scope
+
+
+class Team(models.Model):
+    """Owns artefacts and runs drills."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class User(AbstractUser):
+    """A person. Rights come from roles; Django's own permissions serve the admin only."""
+
+    timezone = models.CharField(max_length=64, default="UTC", help_text="IANA name, e.g. Asia/Kolkata")
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """The person's roles, read once per loaded object."""
+        return frozenset(self.role_assignments.values_list("role", flat=True))
+
+    def has_role(self, *roles: Role) -> bool:
+        """Whether the person has one of these roles."""
+        return self.is_active and not self.roles.isdisjoint(roles)
+
+
+class RoleAssignment(models.Model):
+    """A role that a person has."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="role_assignments")
+    role = models.CharField(max_length=20, choices=Role)
+    granted_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "role"], name="role_assignment_once"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="role_assignment_known_role"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.get_role_display()}"
+
+
+class ApiToken(AbstractAuthToken):
+    """A person's API token: stored as a hash, scoped, expiring."""
+
+    name = models.CharField(max_length=100)
+    scopes = models.JSONField(default=list, help_text=f"Some of {', '.join(Scope.values)}")
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.token_key}…)"

@@ -1,0 +1,1 @@
+"""One error handler for the whole API."""

@@ -1,0 +1,104 @@
+"""Typed settings: every environment variable that RollbackHub reads, parsed once and strictly.
+
+A value that cannot be parsed stops the process at once with the variable's name, instead of surprising somebody later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+CommaSeparated = Annotated[list[str], NoDecode]
+Networks = Annotated[list[IPv4Network | IPv6Network], NoDecode]
+
+
+class Config(BaseSettings):
+    """The environment of one process. Field names in capitals are the variables' names."""
+
+    model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True)
+
+    debug: bool = False
+    secret_key: str = ""
+    var: Path = Field(default=BASE_DIR / "var", validation_alias="ROLLBACKHUB_VAR")
+    """Folder for everything this installation keeps on disk."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    public_url: str = ""
+    allowed_hosts: CommaSeparated = []
+    csrf_trusted_origins: CommaSeparated = []
+
+    database_url: str = ""
+    """Application role. Empty: the embedded PostgreSQL that `make up` runs."""
+    database_owner_url: str = ""
+    """Role that owns the tables and runs migrations. Empty: the same as DATABASE_URL."""
+    broker_url: str = ""
+
+    lab: bool = True
+    lab_base_port: int = Field(default=18100, ge=1024, le=65000)
+    lab_requests_per_second: float = Field(default=40, gt=0, le=2000)
+
+    worker_concurrency: int = Field(default=4, ge=1, le=64)
+    lease_seconds: float = Field(default=15, ge=1, le=600)
+    sweep_seconds: float = Field(default=0.5, gt=0, le=60)
+    wake_grace_seconds: float = Field(default=1.5, gt=0, le=60)
+    """How long a published execution may stay unclaimed before the sweeper runs it itself."""
+
+    xds_allowed_networks: Networks = Field(default=["127.0.0.0/8", "::1/128"], validate_default=True)
+    xds_hold_seconds: float = Field(default=10, gt=0, le=35)
+    gateway_live_seconds: float = Field(default=25, gt=0, le=3600)
+    outbound_allowed_hosts: CommaSeparated = ["127.0.0.1", "localhost", "::1"]
+    """Hosts that the hub may call (gateway admin, metrics endpoints)."""
+
+    failpoints_dir: Path | None = None
+    """Tests only: files here make the process kill or pause itself at named points."""
+
+    @field_validator("allowed_hosts", "csrf_trusted_origins", "outbound_allowed_hosts", "xds_allowed_networks", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+
+def load_config() -> Config:
+    """The process's configuration: environment first, then what a running `make up` left in var/run/servers.json.
+
+    Raises SystemExit with one sentence per bad variable.
+    """
+    try:
+        config = Config()
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()]
+        raise SystemExit("RollbackHub cannot start, these environment variables are wrong:\n  " + "\n  ".join(lines)) from error
+    updates: dict[str, object] = {}
+    running = config.var / "run" / "servers.json"
+    if not config.database_url and running.exists():
+        found = json.loads(running.read_text())
+        updates = {key: found[key] for key in ("database_url", "database_owner_url", "broker_url") if key in found}
+        for key in ("lease_seconds", "port", "lab_base_port"):
+            if key in found and key.upper() not in os.environ:
+                updates[key] = found[key]
+    if not config.secret_key:
+        updates["secret_key"] = _kept_secret_key(config.var)
+    return config.model_copy(update=updates)
+
+
+def _kept_secret_key(var: Path) -> str:
+    """A key generated once per installation, readable by its owner only."""
+    path = var / "secret_key"
+    if not path.exists():
+        var.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(64))
+    return path.read_text().strip()

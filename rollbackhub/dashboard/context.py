@@ -1,0 +1,1 @@
+def every_page(request): return {}

@@ -1,0 +1,2 @@
+from django.utils.deprecation import MiddlewareMixin
+class ErrorPageMiddleware(MiddlewareMixin): pass
