@@ -1,4 +1,4 @@
-"""The ASGI entry point."""
+"""The ASGI entry point: Envoy's discovery requests first, Django behind them."""
 
 from __future__ import annotations
 
@@ -8,4 +8,8 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rollbackhub.settings")
 
-application = get_asgi_application()
+django_application = get_asgi_application()
+
+from rollbackhub.routing.xds.app import DiscoveryApp  # noqa: E402  (models need Django set up first)
+
+application = DiscoveryApp(django_application)

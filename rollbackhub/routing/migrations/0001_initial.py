@@ -6,95 +6,108 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('registry', '0001_initial'),
+        ("registry", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='RoutingState',
+            name="RoutingState",
             fields=[
-                ('environment', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='routing_state', serialize=False, to='registry.environment')),
-                ('number', models.BigIntegerField(default=0)),
-                ('changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "environment",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name="routing_state", serialize=False, to="registry.environment"
+                    ),
+                ),
+                ("number", models.BigIntegerField(default=0)),
+                ("changed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
         migrations.CreateModel(
-            name='RoutingPolicy',
+            name="RoutingPolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('alias', models.SlugField(max_length=80)),
-                ('revision_number', models.PositiveIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('artefact', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='policies', to='registry.artefact')),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='policies', to='registry.environment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("alias", models.SlugField(max_length=80)),
+                ("revision_number", models.PositiveIntegerField(default=0, editable=False)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ("artefact", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="policies", to="registry.artefact")),
+                ("environment", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="policies", to="registry.environment")),
             ],
             options={
-                'verbose_name_plural': 'routing policies',
-                'ordering': ['alias', 'environment'],
+                "verbose_name_plural": "routing policies",
+                "ordering": ["alias", "environment"],
             },
         ),
         migrations.CreateModel(
-            name='PolicyRevision',
+            name="PolicyRevision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('routing_number', models.BigIntegerField(help_text="The environment's routing state that this revision made")),
-                ('reason', models.CharField(max_length=300)),
-                ('actor_label', models.CharField(max_length=200)),
-                ('effect_key', models.CharField(help_text='The step of an execution that wrote it; the same step twice writes once', max_length=120, null=True, unique=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('policy', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='revisions', to='routing.routingpolicy')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("routing_number", models.BigIntegerField(help_text="The environment's routing state that this revision made")),
+                ("reason", models.CharField(max_length=300)),
+                ("actor_label", models.CharField(max_length=200)),
+                (
+                    "effect_key",
+                    models.CharField(
+                        help_text="The step of an execution that wrote it; the same step twice writes once", max_length=120, null=True, unique=True
+                    ),
+                ),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ("policy", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="revisions", to="routing.routingpolicy")),
             ],
             options={
-                'ordering': ['policy', '-number'],
+                "ordering": ["policy", "-number"],
             },
         ),
         migrations.CreateModel(
-            name='Gateway',
+            name="Gateway",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('node_id', models.CharField(max_length=120)),
-                ('applied_number', models.BigIntegerField(default=0, help_text='The routing state that it has applied')),
-                ('applied_at', models.DateTimeField(help_text='When it said so first', null=True)),
-                ('first_seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('last_seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('address', models.GenericIPAddressField(null=True)),
-                ('user_agent', models.CharField(blank=True, max_length=200)),
-                ('refused_number', models.BigIntegerField(null=True)),
-                ('refused_at', models.DateTimeField(null=True)),
-                ('refusal', models.TextField(blank=True)),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='gateways', to='registry.environment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("node_id", models.CharField(max_length=120)),
+                ("applied_number", models.BigIntegerField(default=0, help_text="The routing state that it has applied")),
+                ("applied_at", models.DateTimeField(help_text="When it said so first", null=True)),
+                ("first_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ("last_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("address", models.GenericIPAddressField(null=True)),
+                ("user_agent", models.CharField(blank=True, max_length=200)),
+                ("refused_number", models.BigIntegerField(null=True)),
+                ("refused_at", models.DateTimeField(null=True)),
+                ("refusal", models.TextField(blank=True)),
+                ("environment", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="gateways", to="registry.environment")),
             ],
             options={
-                'ordering': ['environment', 'node_id'],
-                'constraints': [models.UniqueConstraint(fields=('environment', 'node_id'), name='gateway_once_per_environment')],
+                "ordering": ["environment", "node_id"],
+                "constraints": [models.UniqueConstraint(fields=("environment", "node_id"), name="gateway_once_per_environment")],
             },
         ),
         migrations.CreateModel(
-            name='Candidate',
+            name="Candidate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField()),
-                ('candidate_id', models.CharField(help_text='provider:model:region', max_length=160)),
-                ('weight', models.PositiveSmallIntegerField(help_text='Percent of the traffic')),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.version')),
-                ('revision', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='candidates', to='routing.policyrevision')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.PositiveSmallIntegerField()),
+                ("candidate_id", models.CharField(help_text="provider:model:region", max_length=160)),
+                ("weight", models.PositiveSmallIntegerField(help_text="Percent of the traffic")),
+                ("version", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="registry.version")),
+                ("revision", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="candidates", to="routing.policyrevision")),
             ],
             options={
-                'ordering': ['position'],
-                'constraints': [models.UniqueConstraint(fields=('revision', 'candidate_id'), name='candidate_once_per_revision'), models.UniqueConstraint(fields=('revision', 'position'), name='candidate_position_once'), models.CheckConstraint(condition=models.Q(('weight__gte', 0), ('weight__lte', 100)), name='candidate_weight_percent')],
+                "ordering": ["position"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("revision", "candidate_id"), name="candidate_once_per_revision"),
+                    models.UniqueConstraint(fields=("revision", "position"), name="candidate_position_once"),
+                    models.CheckConstraint(condition=models.Q(("weight__gte", 0), ("weight__lte", 100)), name="candidate_weight_percent"),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='routingpolicy',
-            constraint=models.UniqueConstraint(fields=('environment', 'alias'), name='policy_once_per_environment'),
+            model_name="routingpolicy",
+            constraint=models.UniqueConstraint(fields=("environment", "alias"), name="policy_once_per_environment"),
         ),
         migrations.AddConstraint(
-            model_name='policyrevision',
-            constraint=models.UniqueConstraint(fields=('policy', 'number'), name='revision_number_once'),
+            model_name="policyrevision",
+            constraint=models.UniqueConstraint(fields=("policy", "number"), name="revision_number_once"),
         ),
     ]

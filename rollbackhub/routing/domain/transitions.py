@@ -1,0 +1,125 @@
+"""The only writers of routing policies. A flip is an append by compare-and-set; gateways are told by NOTIFY at commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from rollbackhub.audit.actors import Actor
+from rollbackhub.audit.domain.record import record
+from rollbackhub.common import clock
+from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.registry.models import Artefact, Environment, Version
+from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy, RoutingState
+from rollbackhub.routing.rules import CandidateSpec, require_valid
+
+FLIP_CHANNEL = "rollbackhub_flip"
+"""NOTIFY channel; the payload is the environment's slug."""
+
+
+def create_policy(*, environment: Environment, alias: str, artefact: Artefact, candidates: Sequence[CandidateSpec], actor: Actor, reason: str) -> RoutingPolicy:
+    """Make an alias callable in an environment, with its first revision.
+
+    Raises Conflict when it exists, InvalidInput when the candidates do not make a policy.
+    """
+    with transaction.atomic():
+        policy, created = RoutingPolicy.objects.get_or_create(environment=environment, alias=alias, defaults={"artefact": artefact})
+        if not created:
+            raise Conflict(f"The alias {alias} already exists in {environment.slug}. Append a revision instead.", code="policy_exists")
+        record(
+            event="policy.created",
+            actor=actor,
+            subject_type="policy",
+            subject_id=policy.pk,
+            data={"alias": alias, "environment": environment.slug, "artefact": artefact.slug},
+        )
+        append_revision(policy_id=policy.pk, expected_revision=0, candidates=candidates, actor=actor, reason=reason)
+        policy.refresh_from_db()
+        return policy
+
+
+def append_revision(
+    *, policy_id: int, expected_revision: int, candidates: Sequence[CandidateSpec], actor: Actor, reason: str, effect_key: str | None = None
+) -> PolicyRevision:
+    """Make these candidates the policy's present state, if its present revision is the expected one.
+
+    With an `effect_key` (a step of an execution) the same key again returns what it wrote before and writes nothing.
+    Raises NotFound, InvalidInput (weights, unknown or retired versions), Conflict `revision_moved` (somebody was faster).
+    """
+    require_valid(candidates)
+    with transaction.atomic():
+        policy = RoutingPolicy.objects.select_for_update(of=("self",)).select_related("environment", "artefact").filter(pk=policy_id).first()
+        if policy is None:
+            raise NotFound("There is no such routing policy.", code="policy_not_found")
+        if effect_key is not None:
+            written = PolicyRevision.objects.filter(effect_key=effect_key).first()
+            if written is not None:
+                return written
+        if policy.revision_number != expected_revision:
+            raise Conflict(
+                f"{policy.alias} in {policy.environment.slug} is at revision {policy.revision_number}, not {expected_revision}: somebody changed it meanwhile. Look at the new revision and try again.",
+                code="revision_moved",
+                current_revision=policy.revision_number,
+            )
+        versions = _versions_of(policy, candidates)
+        number = policy.revision_number + 1
+        before = (
+            {} if number == 1 else dict(Candidate.objects.filter(revision__policy=policy, revision__number=number - 1).values_list("candidate_id", "weight"))
+        )
+        revision = PolicyRevision.objects.create(
+            policy=policy,
+            number=number,
+            routing_number=_next_routing_number(policy.environment),
+            reason=reason[:300],
+            actor_label=actor.label,
+            effect_key=effect_key,
+        )
+        Candidate.objects.bulk_create(
+            Candidate(revision=revision, position=position, candidate_id=spec.candidate_id, version=versions[spec.version_pin], weight=spec.weight)
+            for position, spec in enumerate(candidates)
+        )
+        RoutingPolicy.objects.filter(pk=policy.pk).update(revision_number=number)
+        record(
+            event="policy.revision_appended",
+            actor=actor,
+            subject_type="policy",
+            subject_id=policy.pk,
+            data={
+                "alias": policy.alias,
+                "environment": policy.environment.slug,
+                "revision": number,
+                "weights_before": before,
+                "weights_after": {spec.candidate_id: spec.weight for spec in candidates},
+                "reason": reason,
+                "effect_key": effect_key or "",
+            },
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [FLIP_CHANNEL, policy.environment.slug])
+        return revision
+
+
+def _versions_of(policy: RoutingPolicy, candidates: Sequence[CandidateSpec]) -> dict[str, Version]:
+    """The registered versions that the candidates pin; retired ones may not get traffic."""
+    pins = {candidate.version_pin for candidate in candidates}
+    versions = {version.label: version for version in Version.objects.filter(artefact=policy.artefact, label__in=pins)}
+    fields: dict[str, list[str]] = {}
+    for index, candidate in enumerate(candidates):
+        version = versions.get(candidate.version_pin)
+        if version is None:
+            fields[f"candidates.{index}"] = [f"The version {candidate.version_pin} is not registered for {policy.artefact.slug}. Register it first."]
+        elif version.lifecycle == Lifecycle.RETIRED and candidate.weight > 0:
+            fields[f"candidates.{index}"] = [f"The version {candidate.version_pin} is retired and cannot serve traffic."]
+    if fields:
+        raise InvalidInput(" ".join(sentence for sentences in fields.values() for sentence in sentences), code="invalid_policy", fields=fields)
+    return versions
+
+
+def _next_routing_number(environment: Environment) -> int:
+    """Count the environment's routing state up; the row lock keeps numbers and commits in one order."""
+    RoutingState.objects.get_or_create(environment=environment)
+    RoutingState.objects.filter(environment=environment).update(number=F("number") + 1, changed_at=clock.now())
+    return RoutingState.objects.values_list("number", flat=True).get(environment=environment)
