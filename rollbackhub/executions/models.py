@@ -69,8 +69,7 @@ class Execution(models.Model):
     lease_until = models.DateTimeField(null=True)
     claimed_by = models.CharField(max_length=120, blank=True)
     claims = models.PositiveIntegerField(default=0)
-    wake_at = models.DateTimeField(db_default=Now(), null=True, help_text="Publish it from then on; null once published")
-    published_at = models.DateTimeField(null=True)
+    published_at = models.DateTimeField(null=True, help_text="A worker was called for it then; null again once one claimed it")
     cancel_requested_at = models.DateTimeField(null=True)
 
     # The clock. Every instant is observed, none is assumed.

@@ -1,0 +1,77 @@
+"""What every connector is: typed settings, a stated promise, and errors that say whether a retry is worth it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rollbackhub.common.errors import InvalidInput
+
+
+class Promise(enum.StrEnum):
+    """What an action can promise when it is tried again after a crash (DESIGN.md §4.4)."""
+
+    CAS = "cas"
+    """Compare-and-set on an expected revision."""
+    IDEMPOTENT = "idempotent"
+    """The same key twice has one effect."""
+    CONVERGENT = "convergent"
+    """Reads, compares, sets."""
+    AT_LEAST_ONCE = "at_least_once"
+    """Never retried blindly: after a crash its step is unknown until a person decides."""
+    READ_ONLY = "read_only"
+    """Has no effect at all."""
+
+
+class ConnectorSettings(BaseModel):
+    """Base of every connector's settings. They hold no secret."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SettingsT = TypeVar("SettingsT", bound=ConnectorSettings)
+
+_connectors: dict[str, type[Connector[Any]]] = {}
+
+
+class Connector(Generic[SettingsT]):
+    """One kind of real system. A subclass with a `name` registers itself."""
+
+    name: ClassVar[str] = ""
+    settings_type: ClassVar[type[ConnectorSettings]]
+
+    def __init__(self, settings: SettingsT, *, timeout_seconds: float = 1.0) -> None:
+        self.settings = settings
+        self.timeout_seconds = timeout_seconds
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            _connectors[cls.name] = cls
+
+    @classmethod
+    def parse_settings(cls, values: dict[str, Any]) -> Any:
+        """Typed settings from stored JSON. Raises InvalidInput with a sentence per field."""
+        try:
+            return cls.settings_type.model_validate(values)
+        except ValidationError as error:
+            fields = {".".join(str(part) for part in item["loc"]) or "settings": [item["msg"]] for item in error.errors()}
+            raise InvalidInput(
+                f"The settings of the {cls.name} connection are wrong: " + "; ".join(f"{key}: {value[0]}" for key, value in fields.items()),
+                code="invalid_connection",
+                fields=fields,
+            ) from error
+
+
+def list_connector_names() -> list[str]:
+    """The names of all connectors, sorted."""
+    return sorted(_connectors)
+
+
+def connector_type(name: str) -> type[Connector[Any]]:
+    """A connector by its name. Raises InvalidInput when there is none."""
+    if name not in _connectors:
+        raise InvalidInput(f"There is no connector {name!r}; there are {', '.join(list_connector_names())}.", code="unknown_connector")
+    return _connectors[name]
