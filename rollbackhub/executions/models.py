@@ -33,6 +33,8 @@ class Procedure(models.Model):
 class ProcedureVersion(models.Model):
     """One immutable version of a procedure: its ordered steps, as data."""
 
+    append_only = True
+
     procedure = models.ForeignKey(Procedure, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     steps = models.JSONField(help_text="Ordered steps: key, action, params, segment, kinds, always, starts_clock")
@@ -71,6 +73,7 @@ class Execution(models.Model):
     claims = models.PositiveIntegerField(default=0)
     published_at = models.DateTimeField(null=True, help_text="A worker was called for it then; null again once one claimed it")
     cancel_requested_at = models.DateTimeField(null=True)
+    retried_at = models.DateTimeField(null=True, help_text="A person let it go on; attempts before do not count against it")
 
     # The clock. Every instant is observed, none is assumed.
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -40,6 +40,8 @@ class RoutingPolicy(models.Model):
 class PolicyRevision(models.Model):
     """One immutable state of a routing policy. The database refuses to change or delete it."""
 
+    append_only = True
+
     policy = models.ForeignKey(RoutingPolicy, on_delete=models.PROTECT, related_name="revisions")
     number = models.PositiveIntegerField()
     routing_number = models.BigIntegerField(help_text="The environment's routing state that this revision made")
@@ -58,6 +60,8 @@ class PolicyRevision(models.Model):
 
 class Candidate(models.Model):
     """One way to serve the alias in a revision, with its share of the traffic."""
+
+    append_only = True
 
     revision = models.ForeignKey(PolicyRevision, on_delete=models.PROTECT, related_name="candidates")
     position = models.PositiveSmallIntegerField()
