@@ -1,0 +1,45 @@
+"""What figures are made of: plain rows, without a database behind them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentBar:
+    """One segment of a rollback: when it began after the decision, and how long it took (seconds)."""
+
+    label: str
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An instant worth a line: its name, and seconds on the figure's axis."""
+
+    label: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficPoint:
+    """What share (0 to 1) of the traffic each version had at one instant (seconds on the figure's axis)."""
+
+    seconds: float
+    shares: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DrillPoint:
+    """One drill that measured a rollback time (seconds)."""
+
+    at: dt.datetime
+    seconds: float
+    target_seconds: float | None
+    change_type: str
+    name: str
+    verdict: str
+    passed: bool
+    url: str
