@@ -174,6 +174,8 @@ class CheckResult(models.Model):
 class Sample(models.Model):
     """One thing that was observed at one instant. Every sample is kept."""
 
+    append_only = True
+
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="samples")
     attempt = models.ForeignKey(StepAttempt, on_delete=models.CASCADE, related_name="samples")
     kind = models.CharField(max_length=30, help_text="traffic, gateways, metrics, policy")
