@@ -6,7 +6,7 @@ from functools import cached_property
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from knox.models import AbstractAuthToken
 
 from rollbackhub.accounts.enums import Role, Scope
@@ -29,6 +29,16 @@ class User(AbstractUser):
     """A person. Rights come from roles; Django's own permissions serve the admin only."""
 
     timezone = models.CharField(max_length=64, default="UTC", help_text="IANA name, e.g. Asia/Kolkata")
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=~models.Q(email=""),
+                name="user_email_once",
+                violation_error_message="There is an account with this e-mail address already.",
+            ),
+        ]
 
     @cached_property
     def roles(self) -> frozenset[str]:
