@@ -18,7 +18,9 @@ class Drill(models.Model):
     class Meta:
         ordering = ["-execution__created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["idempotency_owner", "idempotency_key"], condition=~models.Q(idempotency_key=None), name="drill_idempotency_key_once"),
+            models.UniqueConstraint(
+                fields=["idempotency_owner", "idempotency_key"], condition=~models.Q(idempotency_key=None), name="drill_idempotency_key_once"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -5,25 +5,35 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('executions', '0001_initial'),
+        ("executions", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Drill',
+            name="Drill",
             fields=[
-                ('execution', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='drill', serialize=False, to='executions.execution')),
-                ('idempotency_key', models.CharField(max_length=120, null=True)),
-                ('idempotency_owner', models.CharField(blank=True, help_text='Whose key it is', max_length=120)),
-                ('note', models.CharField(blank=True, max_length=300)),
+                (
+                    "execution",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name="drill", serialize=False, to="executions.execution"
+                    ),
+                ),
+                ("idempotency_key", models.CharField(max_length=120, null=True)),
+                ("idempotency_owner", models.CharField(blank=True, help_text="Whose key it is", max_length=120)),
+                ("note", models.CharField(blank=True, max_length=300)),
             ],
             options={
-                'ordering': ['-execution__created_at'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('idempotency_key', None), _negated=True), fields=('idempotency_owner', 'idempotency_key'), name='drill_idempotency_key_once')],
+                "ordering": ["-execution__created_at"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("idempotency_key", None), _negated=True),
+                        fields=("idempotency_owner", "idempotency_key"),
+                        name="drill_idempotency_key_once",
+                    )
+                ],
             },
         ),
     ]

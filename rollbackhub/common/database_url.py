@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 def database_from_url(url: str, *, pool: bool) -> dict[str, Any]:
@@ -30,3 +30,9 @@ def database_from_url(url: str, *, pool: bool) -> dict[str, Any]:
     if pool:
         settings["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 20, "timeout": 5}
     return settings
+
+
+def conninfo(settings: dict[str, Any]) -> str:
+    """libpq's connection string for Django's settings; for connections that LISTEN."""
+    parts = {"dbname": settings["NAME"], "user": settings["USER"], "password": settings["PASSWORD"], "host": settings["HOST"], "port": settings["PORT"]}
+    return make_conninfo(**{key: value for key, value in parts.items() if value})

@@ -96,10 +96,7 @@ class EnvoyConnector(Connector[EnvoySettings]):
         answer = guarded_get(f"{address}{path}?{urlencode(query)}", timeout_seconds=self.timeout_seconds, max_bytes=max_bytes)
         if answer.status != 200:
             raise TransientError(f"The admin interface of {node_id} answered HTTP {answer.status} to {path}.")
-        try:
-            content = answer.json()
-        except ValueError as error:
-            raise TransientError(f"The admin interface of {node_id} did not answer JSON to {path}.") from error
+        content = answer.json()
         if not isinstance(content, dict):
             raise TransientError(f"The admin interface of {node_id} answered {path} in an unknown shape.")
         return content

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-
 from django.db import transaction
 from django.db.models import F
 from ruamel.yaml import YAML

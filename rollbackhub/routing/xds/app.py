@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from rollbackhub.routing.domain.gateways import GatewayReport, record_report
-from rollbackhub.routing.xds.flips import FlipWatcher, _in_thread
+from rollbackhub.routing.xds.flips import FlipWatcher, in_thread
 from rollbackhub.routing.xds.render import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class DiscoveryApp:
 
     async def _answer(self, report: GatewayReport, receive: Receive) -> Snapshot | None:
         """What to answer: a snapshot, or None when nothing changed while the request was held."""
-        if not await asyncio.to_thread(_in_thread, lambda: record_report(report)):
+        if not await asyncio.to_thread(in_thread, lambda: record_report(report)):
             raise RefusedRequest(404, f"There is no environment {report.environment}; node.cluster must be an environment's slug.")
         watcher = self._watcher()
         snapshot = await watcher.current(report.environment)
@@ -119,10 +119,19 @@ def read_report(scope: Scope, body: bytes) -> GatewayReport:
         nonce = request.get("response_nonce") or "0"
         applied = int(version)
         refused = int(nonce) if error else None
-        if not (isinstance(node_id, str) and isinstance(environment, str) and 0 < len(node_id) <= 120 and environment and 0 <= applied < 2**62 and (refused or 0) < 2**62):
+        if not (
+            isinstance(node_id, str)
+            and isinstance(environment, str)
+            and 0 < len(node_id) <= 120
+            and environment
+            and 0 <= applied < 2**62
+            and (refused or 0) < 2**62
+        ):
             raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise RefusedRequest(400, "This is not a DiscoveryRequest as JSON with node.id (at most 120 characters), node.cluster and a numeric version_info.") from None
+        raise RefusedRequest(
+            400, "This is not a DiscoveryRequest as JSON with node.id (at most 120 characters), node.cluster and a numeric version_info."
+        ) from None
     refusal = str(error.get("message", error)) if isinstance(error, dict) else str(error or "")
     return GatewayReport(
         environment=environment,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 import psycopg
 from django.conf import settings
 from django.db import DatabaseError, connection
 
 from rollbackhub.common import clock
+from rollbackhub.common.database_url import conninfo
 from rollbackhub.routing.domain.transitions import FLIP_CHANNEL
 from rollbackhub.routing.xds.render import Snapshot, load_snapshot
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 CHECK_SECONDS = 1.0
 """Without a notification the state is read this often, so that a lost LISTEN costs a second and not a flip."""
@@ -59,7 +64,7 @@ class FlipWatcher:
         """Follow notifications for ever; when the database goes away, come back to it."""
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True, connect_timeout=3) as listening:
+                async with await psycopg.AsyncConnection.connect(conninfo(settings.DATABASES["default"]), autocommit=True, connect_timeout=3) as listening:
                     await listening.execute(f"LISTEN {FLIP_CHANNEL}")
                     await self._refresh_all()
                     while True:
@@ -79,14 +84,14 @@ class FlipWatcher:
         """Catch what a lost notification would have told."""
         if not self._snapshots:
             return
-        numbers = await asyncio.to_thread(_in_thread, _routing_numbers)
+        numbers = await asyncio.to_thread(in_thread, _routing_numbers)
         for environment, number in numbers.items():
             known = self._snapshots.get(environment)
             if known is not None and known.number != number:
                 await self._refresh(environment)
 
     async def _refresh(self, environment: str) -> Snapshot | None:
-        snapshot = await asyncio.to_thread(_in_thread, lambda: load_snapshot(environment=environment))
+        snapshot = await asyncio.to_thread(in_thread, lambda: load_snapshot(environment=environment))
         if snapshot is None:
             return None
         async with self._changed:
@@ -97,7 +102,7 @@ class FlipWatcher:
         return self._snapshots[environment]
 
 
-def _in_thread(read):  # type: ignore[no-untyped-def]
+def in_thread(read: Callable[[], Result]) -> Result:
     """Run a read in a pool thread and give its connection back to the pool."""
     try:
         return read()
@@ -109,9 +114,3 @@ def _routing_numbers() -> dict[str, int]:
     from rollbackhub.routing.models import RoutingState
 
     return dict(RoutingState.objects.values_list("environment__slug", "number"))
-
-
-def _conninfo() -> str:
-    values = settings.DATABASES["default"]
-    parts = {"dbname": values["NAME"], "user": values["USER"], "password": values["PASSWORD"], "host": values["HOST"], "port": values["PORT"]}
-    return psycopg.conninfo.make_conninfo(**{key: value for key, value in parts.items() if value})

@@ -1,0 +1,104 @@
+"""manage.py drill ALIAS [--environment staging] [--json]"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
+from rich.console import Console
+from rich.live import Live
+
+from drills.domain.selectors import drill_report, get_drill
+from drills.domain.transitions import start_drill
+from drills.models import Drill
+from drills.progress import progress_table
+from rollbackhub.audit.actors import system_actor
+from rollbackhub.common import clock
+from rollbackhub.common.errors import InvalidInput, NotFound, RollbackHubError, Unavailable
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.domain.transitions import request_cancel
+from rollbackhub.executions.enums import ExecutionState
+from rollbackhub.registry.models import Version
+from rollbackhub.routing.models import RoutingPolicy
+
+PASSED, NOT_PASSED, COULD_NOT_RUN = 0, 1, 2
+LOOK_SECONDS = 0.2
+
+
+class Command(BaseCommand):
+    """Runs a drill and follows it to its end."""
+
+    help = "Drill the rollback of an alias. Exit code 0: passed, 1: not passed, 2: could not run."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The command line."""
+        parser.add_argument("alias", help="the alias, e.g. smart-reasoner")
+        parser.add_argument("--environment", default="staging", help="its environment (staging)")
+        parser.add_argument("--bad-version", default="", help="the version to take out (the one in canary)")
+        parser.add_argument("--note", default="", help="why, for the record")
+        parser.add_argument("--json", action="store_true", help="print one JSON object at the end, and nothing else")
+        parser.add_argument("--start-within", type=float, default=20, help="seconds in which somebody must pick it up (20)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Start, follow, report."""
+        try:
+            drill = self._start(options)
+            drill = self._follow(drill, quiet=options["json"], start_within=options["start_within"])
+        except RollbackHubError as error:
+            self._could_not_run(error, as_json=options["json"])
+        except DatabaseError as error:
+            sentence = f"The database does not answer: {str(error).strip().splitlines()[0]}. Is `make up` running?"
+            self._could_not_run(Unavailable(sentence, code="database"), as_json=options["json"])
+        if options["json"]:
+            self.stdout.write(json.dumps(drill_report(drill), indent=2, default=str))
+        else:
+            self.stdout.write(f"{drill.execution.get_verdict_display() or drill.execution.get_state_display()}: {drill.execution.outcome}")
+        sys.exit(PASSED if drill.execution.verdict == Verdict.PASSED else NOT_PASSED)
+
+    def _start(self, options: dict[str, Any]) -> Drill:
+        policy = (
+            RoutingPolicy.objects.select_related("environment", "artefact").filter(alias=options["alias"], environment__slug=options["environment"]).first()
+        )
+        if policy is None:
+            known = (
+                ", ".join(f"{alias} in {environment}" for alias, environment in RoutingPolicy.objects.values_list("alias", "environment__slug")) or "none yet"
+            )
+            raise NotFound(f"There is no alias {options['alias']} in {options['environment']}. There are: {known}.", code="policy_not_found")
+        bad_version = None
+        if options["bad_version"]:
+            bad_version = Version.objects.filter(artefact=policy.artefact, label=options["bad_version"]).first()
+            if bad_version is None:
+                raise InvalidInput(f"{options['bad_version']} is not a version of {policy.artefact.slug}.", code="version_not_in_policy")
+        actor = system_actor(f"command line ({getpass.getuser()})")
+        return start_drill(policy=policy, actor=actor, user=None, bad_version=bad_version, note=options["note"])
+
+    def _follow(self, drill: Drill, *, quiet: bool, start_within: float) -> Drill:
+        """Look until it ends. One that nobody picks up in time is cancelled."""
+        began = clock.monotonic()
+        console = Console(stderr=True, quiet=quiet)
+        with Live(console=console, auto_refresh=False, transient=False) as live:
+            while True:
+                drill = get_drill(drill.pk)
+                execution = drill.execution
+                if not quiet:
+                    live.update(progress_table(execution), refresh=True)
+                if not execution.is_active or execution.state == ExecutionState.NEEDS_HUMAN:
+                    return drill
+                if execution.state == ExecutionState.QUEUED and clock.monotonic() - began > start_within:
+                    request_cancel(execution_id=execution.pk, actor=system_actor("command line"), reason="nobody picked it up")
+                    sentence = (
+                        f"Nobody picked the drill up within {start_within:g} s, so it was cancelled. Are the worker and the sweeper of `make up` running?"
+                    )
+                    raise Unavailable(sentence, code="not_picked_up")
+                clock.sleep(LOOK_SECONDS)
+
+    def _could_not_run(self, error: RollbackHubError, *, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps({"error": {"code": error.code, "message": error.message, **error.extra}}, default=str))
+        else:
+            self.stderr.write(error.message)
+        sys.exit(COULD_NOT_RUN)

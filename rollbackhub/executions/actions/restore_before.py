@@ -1,0 +1,25 @@
+"""Put the policy back to the weights that it had when the execution was requested."""
+
+from __future__ import annotations
+
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.connectors.base import Promise
+from rollbackhub.executions.actions.base import Action, Params, StepOutcome
+from rollbackhub.executions.actions.set_weights import write_weights
+from rollbackhub.executions.domain.context import StepContext
+from rollbackhub.routing.rules import CandidateSpec
+
+
+class RestoreBefore(Action):
+    """Nothing to do when the execution changed nothing; never overwrites somebody else's change."""
+
+    name = "restore_before"
+    promise = Promise.CAS
+    params_type = Params
+
+    def run(self, context: StepContext, params: Params) -> StepOutcome:
+        """Append the old weights, then read the policy back."""
+        if context.last_own_revision() is None:
+            return StepOutcome(Verdict.PASSED, "Nothing had been changed, so nothing had to be put back.")
+        before = [CandidateSpec.from_dict(values) for values in context.plan["weights_before"]]
+        return write_weights(context, wanted=before, reason=f"{context.execution.get_kind_display()} {str(context.execution.pk)[:8]}: put back as it was")

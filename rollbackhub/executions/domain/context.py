@@ -1,0 +1,100 @@
+"""What an action gets to work with: the frozen plan, samples, a heartbeat on the claim. Every write goes through the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+
+from rollbackhub.common import clock
+from rollbackhub.common.errors import RollbackHubError
+from rollbackhub.common.failpoints import failpoint
+from rollbackhub.connectors.base import Connector, connector_type
+from rollbackhub.executions.domain.claims import Claim
+from rollbackhub.executions.models import Execution, Sample, StepAttempt
+from rollbackhub.routing.models import PolicyRevision
+
+
+class CancelRequested(Exception):
+    """A person asked for the execution to stop; the step ends here."""
+
+
+class StepContext:
+    """One attempt of one step, as its action sees it."""
+
+    def __init__(self, *, claim: Claim, execution: Execution, attempt: StepAttempt, may_be_cancelled: bool) -> None:
+        self.execution = execution
+        self.plan: dict[str, Any] = execution.plan
+        self.attempt = attempt
+        self._claim = claim
+        self._may_be_cancelled = may_be_cancelled
+        self._began = clock.monotonic()
+
+    @property
+    def effect_key(self) -> str:
+        """Names this step's effect for ever: the same step tried again has the same key."""
+        return f"{self.execution.pk}:{self.attempt.key}"
+
+    @property
+    def bad_version(self) -> str:
+        """The label of the version that is taken out."""
+        return str(self.plan["bad_version"])
+
+    @property
+    def good_versions(self) -> list[str]:
+        """The labels of the versions that serve afterwards."""
+        return list(self.plan["good_versions"])
+
+    def seconds_left(self, limit_seconds: float) -> float:
+        """What is left of this attempt's time."""
+        return limit_seconds - (clock.monotonic() - self._began)
+
+    @contextmanager
+    def fenced(self) -> Iterator[None]:
+        """A transaction that commits only while the claim holds. Raises LeaseLost."""
+        with self._claim.fenced():
+            yield
+
+    def keep_sample(self, *, kind: str, source: str, value: dict[str, Any]) -> Sample:
+        """Keep what was just observed; renews the claim. Raises LeaseLost."""
+        with self._claim.fenced():
+            return Sample.objects.create(
+                execution_id=self.execution.pk, attempt=self.attempt, kind=kind, source=source[:200], taken_at=clock.now(), value=value
+            )
+
+    def pause(self, seconds: float) -> None:
+        """Wait, holding the claim. Raises LeaseLost, CancelRequested."""
+        failpoint(f"middle-{self.attempt.key}")
+        end = clock.monotonic() + seconds
+        while True:
+            self._claim.renew()
+            if self._may_be_cancelled and Execution.objects.filter(pk=self.execution.pk, cancel_requested_at__isnull=False).exists():
+                raise CancelRequested
+            left = end - clock.monotonic()
+            if left <= 0:
+                return
+            clock.sleep(min(left, settings.CONFIG.lease_seconds / 3))
+
+    def connector(self, name: str) -> Connector[Any] | None:
+        """A connector of the environment, by the settings frozen in the plan; None when the environment has no such connection."""
+        values = self.plan["connections"].get(name)
+        if values is None:
+            return None
+        kind = connector_type(name)
+        return kind(kind.parse_settings(values), timeout_seconds=min(2.0, settings.CONFIG.lease_seconds / 3))
+
+    def last_own_revision(self) -> PolicyRevision | None:
+        """The newest policy revision that this execution wrote."""
+        return PolicyRevision.objects.filter(policy_id=self.execution.policy_id, effect_key__startswith=f"{self.execution.pk}:").order_by("-number").first()
+
+    def expected_revision(self) -> int:
+        """The number at which the policy stands, if nobody else has changed it since the plan was frozen."""
+        own = self.last_own_revision()
+        return own.number if own else int(self.plan["revision"])
+
+
+def describe(error: RollbackHubError) -> str:
+    """An error in a sample: its code and sentence."""
+    return f"{error.code}: {error.message}"

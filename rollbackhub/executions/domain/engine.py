@@ -1,0 +1,289 @@
+"""The durable engine: claim, then step by step: write that it starts, act and observe, write how it ended (DESIGN.md §4).
+
+Whatever happens to a worker, the database knows which step was begun. Whoever claims next goes on from there; a step that was
+interrupted is tried again with the same effect key, so that its effect happens once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import Any
+from uuid import UUID
+
+from rollbackhub.common import clock
+from rollbackhub.common.errors import LeaseLost, TransientError
+from rollbackhub.common.failpoints import failpoint
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.connectors.base import Promise
+from rollbackhub.executions.actions import get_action, parse_params
+from rollbackhub.executions.actions.base import FindingDraft, StepOutcome
+from rollbackhub.executions.domain.claims import ENGINE, Claim, claim_execution
+from rollbackhub.executions.domain.context import CancelRequested, StepContext
+from rollbackhub.executions.domain.transitions import change_state
+from rollbackhub.executions.enums import RUNNABLE_STATES, ExecutionState, FindingCode, Segment, StepState
+from rollbackhub.executions.models import CheckResult, Execution, Finding, StepAttempt
+from rollbackhub.executions.rules import MAX_STEP_ATTEMPTS
+
+logger = logging.getLogger(__name__)
+
+CLEAN_UP_TRIES = 3
+"""A step that puts things back is tried this often before it needs a person."""
+
+TRANSIENT_TRIES = 3
+TRANSIENT_PAUSE_SECONDS = 0.5
+
+_INSTANT_OF_SEGMENT = {
+    Segment.EXECUTE: "executed_at",
+    Segment.PROPAGATE: "propagated_at",
+    Segment.DRAIN: "drained_at",
+    Segment.VERIFY: "verified_at",
+}
+
+
+def advance_execution(*, execution_id: UUID, worker: str) -> str:
+    """Claim the execution and run it as far as it goes. Returns its state, `not_claimed` or `lease_lost`.
+
+    Database errors are raised: the claim then ends with its lease, and the sweeper has the execution resumed.
+    """
+    claim = claim_execution(execution_id=execution_id, worker=worker)
+    if claim is None:
+        return "not_claimed"
+    try:
+        while _advance_one(claim):
+            pass
+    except LeaseLost as error:
+        logger.warning("%s Nothing more is written by this worker.", error.message)
+        return "lease_lost"
+    return str(Execution.objects.values_list("state", flat=True).get(pk=execution_id))
+
+
+def _advance_one(claim: Claim) -> bool:
+    """Run the next step, or end the execution. False when there is nothing more to do under this claim."""
+    execution = Execution.objects.get(pk=claim.execution_id)
+    if execution.state not in RUNNABLE_STATES:
+        return False
+    if execution.state == ExecutionState.RUNNING and execution.cancel_requested_at is not None:
+        _leave_off(claim, execution, verdict=Verdict.ERROR, outcome=execution.outcome)
+        return True
+    done = set(execution.attempts.filter(state=StepState.DONE).values_list("position", flat=True))
+    cleaning_up = execution.state == ExecutionState.CLEANING_UP
+    position = next((index for index, step in enumerate(execution.plan["steps"]) if index not in done and (step["always"] or not cleaning_up)), None)
+    if position is None:
+        failpoint("boundary-end")
+        _finish(claim, execution)
+        return False
+    failpoint(f"boundary-{execution.plan['steps'][position]['key']}")
+    return _run_step(claim, execution, position)
+
+
+def _run_step(claim: Claim, execution: Execution, position: int) -> bool:
+    step = execution.plan["steps"][position]
+    attempt = _begin(claim, execution, position, step)
+    if attempt is None:
+        return False
+    failpoint(f"started-{step['key']}")
+    if attempt.number > 1 or (step["starts_clock"] and execution.decided_at is None):
+        execution.refresh_from_db()
+    context = StepContext(claim=claim, execution=execution, attempt=attempt, may_be_cancelled=not step["always"])
+    try:
+        outcome = _act(context, step)
+    except CancelRequested:
+        outcome = StepOutcome(Verdict.ERROR, "Stopped by a person.")
+    failpoint(f"acted-{step['key']}")
+    _record(claim, execution, attempt, step, outcome)
+    failpoint(f"done-{step['key']}")
+    return True
+
+
+def _begin(claim: Claim, execution: Execution, position: int, step: dict[str, Any]) -> StepAttempt | None:
+    """Write that the step starts, before it has any effect. None when a person has to decide first."""
+    with claim.fenced():
+        now = clock.now()
+        earlier = StepAttempt.objects.filter(execution=execution, position=position)
+        unfinished = earlier.filter(state=StepState.STARTED)
+        if get_action(step["action"]).promise == Promise.AT_LEAST_ONCE and unfinished.exists():
+            unfinished.update(state=StepState.UNKNOWN, ended_at=now, message="The worker was lost while this ran: whether it had its effect is not known.")
+            _ask_a_person(execution, f"Step “{step['title']}” may or may not have happened. Look at the system, then retry or close.")
+            return None
+        unfinished.update(state=StepState.INTERRUPTED, ended_at=now, message="The worker was lost while this ran; the step was tried again.")
+        counted = earlier if execution.retried_at is None else earlier.filter(started_at__gt=execution.retried_at)
+        if counted.count() >= MAX_STEP_ATTEMPTS:
+            _ask_a_person(execution, f"Step “{step['title']}” was begun {MAX_STEP_ATTEMPTS} times without an end. Look for what kills it, then retry or close.")
+            return None
+        if step["starts_clock"] and execution.decided_at is None:
+            Execution.objects.filter(pk=execution.pk).update(decided_at=now)
+        return StepAttempt.objects.create(
+            execution=execution,
+            position=position,
+            key=step["key"],
+            action=step["action"],
+            segment=step["segment"],
+            number=earlier.count() + 1,
+            fence=claim.fence,
+            worker=claim.worker,
+            started_at=now,
+        )
+
+
+def _act(context: StepContext, step: dict[str, Any]) -> StepOutcome:
+    """Run the action. What it cannot handle becomes an `error` outcome that names it; a lost lease or database is not caught here."""
+    action = get_action(step["action"])
+    params = parse_params(action=step["action"], params=step["params"])
+    for tries_left in reversed(range(TRANSIENT_TRIES)):
+        try:
+            return action.run(context, params)
+        except TransientError as error:
+            if not tries_left:
+                finding = FindingDraft(FindingCode.UNREACHABLE, step["title"], "an answer", error.message, "See whether the system runs and can be reached.")
+                return StepOutcome(Verdict.ERROR, f"Tried {TRANSIENT_TRIES} times: {error.message}", findings=(finding,))
+            context.pause(TRANSIENT_PAUSE_SECONDS)
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _record(claim: Claim, execution: Execution, attempt: StepAttempt, step: dict[str, Any], outcome: StepOutcome) -> None:
+    """Write how the step ended, and what follows from it, in one fenced transaction."""
+    passed = outcome.verdict == Verdict.PASSED
+    with claim.fenced():
+        attempt.state = StepState.DONE if passed else StepState.FAILED
+        attempt.ended_at = clock.now()
+        attempt.verdict = outcome.verdict
+        attempt.message = outcome.message
+        attempt.result = dict(outcome.result)
+        attempt.save(update_fields=["state", "ended_at", "verdict", "message", "result"])
+        CheckResult.objects.bulk_create(
+            CheckResult(
+                execution=execution,
+                attempt=attempt,
+                check_name=check.name,
+                verdict=check.verdict,
+                sentence=check.sentence[:500],
+                numbers=check.numbers,
+                decided_at=attempt.ended_at,
+            )
+            for check in outcome.checks
+        )
+        _keep_findings(execution, outcome.findings, attempt=attempt)
+        if passed:
+            _mark_instant(execution, Segment(step["segment"]), outcome.at or attempt.ended_at)
+        elif execution.state == ExecutionState.RUNNING:
+            _stop_here(execution, verdict=outcome.verdict, outcome=f"Step “{step['title']}” did not pass: {outcome.message}")
+        elif execution.attempts.filter(position=attempt.position, state=StepState.FAILED).count() % CLEAN_UP_TRIES == 0:
+            _ask_a_person(execution, f"Putting things back did not work at step “{step['title']}”: {outcome.message}")
+
+
+def _keep_findings(execution: Execution, findings: tuple[FindingDraft, ...], *, attempt: StepAttempt | None) -> None:
+    now = clock.now()
+    Finding.objects.bulk_create(
+        (
+            Finding(
+                execution=execution,
+                attempt=attempt,
+                code=finding.code,
+                subject=finding.subject[:200],
+                expected=finding.expected,
+                found=finding.found,
+                remedy=finding.remedy,
+                found_at=now,
+            )
+            for finding in findings
+        ),
+        ignore_conflicts=True,
+    )
+
+
+def _mark_instant(execution: Execution, segment: Segment, at: dt.datetime) -> None:
+    """Set the instant that the segment ends with, and `restored_at` once propagated and drained are both known."""
+    field = _INSTANT_OF_SEGMENT.get(segment)
+    if field is None:
+        return
+    instants = Execution.objects.values("decided_at", "executed_at", "propagated_at", "drained_at", "verified_at").get(pk=execution.pk)
+    if instants[field] is not None:
+        return
+    instants[field] = at
+    changes: dict[str, Any] = {field: at}
+    if segment in (Segment.PROPAGATE, Segment.DRAIN) and instants["propagated_at"] and instants["drained_at"]:
+        restored_at = max(instants["propagated_at"], instants["drained_at"])
+        changes |= {"restored_at": restored_at, "rollback_seconds": clock.seconds_between(instants["decided_at"], restored_at)}
+    Execution.objects.filter(pk=execution.pk).update(**changes)
+
+
+def _leave_off(claim: Claim, execution: Execution, *, verdict: Verdict, outcome: str) -> None:
+    with claim.fenced():
+        _stop_here(execution, verdict=verdict, outcome=outcome)
+
+
+def _stop_here(execution: Execution, *, verdict: Verdict, outcome: str) -> None:
+    """The procedure goes no further; what must always run still runs. Without such steps a person decides."""
+    cleans_up = any(step["always"] for step in execution.plan["steps"])
+    said = Execution.objects.values_list("outcome", flat=True).get(pk=execution.pk)
+    outcome = said if execution.cancel_requested_at or said else outcome
+    if cleans_up:
+        change_state(
+            execution_id=execution.pk,
+            to=ExecutionState.CLEANING_UP,
+            actor=ENGINE,
+            event="execution.stopped",
+            data={"verdict": verdict},
+            verdict=verdict,
+            outcome=outcome,
+        )
+    else:
+        change_state(
+            execution_id=execution.pk,
+            to=ExecutionState.NEEDS_HUMAN,
+            actor=ENGINE,
+            event="execution.needs_human",
+            data={"verdict": verdict},
+            outcome=outcome,
+            lease_until=None,
+        )
+
+
+def _ask_a_person(execution: Execution, outcome: str) -> None:
+    change_state(
+        execution_id=execution.pk,
+        to=ExecutionState.NEEDS_HUMAN,
+        actor=ENGINE,
+        event="execution.needs_human",
+        data={"why": outcome},
+        outcome=outcome,
+        lease_until=None,
+    )
+
+
+def _finish(claim: Claim, execution: Execution) -> None:
+    """End the execution with the verdict that its steps and its clock give."""
+    with claim.fenced():
+        execution.refresh_from_db()
+        verdict, outcome = Verdict(execution.verdict or Verdict.PASSED), execution.outcome
+        if not execution.verdict:
+            if execution.restored_at is None or execution.verified_at is None:
+                verdict, outcome = Verdict.INCONCLUSIVE, "The procedure ended, but it did not observe that traffic was restored and verified."
+            elif execution.target_seconds is not None and (execution.rollback_seconds or 0) > execution.target_seconds:
+                found = f"{execution.rollback_seconds:.1f} s"
+                finding = FindingDraft(
+                    FindingCode.TOO_SLOW,
+                    f"rollback of {execution.plan['alias']}",
+                    f"at most {execution.target_seconds} s",
+                    found,
+                    "See which segment took the time.",
+                )
+                _keep_findings(execution, (finding,), attempt=None)
+                verdict, outcome = Verdict.FAILED, f"Restored and verified, but in {found}: the target is {execution.target_seconds} s."
+            else:
+                outcome = f"Restored in {execution.rollback_seconds:.2f} s and verified."
+        if execution.state == ExecutionState.CLEANING_UP:
+            cleaned = execution.attempts.filter(state=StepState.DONE, segment=Segment.CLEAN_UP).order_by("position").values_list("message", flat=True).first()
+            outcome = f"{outcome} {cleaned or ''}".strip()
+        change_state(
+            execution_id=execution.pk,
+            to=ExecutionState.FINISHED,
+            actor=ENGINE,
+            event="execution.finished",
+            data={"verdict": verdict, "rollback_seconds": execution.rollback_seconds, "target_seconds": execution.target_seconds},
+            verdict=verdict,
+            outcome=outcome,
+            finished_at=clock.now(),
+            lease_until=None,
+        )

@@ -1,0 +1,138 @@
+"""Observing traffic and metrics for a step: reads by the connectors, keeps every sample, hands evidence to the checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rollbackhub.common import clock
+from rollbackhub.common.errors import RollbackHubError
+from rollbackhub.connectors.envoy import ClusterCounters, EnvoyConnector
+from rollbackhub.connectors.prometheus import PrometheusConnector
+from rollbackhub.executions.domain.context import StepContext, describe
+from rollbackhub.executions.models import Sample
+from rollbackhub.verification.evidence import Totals, TrafficSample
+
+
+class TrafficObserver:
+    """Requests per version between two looks, from the gateways' own cluster counters."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        connector = context.connector("envoy")
+        self._connector = connector if isinstance(connector, EnvoyConnector) else None
+        self._versions: dict[str, str] = {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
+        self._before: dict[str, dict[str, ClusterCounters]] = {}
+        self.samples: list[TrafficSample] = []
+        self.errors: list[str] = []
+        """What went wrong at the last look."""
+
+    def look(self) -> TrafficSample | None:
+        """Read all gateways. None at the first look: one reading of a counter says nothing."""
+        if self._connector is None:
+            self.errors = ["The environment has no envoy connection, so its traffic cannot be observed."]
+            return None
+        self.errors = []
+        first = not self._before
+        requests = dict.fromkeys(self._versions.values(), 0)
+        active = dict.fromkeys(self._versions.values(), 0)
+        per_gateway: dict[str, dict[str, int]] = {}
+        complete = True
+        for node_id in self._connector.list_nodes():
+            try:
+                counters = self._connector.read_counters(node_id=node_id, clusters=self._versions)
+            except RollbackHubError as error:
+                self.errors.append(describe(error))
+                self._before.pop(node_id, None)
+                complete = False
+                continue
+            before = self._before.get(node_id)
+            self._before[node_id] = counters
+            grown = _growth(before, counters)
+            if grown is None:
+                complete = False
+                continue
+            per_gateway[node_id] = {self._versions[cluster]: 0 for cluster in grown}
+            for cluster, count in grown.items():
+                requests[self._versions[cluster]] += count
+                active[self._versions[cluster]] += counters[cluster].active
+                per_gateway[node_id][self._versions[cluster]] += count
+        if first and not self.errors:
+            return None
+        sample = TrafficSample(taken_at=clock.now(), requests=requests, active=active, complete=complete)
+        kept = self._context.keep_sample(kind="traffic", source="envoy cluster counters", value=_traffic_value(sample, per_gateway, self.errors))
+        sample = TrafficSample(taken_at=kept.taken_at, requests=requests, active=active, complete=complete)
+        self.samples.append(sample)
+        return sample
+
+
+class MetricsObserver:
+    """Totals per version from the metrics endpoint."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        connector = context.connector("prometheus")
+        self._connector = connector if isinstance(connector, PrometheusConnector) else None
+        self.errors_in_a_row = 0
+        self.silent_in_a_row = 0
+        self.last_error = ""
+
+    def look(self) -> dict[str, Totals] | None:
+        """Totals by version; None when the endpoint failed or has no such series (`last_error` says which)."""
+        plan = self._context.plan
+        source = plan["connections"].get("prometheus", {}).get("endpoint", "no connection")
+        try:
+            if self._connector is None:
+                raise RollbackHubError("The environment has no prometheus connection, so its metrics cannot be read.", code="no_connection")
+            found = self._connector.read_versions(environment=plan["environment"], alias=plan["alias"])
+        except RollbackHubError as error:
+            self.errors_in_a_row += 1
+            self.last_error = describe(error)
+            self._context.keep_sample(kind="metrics", source=source, value={"error": self.last_error})
+            return None
+        self.errors_in_a_row = 0
+        self._context.keep_sample(kind="metrics", source=source, value={version: metrics.as_dict() for version, metrics in found.items()})
+        if not found:
+            self.silent_in_a_row += 1
+            self.last_error = f"{source} has no series for {plan['alias']} in {plan['environment']}."
+            return None
+        self.silent_in_a_row = 0
+        self.last_error = ""
+        return {version: Totals(**metrics.as_dict()) for version, metrics in found.items()}
+
+
+def totals_of(sample: Sample) -> dict[str, Totals]:
+    """The totals that a kept metrics sample holds; empty when it holds an error."""
+    if "error" in sample.value:
+        return {}
+    return {version: Totals(**values) for version, values in sample.value.items()}
+
+
+def summed(totals: dict[str, Totals], versions: list[str] | None = None) -> Totals:
+    """The totals of these versions (all of them by default) together."""
+    return sum((value for version, value in totals.items() if versions is None or version in versions), Totals())
+
+
+def _growth(before: dict[str, ClusterCounters] | None, now: dict[str, ClusterCounters]) -> dict[str, int] | None:
+    """How much each cluster's counter grew; None on the first look and after a restart of the gateway.
+
+    A cluster that was not there before has been born since: all of its requests are new.
+    """
+    if before is None:
+        return None
+    grown = {cluster: counters.requests - (before[cluster].requests if cluster in before else 0) for cluster, counters in now.items()}
+    if any(count < 0 for count in grown.values()) or any(cluster not in now for cluster in before):
+        return None
+    return grown
+
+
+def _traffic_value(sample: TrafficSample, per_gateway: dict[str, dict[str, int]], errors: list[str]) -> dict[str, Any]:
+    total = sample.total
+    value: dict[str, Any] = {
+        "requests": dict(sample.requests),
+        "shares": {version: round(count / total, 4) for version, count in sample.requests.items()} if total else {},
+        "total": total,
+        "active": dict(sample.active),
+        "per_gateway": per_gateway,
+        "complete": sample.complete,
+    }
+    return {**value, "errors": errors} if errors else value

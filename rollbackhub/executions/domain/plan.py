@@ -1,0 +1,84 @@
+"""The plan: everything an execution needs, frozen when it is requested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rollbackhub.common.errors import InvalidInput
+from rollbackhub.executions.domain.procedures import get_current_procedure
+from rollbackhub.executions.enums import ExecutionKind
+from rollbackhub.executions.models import ProcedureVersion
+from rollbackhub.executions.rules import fingerprint, steps_for
+from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.registry.models import Artefact, SpeedTarget, Version
+from rollbackhub.routing.domain.current import get_candidates
+from rollbackhub.routing.models import RoutingPolicy
+from rollbackhub.routing.rules import CandidateSpec, with_canary, without_version
+
+CANARY_PERCENT = 25
+"""The weight to which a drill brings a candidate that has none (the chapter's canary)."""
+
+
+class Plan:
+    """A plan before it is frozen onto an execution."""
+
+    def __init__(self, *, content: dict[str, Any], fingerprint: str, procedure_version: ProcedureVersion, bad_version: Version) -> None:
+        self.content = content
+        self.fingerprint = fingerprint
+        self.procedure_version = procedure_version
+        self.bad_version = bad_version
+
+
+def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Version | None = None) -> Plan:
+    """What an execution of this kind on this alias would do now. `bad_version` None: the version under test.
+
+    Raises InvalidInput (nothing to roll back, no target) and NotFound (no procedure).
+    """
+    candidates = get_candidates(policy=policy)
+    artefact = policy.artefact
+    versions = {version.label: version for version in Version.objects.filter(artefact=artefact, label__in={candidate.version_pin for candidate in candidates})}
+    bad = bad_version or version_under_test(candidates, versions)
+    rolled_back = without_version(candidates, bad.label)
+    procedure_version = get_current_procedure(change_type=artefact.change_type)
+    content: dict[str, Any] = {
+        "alias": policy.alias,
+        "environment": policy.environment.slug,
+        "change_type": artefact.change_type,
+        "artefact": artefact.slug,
+        "target_seconds": get_target_seconds(artefact),
+        "bad_version": bad.label,
+        "good_versions": list(dict.fromkeys(candidate.version_pin for candidate in rolled_back if candidate.weight > 0)),
+        "revision": policy.revision_number,
+        "weights_before": [candidate.as_dict() for candidate in candidates],
+        "weights_canary": [candidate.as_dict() for candidate in with_canary(candidates, bad.label, percent=_canary_percent(candidates, bad.label))],
+        "weights_rolled_back": [candidate.as_dict() for candidate in rolled_back],
+        "procedure": {"slug": procedure_version.procedure.slug, "version": procedure_version.number, "hash": procedure_version.content_hash},
+        "connections": {connection.connector: connection.settings for connection in policy.environment.connections.all()},
+        "steps": steps_for(procedure_version.steps, kind=kind),
+    }
+    digests = {label: version.digest for label, version in versions.items()}
+    return Plan(content=content, fingerprint=fingerprint(content, digests=digests), procedure_version=procedure_version, bad_version=bad)
+
+
+def version_under_test(candidates: Sequence[CandidateSpec], versions: dict[str, Version]) -> Version:
+    """The version that a drill takes out when nobody names one: the one in canary, else the newest of those with another beside it."""
+    if len({candidate.version_pin for candidate in candidates}) < 2:
+        raise InvalidInput(
+            "The policy has only one version, so there is nothing to go back to. Add the previous version as a candidate.", code="no_rollback_target"
+        )
+    present = [versions[label] for label in dict.fromkeys(candidate.version_pin for candidate in candidates)]
+    in_canary = [version for version in present if version.lifecycle == Lifecycle.CANARY]
+    return max(in_canary or present, key=lambda version: (version.created_at, version.pk))
+
+
+def get_target_seconds(artefact: Artefact) -> int | None:
+    """The speed target in seconds: the artefact's own, else its change type's. None when neither is set."""
+    if artefact.target_seconds is not None:
+        return artefact.target_seconds
+    return SpeedTarget.objects.filter(change_type=artefact.change_type).values_list("seconds", flat=True).first()
+
+
+def _canary_percent(candidates: Sequence[CandidateSpec], label: str) -> int:
+    present = sum(candidate.weight for candidate in candidates if candidate.version_pin == label)
+    return present or CANARY_PERCENT

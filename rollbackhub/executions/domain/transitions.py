@@ -1,0 +1,185 @@
+"""The only writers of an execution's state."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+
+from rollbackhub.accounts.models import User
+from rollbackhub.audit.actors import Actor
+from rollbackhub.audit.domain.record import record
+from rollbackhub.common import clock
+from rollbackhub.common.errors import Conflict, NotFound
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.domain.plan import Plan
+from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionKind, ExecutionState, StepState
+from rollbackhub.executions.models import Execution
+from rollbackhub.executions.rules import TRANSITIONS
+from rollbackhub.routing.models import RoutingPolicy
+
+WAKE_CHANNEL = "rollbackhub_wake"
+"""NOTIFY channel on which the sweeper hears that something is due."""
+
+
+def start_execution(*, kind: ExecutionKind, policy: RoutingPolicy, plan: Plan, actor: Actor, user: User | None) -> Execution:
+    """Freeze the plan onto a new execution and queue it. The sweeper publishes it after the commit.
+
+    Raises Conflict `already_running`, naming the one that holds the alias.
+    """
+    running = find_active(policy)
+    if running is not None:
+        raise _already_running(running)
+    try:
+        with transaction.atomic():
+            execution = Execution.objects.create(
+                kind=kind,
+                environment_id=policy.environment_id,
+                policy=policy,
+                procedure_version=plan.procedure_version,
+                change_type=plan.content["change_type"],
+                bad_version=plan.bad_version,
+                plan=plan.content,
+                fingerprint=plan.fingerprint,
+                target_seconds=plan.content["target_seconds"],
+                requested_by=user,
+                requested_by_label=actor.label,
+                is_lab=policy.environment.is_lab,
+            )
+            record(
+                event="execution.requested",
+                actor=actor,
+                subject_type="execution",
+                subject_id=execution.pk,
+                data={
+                    "kind": kind,
+                    "alias": policy.alias,
+                    "environment": plan.content["environment"],
+                    "bad_version": plan.bad_version.label,
+                    "fingerprint": plan.fingerprint,
+                },
+            )
+            _wake()
+    except IntegrityError:
+        # Two at once: the partial unique index let one of them in.
+        running = find_active(policy)
+        if running is None:
+            raise
+        raise _already_running(running) from None
+    return execution
+
+
+def find_active(policy: RoutingPolicy) -> Execution | None:
+    """The execution that holds this alias now, if any."""
+    return Execution.objects.filter(policy=policy, state__in=ACTIVE_STATES).first()
+
+
+def change_state(*, execution_id: UUID, to: ExecutionState, actor: Actor, event: str, data: dict[str, Any] | None = None, **fields: Any) -> Execution:
+    """Move an execution to a state that may follow its present one, with its audit record, in the transaction that is open or a new one.
+
+    `fields` are further columns to set. Raises NotFound, Conflict `wrong_state`.
+    """
+    with transaction.atomic():
+        execution = Execution.objects.select_for_update().filter(pk=execution_id).first()
+        if execution is None:
+            raise NotFound("There is no such execution.", code="execution_not_found")
+        if to not in TRANSITIONS[ExecutionState(execution.state)]:
+            raise Conflict(
+                f"The execution is {execution.get_state_display().lower()} and cannot become {to.label.lower()}.", code="wrong_state", state=execution.state
+            )
+        before = execution.state
+        execution.state = to
+        for name, value in fields.items():
+            setattr(execution, name, value)
+        execution.save(update_fields=["state", *fields])
+        record(event=event, actor=actor, subject_type="execution", subject_id=execution.pk, data={"from": before, "to": to, **(data or {})})
+        return execution
+
+
+def request_cancel(*, execution_id: UUID, actor: Actor, reason: str) -> Execution:
+    """Stop an execution. One that has not begun ends at once; a running one ends its present wait and puts things back.
+
+    Raises NotFound, Conflict `wrong_state` (it has ended, or is putting things back already).
+    """
+    with transaction.atomic():
+        execution = Execution.objects.select_for_update().filter(pk=execution_id).first()
+        if execution is None:
+            raise NotFound("There is no such execution.", code="execution_not_found")
+        if execution.state == ExecutionState.QUEUED:
+            return change_state(
+                execution_id=execution_id,
+                to=ExecutionState.CANCELLED,
+                actor=actor,
+                event="execution.cancelled",
+                data={"reason": reason},
+                finished_at=clock.now(),
+                outcome=f"Stopped by {actor.label} before it began: {reason}",
+            )
+        if execution.state != ExecutionState.RUNNING:
+            raise Conflict(
+                f"The execution is {execution.get_state_display().lower()} and cannot be stopped any more.", code="wrong_state", state=execution.state
+            )
+        if execution.cancel_requested_at is None:
+            execution.cancel_requested_at = clock.now()
+            execution.outcome = f"Stopped by {actor.label}: {reason}"
+            execution.save(update_fields=["cancel_requested_at", "outcome"])
+            record(event="execution.cancel_requested", actor=actor, subject_type="execution", subject_id=execution.pk, data={"reason": reason})
+        return execution
+
+
+def retry_execution(*, execution_id: UUID, actor: Actor) -> Execution:
+    """Let an execution that needs a person go on: the step that stopped it is tried again.
+
+    Raises NotFound, Conflict `wrong_state`.
+    """
+    with transaction.atomic():
+        execution = Execution.objects.select_for_update().filter(pk=execution_id).first()
+        if execution is None:
+            raise NotFound("There is no such execution.", code="execution_not_found")
+        had_failed = bool(execution.verdict)
+        execution.attempts.filter(state=StepState.UNKNOWN).update(state=StepState.INTERRUPTED)
+        to = ExecutionState.CLEANING_UP if had_failed else ExecutionState.RUNNING
+        execution = change_state(
+            execution_id=execution_id, to=to, actor=actor, event="execution.retried", lease_until=None, published_at=None, retried_at=clock.now()
+        )
+        _wake()
+        return execution
+
+
+def close_execution(*, execution_id: UUID, actor: Actor, reason: str) -> Execution:
+    """Give up an execution that needs a person. It ends with the verdict that it had, else `error`, and frees its alias.
+
+    Raises NotFound, Conflict `wrong_state`.
+    """
+    execution = Execution.objects.filter(pk=execution_id).first()
+    if execution is not None and execution.state != ExecutionState.NEEDS_HUMAN:
+        raise Conflict(
+            f"The execution is {execution.get_state_display().lower()}; only one that needs a person can be closed.", code="wrong_state", state=execution.state
+        )
+    return change_state(
+        execution_id=execution_id,
+        to=ExecutionState.FINISHED,
+        actor=actor,
+        event="execution.closed",
+        data={"reason": reason},
+        verdict=(execution.verdict if execution else "") or Verdict.ERROR,
+        finished_at=clock.now(),
+        outcome=f"{execution.outcome if execution else ''} Closed by {actor.label}: {reason}".strip(),
+    )
+
+
+def _already_running(running: Execution) -> Conflict:
+    alias, environment = running.plan["alias"], running.plan["environment"]
+    return Conflict(
+        f"A {running.kind} of {alias} in {environment} is {running.get_state_display().lower()} already ({running.pk}, requested by {running.requested_by_label}). Wait for its end or stop it.",
+        code="already_running",
+        execution_id=str(running.pk),
+        execution_kind=running.kind,
+        url=f"/{running.kind}s/{running.pk}/",
+    )
+
+
+def _wake() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [WAKE_CHANNEL])

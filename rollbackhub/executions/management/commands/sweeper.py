@@ -1,0 +1,23 @@
+"""manage.py sweeper"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from rollbackhub.executions.sweeper import Sweeper
+
+
+class Command(BaseCommand):
+    """Runs the sweeper until SIGTERM or SIGINT."""
+
+    help = "Calls workers for executions that are due, and runs those that nobody claims."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run."""
+        sweeper = Sweeper()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sweeper.stop())
+        sweeper.run()
