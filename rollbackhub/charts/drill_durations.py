@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from rollbackhub.charts.rows import DrillPoint
-from rollbackhub.charts.seconds import in_words, ticks
+from rollbackhub.charts.seconds import ticks
 from rollbackhub.charts.theme import SYMBOLS
+from rollbackhub.common.durations import in_words
 
 
 def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], with_targets: bool = True) -> go.Figure:

@@ -1,28 +1,10 @@
-"""Durations on figures: the same words as on the pages."""
+"""Round ticks for axes of seconds."""
 
 from __future__ import annotations
 
 import math
 
-
-def in_words(seconds: float) -> str:
-    """`0.31 s`, `4.2 s`, `45 s`, `4 min 12 s`, `1 h 05 min`. Rounded, never down to nothing."""
-    if seconds < 0:
-        return "-" + in_words(-seconds)
-    if 0 < seconds < 0.01:
-        return "<0.01 s"
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if round(seconds, 1) < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        minutes, rest = divmod(whole, 60)
-        return f"{minutes} min" + (f" {rest:02d} s" if rest else "")
-    hours, rest = divmod(round(seconds / 60), 60)
-    return f"{hours} h" + (f" {rest:02d} min" if rest else "")
+from rollbackhub.common.durations import in_words
 
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)

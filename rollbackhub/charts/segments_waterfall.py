@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from rollbackhub.charts.rows import SegmentBar
-from rollbackhub.charts.seconds import in_words, ticks
+from rollbackhub.charts.seconds import ticks
+from rollbackhub.common.durations import in_words
 
 TARGET_FITS = 2.0
 """The target's line is drawn while it is at most this many times as far as the last segment; beyond, the bars would vanish."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rollbackhub.charts.seconds import in_words, ticks
+from rollbackhub.charts.seconds import ticks
+from rollbackhub.common.durations import in_words
 
 
 @pytest.mark.parametrize(
