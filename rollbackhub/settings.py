@@ -19,8 +19,8 @@ CSRF_TRUSTED_ORIGINS = CONFIG.csrf_trusted_origins
 PUBLIC_URL = CONFIG.public_url or f"http://{CONFIG.host}:{CONFIG.port}"
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "rollbackhub.accounts.admin_app.SettingsAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -135,7 +135,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
-    # The admin (django-unfold uses Alpine.js, which evaluates expressions) has a looser policy of its own: dashboard/middleware.py.
+    # The admin (django-unfold uses Alpine.js, which evaluates expressions) has a looser policy of its own: accounts/admin_site.py.
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF],

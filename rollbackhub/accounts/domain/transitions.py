@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable
 
+from allauth.account.models import EmailAddress
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -90,6 +91,29 @@ def set_active(*, user: User, active: bool, actor: Actor) -> bool:
         User.objects.filter(pk=user.pk).update(is_active=active)
         event = "accounts.person_reactivated" if active else "accounts.person_deactivated"
         record(event=event, actor=actor, subject_type="user", subject_id=user.pk, data={"username": user.username})
+    return True
+
+
+def change_email(*, user: User, email: str, actor: Actor) -> bool:
+    """Give a person another e-mail address; answers whether it is another. The old one no longer signs in or resets the password.
+
+    Raises InvalidInput when somebody has it already or it is none.
+    """
+    wanted = User.objects.normalize_email(email)
+    with transaction.atomic():
+        found = User.objects.select_for_update().get(pk=user.pk)
+        user.email = wanted
+        if found.email == wanted:
+            return False
+        found.email = wanted
+        try:
+            found.full_clean(exclude=["password"])
+        except ValidationError as error:
+            raise InvalidInput(" ".join(error.messages), fields={"email": list(error.messages)}) from error
+        found.save(update_fields=["email"])
+        # django-allauth keeps addresses of its own, by which it finds people.
+        EmailAddress.objects.filter(user=user).exclude(email__iexact=wanted).delete()
+        record(event="accounts.email_changed", actor=actor, subject_type="user", subject_id=user.pk, data={"username": user.username})
     return True
 
 
