@@ -22,6 +22,7 @@ import psutil
 
 from rollbackhub.local.embedded import OWNER_ROLE, SUPERUSER, CannotStart, Postgres, Valkey
 from rollbackhub.local.linux import adopt_orphans, die_with_parent
+from rollbackhub.local.server_user import CannotStart
 
 PREFIX = "rbh-"
 TEST_LEASE_SECONDS = "3"
