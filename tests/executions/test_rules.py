@@ -1,0 +1,97 @@
+"""Procedures, states and fingerprints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rollbackhub.common.errors import InvalidInput
+from rollbackhub.executions.domain.procedures import require_valid_steps
+from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionKind, ExecutionState
+from rollbackhub.executions.procedures import BUILT_IN, WEIGHT_FLIP
+from rollbackhub.executions.rules import TRANSITIONS, canonical_hash, fingerprint, steps_for
+
+
+@pytest.mark.parametrize("entry", BUILT_IN, ids=lambda entry: entry["slug"])
+def test_built_in_procedures_are_valid(entry: dict[str, Any]) -> None:
+    require_valid_steps(entry["steps"])
+
+
+def test_a_rollback_runs_the_same_steps_as_the_drill_between_setting_up_and_putting_back() -> None:
+    drilled = [step["key"] for step in steps_for(WEIGHT_FLIP, kind=ExecutionKind.DRILL)]
+    rolled_back = [step["key"] for step in steps_for(WEIGHT_FLIP, kind=ExecutionKind.ROLLBACK)]
+    assert rolled_back == ["preflight", "flip", "propagate", "drain", "verify"]
+    assert [key for key in drilled if key in rolled_back] == rolled_back
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"action": "run_code"}, "steps.0"),
+        ({"params": {"to": "elsewhere"}}, "steps.0"),
+        ({"params": {"to": "canary", "shell": "rm"}}, "steps.0"),
+        ({"segment": "lunch"}, "steps.0.segment"),
+        ({"key": "Not A Key"}, "steps.0.key"),
+        ({"title": ""}, "steps.0.title"),
+        ({"unknown": 1}, "steps.0.unknown"),
+        ({"kinds": ["party"]}, "steps.0.kinds.0"),
+    ],
+)
+def test_a_wrong_step_is_refused_by_field(change: dict[str, Any], field: str) -> None:
+    step = {"key": "flip", "title": "Flip", "action": "set_weights", "params": {"to": "canary"}, "segment": "execute", **change}
+    with pytest.raises(InvalidInput) as caught:
+        require_valid_steps([step])
+    assert field in caught.value.fields
+
+
+def test_the_same_key_twice_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="stands twice"):
+        require_valid_steps([WEIGHT_FLIP[0], WEIGHT_FLIP[0]])
+
+
+def test_a_procedure_without_steps_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="at least one step"):
+        require_valid_steps([])
+
+
+def test_every_state_has_its_row_and_ended_states_lead_nowhere() -> None:
+    assert set(TRANSITIONS) == set(ExecutionState)
+    assert [state for state, following in TRANSITIONS.items() if not following] == [ExecutionState.FINISHED, ExecutionState.CANCELLED]
+    assert all(TRANSITIONS[state] for state in ACTIVE_STATES)
+
+
+PLAN: dict[str, Any] = {
+    "procedure": {"slug": "p", "version": 1, "hash": "h"},
+    "alias": "smart-reasoner",
+    "weights_before": [{"id": "a", "version_pin": "v1", "weight": 25}, {"id": "b", "version_pin": "v2", "weight": 75}],
+    "connections": {"envoy": {"admins": {"gateway": "http://127.0.0.1:1"}}},
+}
+DIGESTS = {"v1": "sha256:1", "v2": "sha256:2"}
+
+
+def test_fingerprint_does_not_depend_on_weights_or_on_the_order_of_keys() -> None:
+    other = dict(reversed(PLAN.items())) | {"weights_before": [entry | {"weight": 50} for entry in PLAN["weights_before"]]}
+    assert fingerprint(other, digests=dict(reversed(DIGESTS.items()))) == fingerprint(PLAN, digests=DIGESTS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"procedure": {"slug": "p", "version": 2, "hash": "other"}},
+        {"alias": "other"},
+        {"weights_before": [{"id": "a", "version_pin": "v1", "weight": 25}, {"id": "c", "version_pin": "v2", "weight": 75}]},
+        {"weights_before": [{"id": "a", "version_pin": "v1", "weight": 25}, {"id": "b", "version_pin": "v3", "weight": 75}]},
+        {"connections": {"envoy": {"admins": {"gateway": "http://127.0.0.1:2"}}}},
+    ],
+)
+def test_fingerprint_changes_with_what_the_path_depends_on(change: dict[str, Any]) -> None:
+    assert fingerprint(PLAN | change, digests=DIGESTS) != fingerprint(PLAN, digests=DIGESTS)
+
+
+def test_fingerprint_changes_with_a_digest() -> None:
+    assert fingerprint(PLAN, digests=DIGESTS | {"v2": "sha256:other"}) != fingerprint(PLAN, digests=DIGESTS)
+
+
+def test_canonical_hash_is_of_rfc_8785() -> None:
+    assert canonical_hash({"b": 1, "a": [1.0]}) == canonical_hash({"a": [1], "b": 1})

@@ -1,0 +1,136 @@
+"""Flips: compare-and-set, once per effect key, and refused by the database when the rules are broken."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connection, transaction
+
+from rollbackhub.audit.models import AuditEvent
+from rollbackhub.common.errors import Conflict, InvalidInput, NotFound, RollbackHubError
+from rollbackhub.registry.models import Version
+from rollbackhub.routing.domain.current import get_candidates
+from rollbackhub.routing.domain.transitions import append_revision, create_policy
+from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy, RoutingState
+from rollbackhub.routing.rules import CandidateSpec
+from tests.databases import FreshDatabase
+from tests.routing.conftest import ACTOR, BAD, GOOD, seed_policy
+
+ROLLED_BACK = [CandidateSpec(BAD.candidate_id, BAD.version_pin, 0), CandidateSpec(GOOD.candidate_id, GOOD.version_pin, 100)]
+
+
+def flip(policy: RoutingPolicy, *, expected: int = 1, candidates: list[CandidateSpec] | None = None, key: str | None = None) -> PolicyRevision:
+    return append_revision(policy_id=policy.pk, expected_revision=expected, candidates=candidates or ROLLED_BACK, actor=ACTOR, reason="test", effect_key=key)
+
+
+def test_flip_appends_a_revision_and_counts_the_routing_state_up(policy: RoutingPolicy) -> None:
+    revision = flip(policy)
+    policy.refresh_from_db()
+    assert (revision.number, policy.revision_number) == (2, 2)
+    assert get_candidates(policy=policy) == ROLLED_BACK
+    assert get_candidates(policy=policy, number=1) == [BAD, GOOD]
+    assert RoutingState.objects.get().number == revision.routing_number == 2
+
+
+def test_flip_is_audited_with_the_weights_before_and_after(policy: RoutingPolicy) -> None:
+    flip(policy)
+    event = AuditEvent.objects.get(event="policy.revision_appended", data__revision=2)
+    assert event.data["weights_before"] == {BAD.candidate_id: 25, GOOD.candidate_id: 75}
+    assert event.data["weights_after"] == {BAD.candidate_id: 0, GOOD.candidate_id: 100}
+
+
+def test_flip_from_a_revision_that_has_moved_is_a_conflict_and_changes_nothing(policy: RoutingPolicy) -> None:
+    flip(policy)
+    with pytest.raises(Conflict, match="at revision 2, not 1") as caught:
+        flip(policy, candidates=[BAD, GOOD])
+    assert caught.value.code == "revision_moved"
+    assert PolicyRevision.objects.count() == 2
+
+
+def test_flip_with_the_same_effect_key_twice_writes_once(policy: RoutingPolicy) -> None:
+    assert flip(policy, key="execution:flip") == flip(policy, key="execution:flip")
+    assert PolicyRevision.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("candidates", "sentence"),
+    [
+        ([CandidateSpec("x", "claude-9", 100)], "claude-9 is not registered"),
+        ([CandidateSpec("x", GOOD.version_pin, 60)], "sum to 100"),
+        ([GOOD, GOOD], "stands twice"),
+    ],
+)
+def test_flip_to_candidates_that_are_no_policy_is_refused(policy: RoutingPolicy, candidates: list[CandidateSpec], sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        flip(policy, candidates=candidates)
+    assert PolicyRevision.objects.count() == 1
+
+
+def test_flip_that_gives_a_retired_version_traffic_is_refused(policy: RoutingPolicy) -> None:
+    Version.objects.filter(label=BAD.version_pin).update(lifecycle="retired")
+    with pytest.raises(InvalidInput, match="retired"):
+        flip(policy, candidates=[BAD, GOOD])
+
+
+def test_flip_away_from_a_retired_version_is_allowed(policy: RoutingPolicy) -> None:
+    Version.objects.filter(label=BAD.version_pin).update(lifecycle="retired")
+    assert flip(policy).number == 2
+
+
+def test_flip_of_an_unknown_policy_is_not_found(db: None) -> None:
+    with pytest.raises(NotFound):
+        append_revision(policy_id=0, expected_revision=0, candidates=ROLLED_BACK, actor=ACTOR, reason="test")
+
+
+def test_create_policy_that_exists_is_a_conflict(policy: RoutingPolicy) -> None:
+    with pytest.raises(Conflict, match="already exists"):
+        create_policy(environment=policy.environment, alias=policy.alias, artefact=policy.artefact, candidates=[BAD, GOOD], actor=ACTOR, reason="again")
+
+
+@pytest.mark.parametrize("weights", [(0, 0), (50, 49), (100, 1)])
+def test_the_database_refuses_weights_that_do_not_sum_to_100(policy: RoutingPolicy, weights: tuple[int, int]) -> None:
+    version = Version.objects.get(label=GOOD.version_pin)
+    with pytest.raises(DatabaseError), transaction.atomic():
+        revision = PolicyRevision.objects.create(policy=policy, number=9, routing_number=9, reason="sql", actor_label="sql")
+        for position, weight in enumerate(weights):
+            Candidate.objects.create(revision=revision, position=position, candidate_id=f"c{position}", version=version, weight=weight)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_the_database_refuses_a_weight_above_100(policy: RoutingPolicy) -> None:
+    version = Version.objects.get(label=GOOD.version_pin)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        revision = PolicyRevision.objects.create(policy=policy, number=9, routing_number=9, reason="sql", actor_label="sql")
+        Candidate.objects.create(revision=revision, position=0, candidate_id="c", version=version, weight=101)
+
+
+def test_the_database_refuses_to_change_a_revision(policy: RoutingPolicy) -> None:
+    with pytest.raises(DatabaseError), transaction.atomic():
+        PolicyRevision.objects.update(reason="rewritten")
+    with pytest.raises(DatabaseError), transaction.atomic():
+        Candidate.objects.update(weight=50)
+
+
+def test_ten_flips_at_once_append_one_revision(fresh_database: FreshDatabase) -> None:
+    policy = seed_policy()
+    results: list[object] = []
+    ready = threading.Barrier(10)
+
+    def attempt() -> None:
+        ready.wait()
+        try:
+            results.append(flip(policy))
+        except RollbackHubError as error:
+            results.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=attempt) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results.count("revision_moved") == 9
+    assert PolicyRevision.objects.filter(policy=policy).count() == 2
