@@ -32,7 +32,9 @@ class RolesField(forms.MultipleChoiceField):
     """The roles of a person, as boxes to tick."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(choices=Role.choices, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text="Without a role a person sees nothing.", **kwargs)
+        super().__init__(
+            choices=Role.choices, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text="Without a role a person sees nothing.", **kwargs
+        )
 
 
 class PersonAddForm(UserCreationForm):
@@ -109,7 +111,9 @@ class PersonAdmin(DjangoUserAdmin, AuditedModelAdmin):  # type: ignore[type-arg]
         with transaction.atomic():
             if not change:
                 names = ("username", "email", "first_name", "last_name", "timezone")
-                made = create_person(password=values["password1"], roles=[Role(role) for role in values["roles"]], actor=actor, **{name: values[name] for name in names})
+                made = create_person(
+                    password=values["password1"], roles=[Role(role) for role in values["roles"]], actor=actor, **{name: values[name] for name in names}
+                )
                 obj.__dict__.update(made.__dict__)
                 return
             wanted_active, wanted_email = values["is_active"], values["email"]
@@ -131,9 +135,7 @@ class PersonAdmin(DjangoUserAdmin, AuditedModelAdmin):  # type: ignore[type-arg]
             response = super().user_change_password(request, id, form_url)
             person = User.objects.filter(pk=id).first() if before is not None else None
             if person is not None and person.password != before:
-                record(
-                    event="accounts.password_set", actor=admin_actor(request), subject_type="user", subject_id=person.pk, data={"username": person.username}
-                )
+                record(event="accounts.password_set", actor=admin_actor(request), subject_type="user", subject_id=person.pk, data={"username": person.username})
         return response
 
 

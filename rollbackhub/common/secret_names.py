@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 _WORDS = frozenset(
-    "password passwd passphrase pwd secret secrets authorization bearer credential credentials cookie cookies apikey sessionid otp totp".split()
+    ["password", "passwd", "passphrase", "pwd", "secret", "secrets", "authorization", "bearer", "credential", "credentials"]
+    + ["cookie", "cookies", "apikey", "sessionid", "otp", "totp"]
 )
 _LAST_WORD = frozenset({"token", "jwt"})
 """`access_token` is a secret; `token_id`, `max_tokens` and `token_name` are not."""
@@ -30,7 +32,7 @@ def looks_secret(name: str) -> bool:
         return False
     if words[-1] in _LAST_WORD or not _WORDS.isdisjoint(words):
         return True
-    return any(first in _KEY_OF and second in {"key", "keys"} for first, second in zip(words, words[1:], strict=False)) and words[-1] not in {"id", "name"}
+    return any(first in _KEY_OF and second in {"key", "keys"} for first, second in pairwise(words)) and words[-1] not in {"id", "name"}
 
 
 def has_password_in_url(text: str) -> bool:

@@ -94,7 +94,9 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         secret = next(_secrets("settings", settings), None)
         name = values.get("connector") or self.instance.connector
         if secret is not None:
-            self.add_error("settings", f"{secret} looks like a secret. Settings are shown and recorded: keep secrets in the environment and name the variable here.")
+            self.add_error(
+                "settings", f"{secret} looks like a secret. Settings are shown and recorded: keep secrets in the environment and name the variable here."
+            )
         elif name:
             try:
                 connector_type(name).parse_settings(settings)

@@ -52,5 +52,9 @@ def _password_changed(*, request: HttpRequest, user: User, **_: Any) -> None:
 def _record(event: str, user: User, request: HttpRequest) -> None:
     with transaction.atomic():
         record(
-            event=event, actor=actor_of(user), subject_type="user", subject_id=user.pk, data={"username": user.username, "address": request.META.get("REMOTE_ADDR", "")}
+            event=event,
+            actor=actor_of(user),
+            subject_type="user",
+            subject_id=user.pk,
+            data={"username": user.username, "address": request.META.get("REMOTE_ADDR", "")},
         )

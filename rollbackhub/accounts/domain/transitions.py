@@ -34,7 +34,9 @@ def create_person(
     roles: Iterable[Role] = (),
 ) -> User:
     """Make an account that can sign in, with its roles. Raises InvalidInput with details per field (name taken, password too weak)."""
-    user = User(username=User.normalize_username(username), email=User.objects.normalize_email(email), first_name=first_name, last_name=last_name, timezone=timezone)
+    user = User(
+        username=User.normalize_username(username), email=User.objects.normalize_email(email), first_name=first_name, last_name=last_name, timezone=timezone
+    )
     fields: dict[str, list[str]] = {}
     try:
         user.full_clean(exclude=["password"])
@@ -128,7 +130,13 @@ def issue_token(*, user: User, name: str, scopes: Collection[Scope | str], days:
         raise Conflict(f"{user.username} is not active, so a token of theirs would be of no use.", code="person_not_active")
     with transaction.atomic():
         token, plain = ApiToken.objects.create(user=user, name=name.strip(), scopes=wanted, expiry=dt.timedelta(days=days))
-        record(event="accounts.token_issued", actor=actor, subject_type="user", subject_id=user.pk, data=_token_facts(user, token) | {"scopes": wanted, "days": days})
+        record(
+            event="accounts.token_issued",
+            actor=actor,
+            subject_type="user",
+            subject_id=user.pk,
+            data=_token_facts(user, token) | {"scopes": wanted, "days": days},
+        )
     return token, plain
 
 

@@ -102,7 +102,9 @@ def _overview() -> tuple[int, int, int, Misfit | None]:
     if deleted:
         lost = Misfit("event_missing", None, event_id, None, f"Event {event_id} was recorded and deleted before it had its place in the log.")
     else:
-        lost = Misfit("leaf_missing", None, event_id, event, f"Event {event_id} ({event}) has no place in the log and does not wait for one: its leaf was deleted.")
+        lost = Misfit(
+            "leaf_missing", None, event_id, event, f"Event {event_id} ({event}) has no place in the log and does not wait for one: its leaf was deleted."
+        )
     return last_size, last_position, waiting, lost
 
 
@@ -154,7 +156,10 @@ def _check_leaf(walk: _Walk, position: int, event_id: int, stored_hash: bytes, e
         sentence = f"Event {event_id} ({name}) is not what was recorded: its hash differs from its leaf at position {position}."
         return Misfit("event_changed", position, event_id, name, sentence, expected=stored_hash.hex(), found=computed.hex())
     if event_id < walk.previous_id:
-        sentence = f"Event {event_id} ({name}) stands at position {position}, after event {walk.previous_id} of the same batch: leaves were swapped, or the tree head between them was deleted."
+        sentence = (
+            f"Event {event_id} ({name}) stands at position {position}, after event {walk.previous_id} of the same batch:"
+            " leaves were swapped, or the tree head between them was deleted."
+        )
         return Misfit("leaves_swapped", position, event_id, name, sentence)
     return None
 
@@ -173,8 +178,8 @@ def _check_head(walk: _Walk, head: tuple[Any, ...]) -> Misfit | None:
     start, end = _differing_range(walk, computed, stored)
     event_id, event = _event_at(start)
     sentence = (
-        f"The tree head of {size} leaves does not fit: a leaf from position {start} to {end - 1} was replaced or swapped (the first of them is event {event_id}, {event}),"
-        " or the tree head itself was forged."
+        f"The tree head of {size} leaves does not fit: a leaf from position {start} to {end - 1} was replaced or swapped"
+        f" (the first of them is event {event_id}, {event}), or the tree head itself was forged."
     )
     return Misfit("tree_head_differs", start, event_id, event, sentence, expected=expected, found=found)
 
@@ -206,14 +211,18 @@ def _beyond_the_end(last_size: int, last_position: int) -> Misfit | None:
     if last_position < last_size:
         return None
     event_id, event = _event_at(last_size)
-    sentence = f"The leaves from position {last_size} to {last_position} (the first is event {event_id}, {event}) stand under no tree head: one was deleted or they were added by hand."
+    sentence = (
+        f"The leaves from position {last_size} to {last_position} (the first is event {event_id}, {event}) stand under no tree head:"
+        " one was deleted or they were added by hand."
+    )
     return Misfit("tree_head_missing", last_size, event_id, event, sentence)
 
 
 def _event_at(position: int) -> tuple[int | None, str | None]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT leaf.event_id, event.event FROM audit_auditleaf leaf LEFT JOIN audit_auditevent event ON event.id = leaf.event_id WHERE leaf.position = %s", [position]
+            "SELECT leaf.event_id, event.event FROM audit_auditleaf leaf LEFT JOIN audit_auditevent event ON event.id = leaf.event_id WHERE leaf.position = %s",
+            [position],
         )
         return cursor.fetchone() or (None, None)
 

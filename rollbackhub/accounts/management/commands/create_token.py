@@ -35,5 +35,6 @@ class Command(BaseCommand):
             token, plain = issue_token(user=user, name=options["name"], scopes=scopes, days=options["days"], actor=system_actor("command line"))
         except RollbackHubError as error:
             raise CommandError(error.message) from error
-        self.stderr.write(f"Token {token.name} of {user.username}: may {', '.join(token.scopes)}, expires {token.expiry:%Y-%m-%d}. It is not stored and cannot be shown again:")
+        may = ", ".join(token.scopes)
+        self.stderr.write(f"Token {token.name} of {user.username} may {may} until {token.expiry:%Y-%m-%d}. It is stored nowhere and cannot be shown again:")
         self.stdout.write(plain)
