@@ -81,9 +81,7 @@ def change_state(*, execution_id: UUID, to: ExecutionState, actor: Actor, event:
     `fields` are further columns to set. Raises NotFound, Conflict `wrong_state`.
     """
     with transaction.atomic():
-        execution = Execution.objects.select_for_update().filter(pk=execution_id).first()
-        if execution is None:
-            raise NotFound("There is no such execution.", code="execution_not_found")
+        execution = _locked(execution_id)
         if to not in TRANSITIONS[ExecutionState(execution.state)]:
             raise Conflict(
                 f"The execution is {execution.get_state_display().lower()} and cannot become {to.label.lower()}.", code="wrong_state", state=execution.state
@@ -103,9 +101,7 @@ def request_cancel(*, execution_id: UUID, actor: Actor, reason: str) -> Executio
     Raises NotFound, Conflict `wrong_state` (it has ended, or is putting things back already).
     """
     with transaction.atomic():
-        execution = Execution.objects.select_for_update().filter(pk=execution_id).first()
-        if execution is None:
-            raise NotFound("There is no such execution.", code="execution_not_found")
+        execution = _locked(execution_id)
         if execution.state == ExecutionState.QUEUED:
             return change_state(
                 execution_id=execution_id,
@@ -134,9 +130,8 @@ def retry_execution(*, execution_id: UUID, actor: Actor) -> Execution:
     Raises NotFound, Conflict `wrong_state`.
     """
     with transaction.atomic():
-        execution = Execution.objects.select_for_update().filter(pk=execution_id).first()
-        if execution is None:
-            raise NotFound("There is no such execution.", code="execution_not_found")
+        execution = _locked(execution_id)
+        _require_waiting_for_a_person(execution)
         had_failed = bool(execution.verdict)
         execution.attempts.filter(state=StepState.UNKNOWN).update(state=StepState.INTERRUPTED)
         to = ExecutionState.CLEANING_UP if had_failed else ExecutionState.RUNNING
@@ -152,21 +147,35 @@ def close_execution(*, execution_id: UUID, actor: Actor, reason: str) -> Executi
 
     Raises NotFound, Conflict `wrong_state`.
     """
-    execution = Execution.objects.filter(pk=execution_id).first()
-    if execution is not None and execution.state != ExecutionState.NEEDS_HUMAN:
-        raise Conflict(
-            f"The execution is {execution.get_state_display().lower()}; only one that needs a person can be closed.", code="wrong_state", state=execution.state
+    with transaction.atomic():
+        execution = _locked(execution_id)
+        _require_waiting_for_a_person(execution)
+        return change_state(
+            execution_id=execution_id,
+            to=ExecutionState.FINISHED,
+            actor=actor,
+            event="execution.closed",
+            data={"reason": reason},
+            verdict=execution.verdict or Verdict.ERROR,
+            finished_at=clock.now(),
+            outcome=f"{execution.outcome} Closed by {actor.label}: {reason}".strip(),
         )
-    return change_state(
-        execution_id=execution_id,
-        to=ExecutionState.FINISHED,
-        actor=actor,
-        event="execution.closed",
-        data={"reason": reason},
-        verdict=(execution.verdict if execution else "") or Verdict.ERROR,
-        finished_at=clock.now(),
-        outcome=f"{execution.outcome if execution else ''} Closed by {actor.label}: {reason}".strip(),
-    )
+
+
+def _locked(execution_id: UUID) -> Execution:
+    execution = Execution.objects.select_for_update().filter(pk=execution_id).first()
+    if execution is None:
+        raise NotFound("There is no such execution.", code="execution_not_found")
+    return execution
+
+
+def _require_waiting_for_a_person(execution: Execution) -> None:
+    if execution.state != ExecutionState.NEEDS_HUMAN:
+        raise Conflict(
+            f"The execution is {execution.get_state_display().lower()}; only one that needs a person can be retried or closed.",
+            code="wrong_state",
+            state=execution.state,
+        )
 
 
 def _already_running(running: Execution) -> Conflict:
