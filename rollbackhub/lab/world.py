@@ -1,0 +1,217 @@
+"""The lab as one thing: gateways, model servers and traffic for some environments, started, watched and stopped together.
+
+    with LabWorld(hub_url="http://127.0.0.1:8000", base_port=18100, directory=folder, environments=("staging",)) as world:
+        world.wait_ready()
+
+Needs no database and no Django: `manage.py lab` runs it, and so do tests, which take one environment to be cheap.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from rollbackhub.common import clock
+from rollbackhub.lab.catalogue import BAD_MODEL, ENVIRONMENTS, GOOD_MODEL, gateway_id
+from rollbackhub.lab.children import Child
+from rollbackhub.lab.envoy import GatewayMode, bootstrap, envoy_command
+from rollbackhub.lab.metrics import MetricsMode
+from rollbackhub.lab.ports import LOOPBACK, Ports, require_free
+from rollbackhub.lab.traffic_process import TrafficSettings
+
+logger = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.1
+CALL_SECONDS = 2.0
+
+
+class LabNotReady(Exception):
+    """A part of the lab did not come up in time; the message names it and its log."""
+
+
+class LabWorld:
+    """Real Envoys in front of simulated models, with simulated users. Everything listens on loopback, from `base_port` on (ports.py)."""
+
+    def __init__(self, *, hub_url: str, base_port: int, directory: Path, environments: Iterable[str] = ("staging",), requests_per_second: float = 40) -> None:
+        """`directory` takes configurations and logs; `requests_per_second` is the sum over all aliases and environments."""
+        self.environments = tuple(environments)
+        if not self.environments or not set(self.environments) <= set(ENVIRONMENTS):
+            raise ValueError(f"the lab plays {' and '.join(ENVIRONMENTS)}, not {self.environments}")
+        self.hub_url = hub_url
+        self.ports = Ports(base_port)
+        self.directory = directory
+        self.requests_per_second = requests_per_second
+        self.gateway_modes = dict.fromkeys(self.environments, GatewayMode.FOLLOWING)
+        self.metrics_modes = dict.fromkeys(self.environments, MetricsMode.NORMAL)
+        self.gateways = {environment: self._gateway(environment) for environment in self.environments}
+        self.traffic = Child(name="traffic", command=self._traffic_command, folder=directory)
+        self.models = {
+            model: Child(name=f"model-{model}", command=_model_command(model=model, port=port), folder=directory)
+            for model, port in ((GOOD_MODEL, self.ports.good_model), (BAD_MODEL, self.ports.bad_model))
+        }
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    # Addresses, for whoever talks to the lab.
+
+    def gateway_url(self, environment: str) -> str:
+        """Where the environment's gateway takes traffic; callers add `/<alias>/v1/chat/completions`."""
+        return f"http://{LOOPBACK}:{self.ports.listener(environment)}"
+
+    def admin_url(self, environment: str) -> str:
+        """The admin interface of the environment's gateway."""
+        return f"http://{LOOPBACK}:{self.ports.admin(environment)}"
+
+    def metrics_url(self, environment: str | None = None) -> str:
+        """The metrics endpoint: of one environment, or of all."""
+        return f"http://{LOOPBACK}:{self.ports.metrics}/metrics" + (f"/{environment}" if environment else "")
+
+    def connections(self, environment: str) -> dict[str, dict[str, object]]:
+        """The settings with which RollbackHub's connectors reach this environment."""
+        return {
+            "envoy": {"admins": {gateway_id(environment): self.admin_url(environment)}},
+            "prometheus": {"endpoint": self.metrics_url(environment)},
+        }
+
+    @property
+    def children(self) -> list[Child]:
+        """Every child process, in the order in which they start."""
+        return [*self.models.values(), *self.gateways.values(), self.traffic]
+
+    # Life.
+
+    def __enter__(self) -> LabWorld:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self) -> None:
+        """Start every child and watch them. Raises PortTaken, EnvoyMissing.
+
+        The kernel ends children with the thread that started them: call it from one that lives as long as the world.
+        """
+        require_free(self.ports.all_of(self.environments))
+        self._stopping.clear()
+        try:
+            for environment in self.environments:
+                self._write_bootstrap(environment)
+            for child in self.children:
+                child.start()
+        except BaseException:
+            self.stop()
+            raise
+        self._watcher = threading.Thread(target=self._watch, name="lab-watcher", daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Stop watching, and end every child."""
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()
+            self._watcher = None
+        with self._lock:
+            # Traffic first, so that the gateways' end is not counted as errors.
+            for child in reversed(self.children):
+                child.ask_to_end()
+            for child in self.children:
+                child.wait_until_ended()
+
+    def wait_ready(self, *, timeout_seconds: float = 20) -> None:
+        """Wait until every part answers. Raises LabNotReady.
+
+        A gateway that follows a hub counts as ready when it has its first routes, or has waited five seconds for them.
+        """
+        deadline = clock.monotonic() + timeout_seconds
+        for name, url in self._ready_urls().items():
+            while not _answers(url):
+                if clock.monotonic() >= deadline:
+                    raise LabNotReady(f"{name} did not come up within {timeout_seconds:g} s; see {self.directory}")
+                clock.sleep(0.05)
+
+    # Faults.
+
+    def set_gateway_mode(self, environment: str, mode: GatewayMode) -> None:
+        """Restart the environment's gateway with another configuration (nothing when it already has it)."""
+        with self._lock:
+            if self.gateway_modes[environment] == mode:
+                return
+            self.gateway_modes[environment] = mode
+            self._write_bootstrap(environment)
+            self.gateways[environment].restart()
+            logger.info("the gateway of %s was restarted: %s", environment, mode)
+
+    def set_metrics_mode(self, environment: str, mode: MetricsMode) -> bool:
+        """Have the environment's metrics endpoint work or fail. False while the traffic process does not answer (ask again)."""
+        with self._lock:
+            self.metrics_modes[environment] = mode
+            try:
+                answer = httpx.put(
+                    f"http://{LOOPBACK}:{self.ports.control}/metrics-modes", json={"modes": {environment: mode}}, timeout=CALL_SECONDS, trust_env=False
+                )
+            except httpx.TransportError:
+                return False
+            return answer.status_code == 200
+
+    # Inside.
+
+    def _gateway(self, environment: str) -> Child:
+        return Child(name=f"gateway-{environment}", command=lambda: envoy_command(configuration=self._bootstrap_path(environment)), folder=self.directory)
+
+    def _bootstrap_path(self, environment: str) -> Path:
+        return self.directory / f"gateway-{environment}.json"
+
+    def _write_bootstrap(self, environment: str) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        content = bootstrap(environment=environment, hub_url=self.hub_url, ports=self.ports, mode=self.gateway_modes[environment])
+        self._bootstrap_path(environment).write_text(json.dumps(content, indent=1))
+
+    def _traffic_command(self) -> list[str]:
+        settings = TrafficSettings(
+            base_port=self.ports.base, environments=list(self.environments), requests_per_second=self.requests_per_second, modes=self.metrics_modes
+        )
+        return [sys.executable, "-m", "rollbackhub.lab.traffic_process", settings.model_dump_json()]
+
+    def _ready_urls(self) -> dict[str, str]:
+        models = {
+            f"the model server {model}": f"http://{LOOPBACK}:{port}/v1/models"
+            for model, port in zip(self.models, (self.ports.good_model, self.ports.bad_model), strict=True)
+        }
+        gateways = {f"the gateway of {environment}": f"{self.admin_url(environment)}/ready" for environment in self.environments}
+        return {**models, **gateways, "the traffic generator": f"http://{LOOPBACK}:{self.ports.control}/metrics-modes"}
+
+    def _watch(self) -> None:
+        looks = 0
+        while not self._stopping.wait(WATCH_SECONDS):
+            looks += 1
+            with self._lock:
+                for child in self.children:
+                    try:
+                        child.watch()
+                        if looks % 100 == 0:
+                            child.keep_log_small()
+                    except OSError:
+                        # No memory or no process to be had: the next look tries again.
+                        logger.exception("%s could not be started", child.name)
+
+
+def _model_command(*, model: str, port: int) -> Callable[[], list[str]]:
+    return lambda: [sys.executable, "-m", "rollbackhub.lab.model_server", model, str(port)]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=CALL_SECONDS, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
