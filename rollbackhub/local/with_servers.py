@@ -20,9 +20,9 @@ from types import FrameType
 
 import psutil
 
-from rollbackhub.local.embedded import OWNER_ROLE, SUPERUSER, CannotStart, Postgres, Valkey
-from rollbackhub.local.linux import adopt_orphans, die_with_parent
-from rollbackhub.local.server_user import CannotStart
+from rollbackhub.common.linux import adopt_orphans
+from rollbackhub.local.embedded import OWNER_ROLE, SUPERUSER, Postgres, Valkey
+from rollbackhub.local.server_user import CannotStart, die_with
 
 PREFIX = "rbh-"
 TEST_LEASE_SECONDS = "3"
@@ -96,7 +96,7 @@ def run(command: list[str]) -> int:
         signal.signal(signum, forward)
     with throwaway_servers() as environment:
         try:
-            running.append(subprocess.Popen(command, env=os.environ | environment, preexec_fn=lambda: die_with_parent(signal.SIGTERM)))
+            running.append(subprocess.Popen(command, env=os.environ | environment, preexec_fn=die_with(signal.SIGTERM)))
         except OSError as error:
             print(f"with_servers: {command[0]}: {error.strerror}", file=sys.stderr)
             return 127

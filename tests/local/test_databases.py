@@ -41,8 +41,7 @@ def test_append_only_tables_are_the_ones_of_the_design() -> None:
 def test_public_has_no_rights() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a"
-            " WHERE n.nspname = 'public' AND a.grantee = 0"
+            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a WHERE n.nspname = 'public' AND a.grantee = 0"
         )
         assert cursor.fetchone() == (0,)
         cursor.execute("SELECT count(*) FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = current_database() AND a.grantee = 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 
@@ -12,12 +13,17 @@ PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def die_with_parent(signum: int = signal.SIGKILL) -> bool:
+def die_with_parent(signum: int = signal.SIGKILL, *, parent: int | None = None) -> bool:
     """Have the kernel send this signal to the present process when the thread that started it ends.
 
-    The kernel forgets it when the process changes its user, so call it after that. Answers whether it is in force.
+    With `parent` (its process id) the process ends here when that has gone already. The kernel forgets the wish when the process
+    changes its user, so call it after that. Answers whether it is in force.
     """
-    return _libc is not None and _libc.prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0) == 0
+    if _libc is None or _libc.prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0) != 0:
+        return False
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
+    return True
 
 
 def adopt_orphans() -> bool:
