@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rollbackhub.audit.actors import Actor
-from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Environment, Version
-from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.domain.transitions import append_revision
 from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec, problems_of
@@ -65,29 +64,67 @@ def parse_policies(text: str) -> list[AliasSpec]:
     return specs
 
 
-def import_policies(*, environment: Environment, text: str, actor: Actor, reason: str) -> list[PolicyRevision]:
+@dataclass(frozen=True)
+class PolicyChange:
+    """What a policy file would change at one alias, or not (`before == after`)."""
+
+    policy: RoutingPolicy
+    before: list[CandidateSpec]
+    after: list[CandidateSpec]
+
+
+def plan_import(*, environment: Environment, text: str) -> list[PolicyChange]:
+    """What `import_policies` would do now; changes nothing. Raises InvalidInput by line, as that does."""
+    problems = _Problems()
+    specs = _parse(text, problems)
+    policies = {policy.alias: policy for policy in _policies_of(environment, specs)}
+    _check_against_registry(specs, policies, environment, problems)
+    problems.refuse()
+    present = _present_candidates(policies.values())
+    return [PolicyChange(policy=policies[spec.alias], before=present.get(policies[spec.alias].pk, []), after=spec.candidates) for spec in specs]
+
+
+def import_policies(
+    *, environment: Environment, text: str, actor: Actor, reason: str, expected_revisions: Mapping[str, int] | None = None
+) -> list[PolicyRevision]:
     """Apply a policy file to an environment: a revision for each alias whose candidates differ from the present ones.
 
     Refused whole (InvalidInput by line) when anything is wrong, an alias or a version unknown included; then nothing is changed.
+    With `expected_revisions` (number by alias, as a person has seen them) also refused, by Conflict `revision_moved`, when one has moved on.
     """
     problems = _Problems()
     specs = _parse(text, problems)
     with transaction.atomic():
-        policies = {
-            policy.alias: policy
-            for policy in RoutingPolicy.objects.select_for_update(of=("self",))
-            .select_related("artefact")
-            .filter(environment=environment, alias__in=[spec.alias for spec in specs])
-            .order_by("pk")
-        }
+        policies = {policy.alias: policy for policy in _policies_of(environment, specs).select_for_update(of=("self",))}
         _check_against_registry(specs, policies, environment, problems)
         problems.refuse()
+        moved = [alias for alias, policy in policies.items() if expected_revisions is not None and expected_revisions.get(alias) != policy.revision_number]
+        if moved:
+            raise Conflict(
+                f"Meanwhile somebody changed {', '.join(sorted(moved))}. Nothing was imported: look at the differences again.", code="revision_moved"
+            )
+        present = _present_candidates(policies.values())
         return [
             append_revision(policy_id=policy.pk, expected_revision=policy.revision_number, candidates=spec.candidates, actor=actor, reason=reason)
             for spec in specs
             for policy in [policies[spec.alias]]
-            if get_candidates(policy=policy) != spec.candidates
+            if present.get(policy.pk) != spec.candidates
         ]
+
+
+def _policies_of(environment: Environment, specs: Sequence[AliasSpec]) -> QuerySet[RoutingPolicy]:
+    """The policies that a file names, in the order in which they are locked."""
+    policies = RoutingPolicy.objects.select_related("environment", "artefact").filter(environment=environment, alias__in=[spec.alias for spec in specs])
+    return policies.order_by("pk")
+
+
+def _present_candidates(policies: Iterable[RoutingPolicy]) -> dict[int, list[CandidateSpec]]:
+    """What each policy says at present, by its id. One query."""
+    found: dict[int, list[CandidateSpec]] = {}
+    rows = Candidate.objects.filter(revision__policy__in=list(policies), revision__number=F("revision__policy__revision_number")).order_by("position")
+    for policy_id, *values in rows.values_list("revision__policy_id", "candidate_id", "version__label", "weight"):
+        found.setdefault(policy_id, []).append(CandidateSpec(*values))
+    return found
 
 
 def export_policies(*, environment: Environment, aliases: Sequence[str] | None = None) -> str:

@@ -57,6 +57,7 @@ class DiscoveryApp:
             report = read_report(scope, await _body(scope, receive))
             snapshot = await self._answer(report, receive)
         except RefusedRequest as refusal:
+            logger.warning("discovery: refused a request from %s: %s", scope.get("client"), refusal.sentence)
             await _send(send, refusal.status, {"title": "The discovery request was refused", "detail": refusal.sentence})
         except DatabaseError:
             logger.warning("discovery: the database does not answer")
