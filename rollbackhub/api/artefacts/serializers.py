@@ -1,0 +1,75 @@
+"""Artefacts and versions as they are answered."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from rollbackhub.accounts.models import Team
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer
+from rollbackhub.registry.enums import ChangeType, Lifecycle, Stakes
+from rollbackhub.registry.models import Artefact, Version
+
+
+class ArtefactFilters(ApiSerializer):
+    """Query parameters of the list of artefacts."""
+
+    change_type = serializers.ChoiceField(ChangeType.choices, required=False)
+    team = serializers.SlugField(required=False)
+
+
+class VersionFilters(ApiSerializer):
+    """Query parameters of the list of versions."""
+
+    label = serializers.CharField(required=False, max_length=120)
+    lifecycle = serializers.ChoiceField(Lifecycle.choices, required=False)
+
+
+class TeamRow(ApiModelSerializer):
+    """Who owns an artefact."""
+
+    class Meta:
+        model = Team
+        fields = ["slug", "name"]
+
+
+class ArtefactRow(ApiModelSerializer):
+    """A thing that is released."""
+
+    url = serializers.SerializerMethodField()
+    versions_url = serializers.SerializerMethodField()
+    change_type = serializers.ChoiceField(ChangeType.choices)
+    stakes = serializers.ChoiceField(Stakes.choices)
+    team = TeamRow()
+    target_seconds = serializers.IntegerField(allow_null=True, help_text="Its own speed target; null: its change type's")
+
+    class Meta:
+        model = Artefact
+        fields = ["slug", "url", "versions_url", "name", "change_type", "team", "stakes", "target_seconds", "is_lab", "created_at"]
+
+    @extend_schema_field(serializers.CharField())
+    def get_url(self, artefact: Artefact) -> str:
+        """Path of the API."""
+        return f"/api/v1/artefacts/{artefact.slug}/"
+
+    @extend_schema_field(serializers.CharField())
+    def get_versions_url(self, artefact: Artefact) -> str:
+        """Path of the API."""
+        return f"/api/v1/artefacts/{artefact.slug}/versions/"
+
+
+class VersionRow(ApiModelSerializer):
+    """One immutable version."""
+
+    url = serializers.SerializerMethodField()
+    artefact = serializers.CharField(source="artefact.slug")
+    lifecycle = serializers.ChoiceField(Lifecycle.choices)
+
+    class Meta:
+        model = Version
+        fields = ["id", "url", "artefact", "label", "lifecycle", "digest", "uri", "changelog", "eval_reference", "created_at"]
+
+    @extend_schema_field(serializers.CharField())
+    def get_url(self, version: Version) -> str:
+        """Path of the API."""
+        return f"/api/v1/artefacts/{version.artefact.slug}/versions/{version.pk}/"

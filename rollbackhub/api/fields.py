@@ -1,0 +1,71 @@
+"""How values are written: instants as RFC 3339 in UTC, durations in seconds, choices as their values."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.db import models
+from rest_framework import serializers
+
+
+class Instant(serializers.DateTimeField):
+    """An instant in UTC, whatever zone the viewer's pages use."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("default_timezone", dt.UTC)
+        super().__init__(**kwargs)
+
+
+class Seconds(serializers.FloatField):
+    """A duration in seconds, to a tenth of a millisecond."""
+
+    def to_representation(self, value: Any) -> float:
+        """Rounded: what comes behind is noise of the clock."""
+        return round(float(value), 4)
+
+
+class ChoiceOrNull(serializers.ChoiceField):
+    """A choice that the database keeps as an empty text while there is none: null."""
+
+    def __init__(self, choices: Any, **kwargs: Any) -> None:
+        kwargs["allow_null"] = True
+        super().__init__(choices, **kwargs)
+
+    def get_attribute(self, instance: Any) -> Any:
+        """The value, or None."""
+        return super().get_attribute(instance) or None
+
+
+class ApiSerializer(serializers.Serializer[Any]):
+    """What is sent to us. A member that we do not know is refused: a misspelt one would otherwise be ignored in silence."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """The checked values. Raises ValidationError, unknown members included."""
+        values = super().to_internal_value(data)
+        unknown = {str(name) for name in data} - set(self.fields)
+        if unknown:
+            known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
+            raise serializers.ValidationError({name: [f"Unknown; there are {known}."] for name in sorted(unknown)})
+        return values
+
+
+class NoBody(ApiSerializer):
+    """A POST that needs nothing but its address; an empty object or no body at all."""
+
+
+class ApiModelSerializer(serializers.ModelSerializer[Any]):
+    """What we answer of a model's row."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: Instant,
+        models.FloatField: Seconds,
+    }
+
+    def get_fields(self) -> dict[str, Any]:
+        """The fields; each is always there in an answer, which the OpenAPI description shall say."""
+        fields = super().get_fields()
+        for field in fields.values():
+            field.required = not field.read_only
+        return fields

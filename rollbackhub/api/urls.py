@@ -1,0 +1,18 @@
+"""Every address under /api/."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from drf_spectacular.views import SpectacularAPIView
+
+from rollbackhub.api.views import UnknownAddress
+
+app_name = "api"
+
+RESOURCES = ["drills", "executions", "aliases", "policies", "gateways", "artefacts", "audit", "tokens", "me"]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *(path("v1/", include(f"rollbackhub.api.{resource}.urls")) for resource in RESOURCES),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    re_path(r"^.*$", UnknownAddress.as_view(), name="unknown"),
+]
