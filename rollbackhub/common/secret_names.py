@@ -6,8 +6,8 @@ import re
 from itertools import pairwise
 
 _WORDS = frozenset(
-    ["password", "passwd", "passphrase", "pwd", "secret", "secrets", "authorization", "bearer", "credential", "credentials"]
-    + ["cookie", "cookies", "apikey", "sessionid", "otp", "totp"]
+    {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "authorization", "bearer", "credential", "credentials"}
+    | {"cookie", "cookies", "apikey", "sessionid", "otp", "totp"}
 )
 _LAST_WORD = frozenset({"token", "jwt"})
 """`access_token` is a secret; `token_id`, `max_tokens` and `token_name` are not."""

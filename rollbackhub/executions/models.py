@@ -174,7 +174,8 @@ class CheckResult(models.Model):
 class Sample(models.Model):
     """One thing that was observed at one instant. Every sample is kept."""
 
-    append_only = True
+    # Never changed. Deleting goes with an execution: what the lab made may be cleared away.
+    app_privileges = ("SELECT", "INSERT", "DELETE")
 
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="samples")
     attempt = models.ForeignKey(StepAttempt, on_delete=models.CASCADE, related_name="samples")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import factory
+from django.db import transaction
 from factory.django import DjangoModelFactory
 
 from rollbackhub.routing.models import Candidate, Gateway, PolicyRevision, RoutingPolicy, RoutingState
@@ -44,6 +45,12 @@ class PolicyRevisionFactory(DjangoModelFactory):
     routing_number = factory.LazyAttribute(lambda revision: revision.number)
     reason = "for a test"
     actor_label = "test"
+
+    @classmethod
+    def _generate(cls, strategy: Any, params: Any) -> Any:
+        # The weights are summed when the transaction commits, so the candidates belong to it.
+        with transaction.atomic():
+            return super()._generate(strategy, params)
 
     @factory.post_generation
     def weights(self: PolicyRevision, create: bool, extracted: dict[str, int] | None, **kwargs: Any) -> None:
