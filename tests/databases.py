@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import psycopg
@@ -16,6 +17,7 @@ import pytest
 import redis
 from django.core.management import call_command
 from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 from psycopg import sql
 
 NEEDED = ("DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL")
@@ -40,11 +42,13 @@ def url_of(variable: str, *, database: str) -> str:
 
 def broker_of_worker(worker: str) -> str:
     """The broker's URL with a number of its own for each pytest worker, so that none takes another's tasks."""
-    parts = urlsplit(os.environ["BROKER_URL"])
+    url = os.environ["BROKER_URL"]
+    parts = urlsplit(url)
     number = int(re.sub(r"\D", "", worker) or 0) + 1
     if "virtual_host" in parse_qs(parts.query):
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()} | {"virtual_host": str(number)}
-        return urlunsplit(parts._replace(query=urlencode(query)))
+        # Not urlunsplit: it takes the empty host of redis+socket:///… away.
+        return f"{url.partition('?')[0]}?{urlencode(query)}"
     return urlunsplit(parts._replace(path=f"/{number}"))
 
 
@@ -69,7 +73,7 @@ def point_django_at(name: str) -> None:
     """Have both of Django's connections use this database from now on."""
     for alias in ("default", "owner"):
         connections[alias].close()
-        connections[alias].close_pool()
+        cast(DatabaseWrapper, connections[alias]).close_pool()
         connections[alias].settings_dict["NAME"] = name
 
 

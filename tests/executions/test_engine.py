@@ -140,7 +140,7 @@ def test_a_failed_step_of_a_rollback_asks_a_person_instead_of_putting_back(polic
 def test_killed_after_the_effect_and_resumed_has_one_effect(policy: RoutingPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, passes)
     execution = start(policy, *WHOLE)
-    monkeypatch.setattr(engine, "failpoint", lambda name: die(None) if name == "acted-flip" else None)  # type: ignore[arg-type]
+    monkeypatch.setattr(engine, "failpoint", lambda name, scope: die(None) if name == "acted-flip" else None)  # type: ignore[arg-type]
     killed(execution)
     assert PolicyRevision.objects.filter(policy=policy).count() == 2
     monkeypatch.undo()

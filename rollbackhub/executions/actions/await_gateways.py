@@ -38,6 +38,7 @@ class AwaitGateways(Action):
         known = [gateway.pk for gateway in list_live_gateways(environment_id=context.execution.environment_id)]
         if not known:
             return _nobody(context)
+        context.in_the_middle()
         kept: dict[str, Any] | None = None
         while True:
             gateways = list(Gateway.objects.filter(pk__in=known).order_by("node_id"))

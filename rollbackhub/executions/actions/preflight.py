@@ -26,6 +26,7 @@ class Preflight(Action):
     def run(self, context: StepContext, params: Params) -> StepOutcome:
         """Passed when policy, target version and gateways are as the plan says. Metrics are read too: they are the baseline."""
         findings = [*_policy_findings(context), *_target_findings(context), *_gateway_findings(context)]
+        context.in_the_middle()
         # The metrics are needed for verifying, not for acting: if they are down, verifying says so, and a rollback goes on.
         metrics = MetricsObserver(context)
         metrics.look()

@@ -21,5 +21,6 @@ class RestoreBefore(Action):
         """Append the old weights, then read the policy back."""
         if context.last_own_revision() is None:
             return StepOutcome(Verdict.PASSED, "Nothing had been changed, so nothing had to be put back.")
+        context.in_the_middle()
         before = [CandidateSpec.from_dict(values) for values in context.plan["weights_before"]]
         return write_weights(context, wanted=before, reason=f"{context.execution.get_kind_display()} {str(context.execution.pk)[:8]}: put back as it was")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from rollbackhub.common.errors import Conflict, InvalidInput
-from rollbackhub.common.failpoints import failpoint
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
@@ -51,7 +50,7 @@ def write_weights(context: StepContext, *, wanted: list[CandidateSpec], reason: 
             FindingCode.TARGET_RETIRED, alias, "weights that can be set", error.message, "Register the version again, or choose another target."
         )
         return StepOutcome(Verdict.FAILED, error.message, findings=(finding,))
-    failpoint(f"middle-{context.attempt.key}")
+    context.in_the_middle()
     policy = RoutingPolicy.objects.get(pk=context.execution.policy_id)
     found = get_candidates(policy=policy)
     if found != wanted:

@@ -66,7 +66,7 @@ class StepContext:
 
     def pause(self, seconds: float) -> None:
         """Wait, holding the claim. Raises LeaseLost, CancelRequested."""
-        failpoint(f"middle-{self.attempt.key}")
+        self.in_the_middle()
         end = clock.monotonic() + seconds
         while True:
             self._claim.renew()
@@ -76,6 +76,10 @@ class StepContext:
             if left <= 0:
                 return
             clock.sleep(min(left, settings.CONFIG.lease_seconds / 3))
+
+    def in_the_middle(self) -> None:
+        """Where tests kill a worker in the middle of a step: after an effect, or while it waits."""
+        failpoint(f"middle-{self.attempt.key}", scope=self.plan["alias"])
 
     def connector(self, name: str) -> Connector[Any] | None:
         """A connector of the environment, by the settings frozen in the plan; None when the environment has no such connection."""

@@ -70,10 +70,10 @@ def _advance_one(claim: Claim) -> bool:
     cleaning_up = execution.state == ExecutionState.CLEANING_UP
     position = next((index for index, step in enumerate(execution.plan["steps"]) if index not in done and (step["always"] or not cleaning_up)), None)
     if position is None:
-        failpoint("boundary-end")
+        failpoint("boundary-end", scope=execution.plan["alias"])
         _finish(claim, execution)
         return False
-    failpoint(f"boundary-{execution.plan['steps'][position]['key']}")
+    failpoint(f"boundary-{execution.plan['steps'][position]['key']}", scope=execution.plan["alias"])
     return _run_step(claim, execution, position)
 
 
@@ -82,7 +82,7 @@ def _run_step(claim: Claim, execution: Execution, position: int) -> bool:
     attempt = _begin(claim, execution, position, step)
     if attempt is None:
         return False
-    failpoint(f"started-{step['key']}")
+    failpoint(f"started-{step['key']}", scope=execution.plan["alias"])
     if attempt.number > 1 or (step["starts_clock"] and execution.decided_at is None):
         execution.refresh_from_db()
     context = StepContext(claim=claim, execution=execution, attempt=attempt, may_be_cancelled=not step["always"])
@@ -90,9 +90,9 @@ def _run_step(claim: Claim, execution: Execution, position: int) -> bool:
         outcome = _act(context, step)
     except CancelRequested:
         outcome = StepOutcome(Verdict.ERROR, "Stopped by a person.")
-    failpoint(f"acted-{step['key']}")
+    failpoint(f"acted-{step['key']}", scope=execution.plan["alias"])
     _record(claim, execution, attempt, step, outcome)
-    failpoint(f"done-{step['key']}")
+    failpoint(f"done-{step['key']}", scope=execution.plan["alias"])
     return True
 
 

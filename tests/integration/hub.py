@@ -1,0 +1,250 @@
+"""A whole hub of real processes for tests: web, worker, beat, sweeper, sequencer, beside a lab with a real Envoy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import redis
+
+from drills.domain.transitions import start_drill
+from rollbackhub.audit.actors import system_actor
+from rollbackhub.common import clock
+from rollbackhub.executions.domain.procedures import append_procedure_version
+from rollbackhub.executions.models import Execution, Procedure
+from rollbackhub.executions.procedures import WEIGHT_FLIP
+from rollbackhub.lab.children import Child
+from rollbackhub.lab.domain.seed import seed_lab
+from rollbackhub.lab.world import LabWorld
+from rollbackhub.routing.models import Gateway, RoutingPolicy, RoutingState
+
+ACTOR = system_actor("test")
+
+QUICK = {
+    "expose_traffic": {"min_requests": 2, "min_baseline_requests": 10, "interval_seconds": 0.1},
+    "drain": {"interval_seconds": 0.15},
+    "verify": {"min_requests": 10, "interval_seconds": 0.15, "feedback_margin": 0.1},
+}
+"""Step parameters that let a drill end within about two seconds of traffic."""
+
+LEASE_SECONDS = 3.0
+SWEEP_SECONDS = 0.5
+
+
+class Hub:
+    """The processes of a hub. They are started again when they die, as the product's own runner does."""
+
+    def __init__(self, *, environment: dict[str, str], port: int, folder: Path, concurrency: int = 4) -> None:
+        self.port = port
+        self.folder = folder
+        self.broker_url = environment["BROKER_URL"]
+        self.failpoints = folder / "failpoints"
+        self.failpoints.mkdir(parents=True)
+        self.environment = {
+            "DATABASE_URL": environment["DATABASE_URL"],
+            "DATABASE_OWNER_URL": environment["DATABASE_OWNER_URL"],
+            "BROKER_URL": self.broker_url,
+            "ROLLBACKHUB_VAR": str(folder),
+            "PORT": str(port),
+            "LEASE_SECONDS": str(LEASE_SECONDS),
+            "SWEEP_SECONDS": str(SWEEP_SECONDS),
+            "FAILPOINTS_DIR": str(self.failpoints),
+        }
+        python = sys.executable
+        celery = [python, "-m", "celery", "-A", "rollbackhub"]
+        self.web = self._child(
+            "web", [python, "-m", "uvicorn", "rollbackhub.asgi:application", "--port", str(port), "--log-level", "warning", "--no-proxy-headers"]
+        )
+        queues = "executions,executions.resume,default"
+        self.worker = self._child("worker", [*celery, "worker", "-Q", queues, "-c", str(concurrency), "-l", "info"])
+        self.beat = self._child("beat", [*celery, "beat", "-s", str(folder / "beat-schedule"), "-l", "info"])
+        self.sweeper = self._child("sweeper", [python, "manage.py", "sweeper"])
+        self.sequencer = self._child("sequencer", [python, "manage.py", "sequencer"])
+        self.children = [self.web, self.worker, self.beat, self.sweeper, self.sequencer]
+        self._held: set[str] = set()
+        self._ending = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start everything and wait until the web process and the worker answer."""
+        for child in self.children:
+            child.start()
+        self._watcher.start()
+        deadline = clock.monotonic() + 60
+        while not (self._web_answers() and self._worker_is_ready()):
+            if clock.monotonic() > deadline:
+                logs = "\n".join(f"== {child.name}\n{child.log.read_text()[-2000:]}" for child in self.children)
+                raise AssertionError(f"the hub did not come up:\n{logs}")
+            clock.sleep(0.1)
+
+    def stop(self) -> None:
+        """End every process."""
+        self._ending.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        for child in self.children:
+            child.ask_to_end()
+        for child in self.children:
+            child.wait_until_ended()
+
+    def hold(self, child: Child) -> None:
+        """Stop a process and do not start it again until `let_go`."""
+        self._held.add(child.name)
+        child.stop()
+
+    def let_go(self, child: Child) -> None:
+        """Start a held process again."""
+        child.start()
+        self._held.discard(child.name)
+
+    def wait_restarted(self, child: Child, *, restarts_before: int) -> None:
+        """Wait until a killed process runs again."""
+        deadline = clock.monotonic() + 30
+        while child.restarts == restarts_before or child.pid is None:
+            if clock.monotonic() > deadline:
+                raise AssertionError(f"{child.name} was not started again")
+            clock.sleep(0.05)
+
+    def worker_children(self) -> list[int]:
+        """The process ids of the worker's pool."""
+        return [int(pid) for pid in Path(f"/proc/{self.worker.pid}/task/{self.worker.pid}/children").read_text().split()]
+
+    def arm(self, point: str, *, alias: str, lines: list[str]) -> None:
+        """Have the next process that reaches the point do this."""
+        path = self.failpoints / f".{point}@{alias}"
+        path.write_text("\n".join(lines))
+        path.rename(self.failpoints / f"{point}@{alias}")
+
+    def fired_at(self, point: str, *, alias: str) -> float | None:
+        """When the point fired, seconds since the epoch; None while it has not."""
+        fired = self.failpoints / f"fired-{point}@{alias}"
+        # The rename sets the time of the inode's last change.
+        return fired.stat().st_ctime if fired.exists() else None
+
+    def forget_failpoints(self) -> None:
+        """Take away everything armed or fired."""
+        for path in self.failpoints.iterdir():
+            path.unlink()
+
+    def wipe_broker(self) -> None:
+        """Lose every message."""
+        client = redis.Redis.from_url(self.broker_url.replace("redis+socket", "unix").replace("virtual_host", "db"))
+        client.flushdb()
+        client.close()
+
+    def _child(self, name: str, command: list[str]) -> Child:
+        variables = [f"{key}={value}" for key, value in self.environment.items()]
+        return Child(name=name, command=lambda: ["/usr/bin/env", *variables, *command], folder=self.folder / "log")
+
+    def _watch(self) -> None:
+        while not self._ending.wait(0.1):
+            for child in self.children:
+                if child.name not in self._held:
+                    child.watch()
+
+    def _web_answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/", timeout=2, trust_env=False).status_code < 500
+        except httpx.TransportError:
+            return False
+
+    def _worker_is_ready(self) -> bool:
+        return "ready." in self.worker.log.read_text()
+
+
+class Staging:
+    """A hub with the lab's staging environment, and aliases in it that drill quickly."""
+
+    def __init__(self, *, hub: Hub, world: LabWorld) -> None:
+        self.hub = hub
+        self.world = world
+        seed_lab(world)
+        for procedure in Procedure.objects.all():
+            append_procedure_version(procedure=procedure, steps=quick_steps(), actor=ACTOR)
+
+    def policy(self, alias: str = "smart-reasoner") -> RoutingPolicy:
+        """An alias of the lab in staging, as it stands now."""
+        return RoutingPolicy.objects.select_related("environment", "artefact").get(alias=alias, environment__slug="staging")
+
+    def wait_gateways(self) -> None:
+        """Wait until the gateway serves by the present routing state."""
+        deadline = clock.monotonic() + 30
+        while clock.monotonic() < deadline:
+            number = RoutingState.objects.get(environment__slug="staging").number
+            gateways = list(Gateway.objects.filter(environment__slug="staging"))
+            if gateways and all(gateway.applied_number >= number for gateway in gateways):
+                return
+            clock.sleep(0.05)
+        raise AssertionError("no gateway follows the hub")
+
+    def drill(self, alias: str = "smart-reasoner") -> UUID:
+        """Start a drill."""
+        return start_drill(policy=self.policy(alias), actor=ACTOR, user=None).execution_id
+
+    def wait_ended(self, execution_id: UUID, *, timeout_seconds: float = 60) -> Execution:
+        """Wait for an execution's end."""
+        deadline = clock.monotonic() + timeout_seconds
+        while True:
+            execution = Execution.objects.get(pk=execution_id)
+            if not execution.is_active:
+                return execution
+            if clock.monotonic() > deadline:
+                steps = [(attempt.key, attempt.number, attempt.state, attempt.message) for attempt in execution.attempts.all()]
+                raise AssertionError(f"still {execution.state} after {timeout_seconds} s: {steps}; {execution.outcome}")
+            clock.sleep(0.05)
+
+
+def quick_steps() -> list[dict[str, object]]:
+    """The built-in procedure with the quick parameters."""
+    return [{**step, "params": {**step.get("params", {}), **QUICK.get(step["key"], {})}} for step in WEIGHT_FLIP]
+
+
+def free_port_block(size: int) -> int:
+    """The first of `size` free ports in a row, taken from a range of this pytest worker's own."""
+    number = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
+    for base in range(20000 + number * 2000, 22000 + number * 2000, size):
+        if all(_is_free(port) for port in range(base, base + size)):
+            return base
+    raise AssertionError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@contextmanager
+def running_staging(*, environment: dict[str, str], folder: Path, requests_per_second: float = 60, concurrency: int = 4) -> Iterator[Staging]:
+    """A running hub and lab on free ports; everything is ended afterwards."""
+    base = free_port_block(50)
+    hub = Hub(environment=environment, port=base + 49, folder=folder / "var", concurrency=concurrency)
+    try:
+        hub.start()
+        with LabWorld(hub_url=hub.url, base_port=base, directory=folder / "lab", requests_per_second=requests_per_second) as world:
+            staging = Staging(hub=hub, world=world)
+            world.wait_ready()
+            staging.wait_gateways()
+            yield staging
+    finally:
+        hub.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wake(pid: int) -> None:
+    """Let a stopped process go on."""
+    os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,141 @@
+"""Processes are killed at every boundary and in the middle of every step; every drill ends by itself, with one effect each.
+
+Both of the lab's aliases are drilled at once, one killed at the boundary before the step, the other in the middle of it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from uuid import UUID
+
+import pytest
+
+from rollbackhub.audit.models import AuditEvent
+from rollbackhub.common import clock
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.enums import ExecutionState, StepState
+from rollbackhub.executions.models import Execution, Sample
+from rollbackhub.executions.procedures import WEIGHT_FLIP
+from rollbackhub.lab.catalogue import SMART_REASONER, SUPPORT_ANSWER
+from rollbackhub.routing.models import PolicyRevision
+from tests.integration.hub import LEASE_SECONDS, SWEEP_SECONDS, Staging, wake
+
+BOUNDARY, MIDDLE = SMART_REASONER.alias, SUPPORT_ANSWER.alias
+RESUME_LIMIT_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2
+KEYS = [step["key"] for step in WEIGHT_FLIP]
+
+
+def kill_lines(staging: Staging, target: str) -> list[str]:
+    """Who dies. The process that runs the step always does, so that there is something to resume."""
+    hub = staging.hub
+    others = {"child": [], "main": [hub.worker], "sweeper": [hub.sweeper], "beat": [hub.beat]}[target]
+    return [*(f"kill {child.pid}" for child in others), "kill self"]
+
+
+def resume_seconds(staging: Staging, point: str, alias: str, execution: Execution) -> float:
+    """From the kill to the claim that went on."""
+    killed_at = staging.hub.fired_at(point, alias=alias)
+    assert killed_at is not None, f"{point} was never reached"
+    resumed = AuditEvent.objects.filter(event__in=["execution.resumed", "execution.started"], subject_id=str(execution.pk)).order_by("id")
+    after = [event.at.timestamp() for event in resumed if event.at.timestamp() > killed_at]
+    assert after, "nobody resumed it"
+    return after[0] - killed_at
+
+
+def assert_ended_well(execution: Execution) -> None:
+    """Passed, with each step done once, and exactly one revision for each intended flip."""
+    steps = [(attempt.key, attempt.state, attempt.message) for attempt in execution.attempts.all()]
+    assert (execution.state, execution.verdict) == (ExecutionState.FINISHED, Verdict.PASSED), (execution.outcome, steps)
+    assert [attempt.key for attempt in execution.attempts.filter(state=StepState.DONE)] == KEYS
+    keys = PolicyRevision.objects.filter(effect_key__startswith=str(execution.pk)).order_by("number").values_list("effect_key", flat=True)
+    assert list(keys) == [f"{execution.pk}:flip", f"{execution.pk}:restore"]
+
+
+@pytest.mark.parametrize("target", ["child", "main", "sweeper", "beat"])
+@pytest.mark.parametrize("key", KEYS)
+def test_drill_whose_processes_are_killed_resumes_by_itself(staging: Staging, key: str, target: str) -> None:
+    hub = staging.hub
+    hub.forget_failpoints()
+    restarts = {child.name: child.restarts for child in hub.children}
+    points = {BOUNDARY: f"boundary-{key}", MIDDLE: f"middle-{key}"}
+    for alias, point in points.items():
+        hub.arm(point, alias=alias, lines=kill_lines(staging, target))
+    drills = {alias: staging.drill(alias) for alias in points}
+    for alias, drill in drills.items():
+        execution = staging.wait_ended(drill)
+        assert_ended_well(execution)
+        seconds = resume_seconds(staging, points[alias], alias, execution)
+        assert seconds <= RESUME_LIMIT_SECONDS, f"{points[alias]}, {target} killed: resumed after {seconds:.2f} s"
+    for child, name in ((hub.worker, "main"), (hub.sweeper, "sweeper"), (hub.beat, "beat")):
+        if name == target:
+            hub.wait_restarted(child, restarts_before=restarts[child.name])
+
+
+@pytest.mark.parametrize("point", ["started-flip", "acted-flip", "done-flip", "acted-restore", "boundary-end"])
+def test_drill_killed_around_an_effect_has_it_once(staging: Staging, point: str) -> None:
+    staging.hub.forget_failpoints()
+    staging.hub.arm(point, alias=BOUNDARY, lines=["kill self"])
+    execution = staging.wait_ended(staging.drill(BOUNDARY))
+    assert_ended_well(execution)
+    assert resume_seconds(staging, point, BOUNDARY, execution) <= RESUME_LIMIT_SECONDS
+
+
+@pytest.mark.parametrize("key", ["flip", "drain", "restore"])
+def test_paused_worker_that_wakes_after_its_lease_writes_nothing(staging: Staging, key: str) -> None:
+    hub = staging.hub
+    hub.forget_failpoints()
+    hub.arm(f"middle-{key}", alias=BOUNDARY, lines=["stop self"])
+    execution = staging.wait_ended(staging.drill(BOUNDARY))
+    assert_ended_well(execution)
+    paused = execution.attempts.get(key=key, number=1)
+    assert paused.state == StepState.INTERRUPTED
+    before = _everything(execution.pk)
+    wake(int(paused.worker.rpartition(":")[2]))
+    clock.sleep(1.5)
+    assert _everything(execution.pk) == before
+    resumed_at = AuditEvent.objects.get(event="execution.resumed", subject_id=str(execution.pk)).at
+    assert not Sample.objects.filter(attempt=paused, taken_at__gt=resumed_at).exists()
+
+
+def _everything(execution_id: UUID) -> list[object]:
+    execution = Execution.objects.get(pk=execution_id)
+    return [
+        list(Execution.objects.filter(pk=execution_id).values()),
+        list(execution.attempts.values()),
+        list(execution.samples.values_list("pk", flat=True)),
+        list(PolicyRevision.objects.filter(policy=execution.policy).values_list("pk", flat=True)),
+        AuditEvent.objects.filter(subject_id=str(execution_id)).count(),
+    ]
+
+
+def test_execution_that_was_published_and_whose_message_was_lost_is_run(staging: Staging) -> None:
+    hub = staging.hub
+    hub.hold(hub.worker)
+    try:
+        drill = staging.drill()
+        clock.sleep(0.3)
+        hub.wipe_broker()
+        assert_ended_well(staging.wait_ended(drill))
+        assert Execution.objects.get(pk=drill).claimed_by.startswith("sweeper@")
+    finally:
+        hub.let_go(hub.worker)
+
+
+def test_two_kills_in_one_drill_are_both_survived(staging: Staging) -> None:
+    staging.hub.forget_failpoints()
+    for point in ("middle-flip", "boundary-verify"):
+        staging.hub.arm(point, alias=BOUNDARY, lines=["kill self"])
+    execution = staging.wait_ended(staging.drill(BOUNDARY))
+    assert_ended_well(execution)
+    assert execution.claims == 3
+
+
+def test_audit_log_verifies_after_all_of_this(staging: Staging) -> None:
+    deadline = clock.monotonic() + 10
+    while AuditEvent.objects.filter(leaf=None).exists() and clock.monotonic() < deadline:
+        clock.sleep(0.2)
+    assert not AuditEvent.objects.filter(leaf=None).exists(), "every event has its place within 10 s"
+    result = subprocess.run([sys.executable, "manage.py", "verify_audit"], env=os.environ | staging.hub.environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
