@@ -10,6 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rollbackhub.settings")
 
 django_application = get_asgi_application()
 
-from rollbackhub.routing.xds.app import DiscoveryApp  # noqa: E402  (models need Django set up first)
+from rollbackhub.local.lifespan import WithHeartbeat  # noqa: E402  (models need Django set up first)
+from rollbackhub.routing.xds.app import DiscoveryApp  # noqa: E402
 
-application = DiscoveryApp(django_application)
+application = WithHeartbeat(DiscoveryApp(django_application))

@@ -55,6 +55,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "rollbackhub.dashboard.middleware.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -98,6 +99,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 LOGIN_URL = "account_login"
+CSRF_FAILURE_VIEW = "rollbackhub.dashboard.errors.csrf_failure"
 LOGIN_REDIRECT_URL = "/"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -121,7 +123,6 @@ STATICFILES_DIRS = [
     ("vendor/tabler", BASE_DIR / "node_modules" / "@tabler" / "core" / "dist"),
     ("vendor/htmx", BASE_DIR / "node_modules" / "htmx.org" / "dist"),
     ("vendor/plotly", BASE_DIR / "node_modules" / "plotly.js-cartesian-dist-min"),
-    ("vendor/icons", BASE_DIR / "node_modules" / "@tabler" / "icons-sprite" / "dist"),
 ]
 STATICFILES_DIRS = [entry for entry in STATICFILES_DIRS if Path(entry if isinstance(entry, Path) else entry[1]).exists()]
 WHITENOISE_USE_FINDERS = True
@@ -139,8 +140,7 @@ CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF],
-        # plotly.js writes style attributes for its mode bar and its hover labels.
-        "style-src": [SELF, "'unsafe-inline'"],
+        "style-src": [SELF],
         "img-src": [SELF, "data:", "blob:"],
         "object-src": [NONE],
         "base-uri": [NONE],
@@ -158,7 +158,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "rollbackhub.api.pagination.NewestFirstCursor",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "rollbackhub.api.schema.CapabilitySchema",
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "rollbackhub.api.errors.problem_details",
     "PAGE_SIZE": 50,
 }
@@ -166,6 +167,19 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "RollbackHub",
     "DESCRIPTION": "Rollback of LLM releases: tested, fast, rehearsed and verified.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "rollbackhub.api.schema.add_problems"],
+    "ENUM_NAME_OVERRIDES": {
+        "VerdictEnum": "rollbackhub.common.verdict.Verdict",
+        "ExecutionStateEnum": "rollbackhub.executions.enums.ExecutionState",
+        "ExecutionKindEnum": "rollbackhub.executions.enums.ExecutionKind",
+        "StepStateEnum": "rollbackhub.executions.enums.StepState",
+        "SegmentEnum": "rollbackhub.executions.enums.Segment",
+        "ChangeTypeEnum": "rollbackhub.registry.enums.ChangeType",
+        "ScopeEnum": "rollbackhub.accounts.enums.Scope",
+        "RoleEnum": "rollbackhub.accounts.enums.Role",
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
@@ -180,6 +194,9 @@ CELERY_TASK_ROUTES = {
     "executions.advance": {"queue": "executions"},
     "executions.resume": {"queue": "executions.resume"},
 }
+# Each worker also takes from a queue of its own, on which it sends itself canary tasks (local/worker.py).
+CELERY_WORKER_DIRECT = True
+CELERY_BEAT_SCHEDULE = {"tidy": {"task": "local.tidy", "schedule": 3600.0, "options": {"expires": 3000}}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -196,5 +213,13 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        # A line or two per task, canaries included; the engine says what matters about executions.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.worker.request": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
 }

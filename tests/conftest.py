@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 from pytest_django.plugin import DjangoDbBlocker
 
 from rollbackhub.celery import app as celery_app
@@ -48,7 +50,7 @@ def close_connections() -> None:
     """End this thread's connections and the pool."""
     for alias in ("default", "owner"):
         connections[alias].close()
-        connections[alias].close_pool()
+        cast(DatabaseWrapper, connections[alias]).close_pool()
 
 
 @contextmanager

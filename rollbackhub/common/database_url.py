@@ -35,4 +35,6 @@ def database_from_url(url: str, *, pool: bool) -> dict[str, Any]:
 def conninfo(settings: dict[str, Any]) -> str:
     """libpq's connection string for Django's settings; for connections that LISTEN."""
     parts = {"dbname": settings["NAME"], "user": settings["USER"], "password": settings["PASSWORD"], "host": settings["HOST"], "port": settings["PORT"]}
-    return make_conninfo(**{key: value for key, value in parts.items() if value})
+    # What the URL said beyond that (TLS and the like); the pool is Django's own.
+    options = {key: value for key, value in settings["OPTIONS"].items() if key != "pool"}
+    return make_conninfo(**options, **{key: value for key, value in parts.items() if value})

@@ -1,0 +1,1 @@
+"""`/healthz`: what state each part of RollbackHub is in. `rules` decides, `probes` ask, `views` answer."""
