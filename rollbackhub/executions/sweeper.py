@@ -38,6 +38,10 @@ class Sweeper:
         """Ask the loop to end."""
         self._stop.set()
 
+    def state(self) -> dict[str, int]:
+        """Facts for the heartbeat: how many executions it runs itself now."""
+        return {"running": sum(not future.done() for future in tuple(self._own))}
+
     def run(self) -> None:
         """Sweep until stopped; when the database goes away, come back to it."""
         while not self._stop.is_set():

@@ -47,7 +47,7 @@ class TrafficObserver:
                 continue
             before = self._before.get(node_id)
             self._before[node_id] = counters
-            grown = _growth(before, counters)
+            grown = growth_of(before, counters)
             if grown is None:
                 complete = False
                 continue
@@ -112,7 +112,7 @@ def summed(totals: dict[str, Totals], versions: list[str] | None = None) -> Tota
     return sum((value for version, value in totals.items() if versions is None or version in versions), Totals())
 
 
-def _growth(before: dict[str, ClusterCounters] | None, now: dict[str, ClusterCounters]) -> dict[str, int] | None:
+def growth_of(before: dict[str, ClusterCounters] | None, now: dict[str, ClusterCounters]) -> dict[str, int] | None:
     """How much each cluster's counter grew; None on the first look and after a restart of the gateway.
 
     A cluster that was not there before has been born since: all of its requests are new.

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from rollbackhub.common.heartbeat import start_heartbeat
 from rollbackhub.executions.sweeper import Sweeper
 
 
@@ -20,4 +21,6 @@ class Command(BaseCommand):
         sweeper = Sweeper()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sweeper.stop())
+        heartbeat = start_heartbeat("sweeper", state=sweeper.state)
         sweeper.run()
+        heartbeat.stop()
