@@ -18,8 +18,9 @@ from unfold.sites import UnfoldAdminSite
 
 from rollbackhub.accounts.rules import Capability, may
 
-# django-unfold uses Alpine.js, which evaluates the expressions in its attributes. Still no inline script and no other host.
-ADMIN_POLICY = {"script-src": ["'unsafe-eval'"]}
+# django-unfold uses Alpine.js, which evaluates the expressions in its attributes, and writes its colours into the page. Still no inline
+# script and no other host.
+ADMIN_POLICY = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
 
 
 class SettingsSite(UnfoldAdminSite):
