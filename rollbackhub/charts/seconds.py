@@ -6,7 +6,6 @@ import math
 
 from rollbackhub.common.durations import in_words
 
-
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 

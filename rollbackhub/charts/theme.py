@@ -11,6 +11,7 @@ from typing import Literal
 import plotly.graph_objects as go
 
 Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
 
 _LOOK: dict[Theme, dict[str, str]] = {
     "light": {"text": "#3b4252", "grid": "#e4e7eb", "axis": "#8a93a3", "mark": "#4b5563", "surface": "#ffffff"},

@@ -1,1 +1,25 @@
-def every_page(request): return {}
+"""What every page gets: what runs now, and who may go where."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from rollbackhub.accounts.rules import Capability, may
+from rollbackhub.common import clock
+from rollbackhub.executions.domain.listing import list_active
+
+
+def every_page(request: HttpRequest) -> dict[str, Any]:
+    """`running` (lazy: templates that do not show it cost no query), `can` by capability, `now`."""
+    if not request.user.is_authenticated:
+        return {"can": {}, "now": clock.now(), "running": []}
+    can = SimpleLazyObject(partial(_capabilities, request))
+    return {"can": can, "now": clock.now(), "running": SimpleLazyObject(list_active)}
+
+
+def _capabilities(request: HttpRequest) -> dict[str, bool]:
+    return {capability.value: may(user=request.user, capability=capability) for capability in Capability}

@@ -1,2 +1,56 @@
-from django.utils.deprecation import MiddlewareMixin
-class ErrorPageMiddleware(MiddlewareMixin): pass
+"""The viewer's time zone, and errors as pages."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+from typing import cast
+from urllib.parse import unquote
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
+
+from rollbackhub.common.errors import RollbackHubError
+from rollbackhub.dashboard.errors import error_response
+
+TIME_ZONE_COOKIE = "hub_tz"
+NOT_PAGES = ("/api/", "/v3/", "/healthz", "/static/")
+"""Paths that answer machines: they have error formats of their own and no viewer."""
+
+
+class TimeZoneMiddleware:
+    """Instants are shown in the zone of the person's profile; without one (UTC) in that of the browser."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Activate the zone for this request."""
+        if request.path.startswith(NOT_PAGES):
+            return self.get_response(request)
+        profile = getattr(request.user, "timezone", "UTC") if request.user.is_authenticated else "UTC"
+        name = profile if profile != "UTC" else unquote(request.COOKIES.get(TIME_ZONE_COOKIE, "UTC"))
+        with timezone.override(_zone(name)):
+            return self.get_response(request)
+
+
+def _zone(name: str) -> zoneinfo.ZoneInfo:
+    """The zone; UTC for a name that is none (a cookie can hold anything)."""
+    return zoneinfo.ZoneInfo(name if name in zoneinfo.available_timezones() else "UTC")
+
+
+class ErrorPageMiddleware:
+    """A RollbackHubError of a page becomes a page, or for htmx a notice, with its code and its sentence."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Nothing, unless a view raises."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The page for an error that a person may see; every other exception goes on."""
+        if not isinstance(exception, RollbackHubError) or request.path.startswith(NOT_PAGES):
+            return None
+        return cast(HttpResponse, error_response(request, exception))

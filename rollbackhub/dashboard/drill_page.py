@@ -1,0 +1,123 @@
+"""What the page of a drill says: the answer to its question, and its steps in words."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+from rollbackhub.common import clock
+from rollbackhub.common.durations import in_words
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.dashboard.looks import EXECUTIONS, STEPS, VERDICTS, Look
+from rollbackhub.executions.enums import ExecutionState, Segment, StepState
+from rollbackhub.executions.models import Execution, StepAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer above the fold."""
+
+    words: str
+    look: Look
+
+
+@dataclass(slots=True)
+class StepRow:
+    """One step of the frozen plan and what became of it."""
+
+    number: int
+    key: str
+    title: str
+    segment: str
+    state: str
+    look: Look
+    attempts: list[StepAttempt] = field(default_factory=list)
+
+    @property
+    def message(self) -> str:
+        """What the last attempt said."""
+        return self.attempts[-1].message if self.attempts else ""
+
+    @property
+    def running_since(self) -> dt.datetime | None:
+        """When the attempt that runs now began."""
+        return self.attempts[-1].started_at if self.attempts and self.state == StepState.STARTED else None
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first beginning to the last end, interruptions included."""
+        return clock.seconds_between(self.attempts[0].started_at, self.attempts[-1].ended_at) if self.attempts else None
+
+    @property
+    def history(self) -> list[str]:
+        """Earlier attempts and how the step went on, in words; empty when the first attempt did it."""
+        sentences = []
+        for earlier, later in pairwise(self.attempts):
+            ended = f"Attempt {earlier.number} by {earlier.worker}: {STEPS[StepState(earlier.state)].word.lower()}"
+            gap = clock.seconds_between(earlier.ended_at or earlier.started_at, later.started_at)
+            message = f" ({earlier.message.rstrip('.')})" if earlier.message else ""
+            sentences.append(f"{ended}{message}; attempt {later.number} by {later.worker} went on {in_words(max(gap or 0.0, 0.0))} later.")
+        return sentences
+
+
+def step_rows(execution: Execution) -> list[StepRow]:
+    """Every step of the plan with its attempts (which must be fetched). No query."""
+    attempts: dict[int, list[StepAttempt]] = {}
+    for attempt in execution.attempts.all():
+        attempts.setdefault(attempt.position, []).append(attempt)
+    rows = []
+    for position, step in enumerate(execution.plan["steps"]):
+        mine = attempts.get(position, [])
+        if mine:
+            state = str(mine[-1].state)
+        else:
+            passed_by = not execution.is_active or (execution.state == ExecutionState.CLEANING_UP and not step.get("always"))
+            state = "skipped" if passed_by else "waiting"
+        segment = Segment(step["segment"]).label
+        rows.append(StepRow(position + 1, step["key"], step.get("title") or step["key"], segment, state, _look(state), mine))
+    return rows
+
+
+def _look(state: str) -> Look:
+    return STEPS[StepState(state)] if state in StepState.values else STEPS[state]
+
+
+def answer_of(execution: Execution, steps: Sequence[StepRow]) -> Answer:
+    """Did the rollback work, and in time?"""
+    state = ExecutionState(execution.state)
+    took = in_words(execution.rollback_seconds) if execution.rollback_seconds is not None else ""
+    target = f"; the target is {in_words(execution.target_seconds)}" if execution.target_seconds else "; there is no target"
+    if state == ExecutionState.FINISHED:
+        verdict = Verdict(execution.verdict)
+        words = {
+            Verdict.PASSED: f"Yes: rolled back in {took}{target}.",
+            Verdict.FAILED: f"No: rolled back in {took}, but it did not pass{target}." if took else "No: the rollback did not work.",
+            Verdict.INCONCLUSIVE: "Unknown: there was not enough data to say.",
+            Verdict.ERROR: "Unknown: it could not be carried out or checked.",
+        }[verdict]
+        return Answer(words, VERDICTS[verdict])
+    if state == ExecutionState.CANCELLED:
+        return Answer("Unknown: it was stopped before it began.", EXECUTIONS[state])
+    if state == ExecutionState.NEEDS_HUMAN:
+        return Answer("It stands still and needs a person to decide.", EXECUTIONS[state])
+    now = next((step for step in steps if step.state == StepState.STARTED), None)
+    at = f": step {now.number} of {len(steps)}, {now.title[:1].lower() + now.title[1:]}" if now else ""
+    if state == ExecutionState.CLEANING_UP:
+        return Answer(f"Not yet: things are being put back{at}.", EXECUTIONS[state])
+    if execution.cancel_requested_at:
+        return Answer(f"Not yet: it is being stopped{at}.", EXECUTIONS[state])
+    if state == ExecutionState.QUEUED:
+        return Answer("Not yet: it waits for a worker.", EXECUTIONS[state])
+    return Answer(f"Not yet: it runs{at}.", EXECUTIONS[state])
+
+
+def digest_of(state: dict[str, Any]) -> str:
+    """A short name of what `state_digest` found: equal while nothing has changed."""
+    return hashlib.sha256(json.dumps(state, cls=DjangoJSONEncoder, sort_keys=True).encode()).hexdigest()[:16]

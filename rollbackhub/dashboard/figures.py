@@ -1,0 +1,141 @@
+"""From rows of the database to figures on a page."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.urls import reverse
+from plotly.graph_objects import Figure
+
+from rollbackhub.charts.drill_durations import drill_durations
+from rollbackhub.charts.rows import DrillPoint, Mark, SegmentBar, TrafficPoint
+from rollbackhub.charts.segments_waterfall import segments_waterfall
+from rollbackhub.charts.theme import THEMES, template
+from rollbackhub.charts.traffic_shares import traffic_shares
+from rollbackhub.common import clock
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.domain.selectors import SegmentTime
+from rollbackhub.executions.enums import Segment
+from rollbackhub.executions.models import Execution, Sample
+from rollbackhub.registry.enums import ChangeType
+from rollbackhub.registry.models import SpeedTarget
+
+ROLLBACK_SEGMENTS = (Segment.EXECUTE, Segment.PROPAGATE, Segment.DRAIN, Segment.VERIFY)
+CHART_POINTS = 400
+"""A line of the traffic figure has at most this many points; longer series are thinned evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFigure:
+    """A figure on a page: the id of its JSON, its content, and its sentence for those who cannot see it."""
+
+    id: str
+    content: dict[str, Any]
+    label: str
+
+
+@cache
+def chart_templates() -> dict[str, Any]:
+    """The looks of both themes, for charts.js."""
+    return {theme: json.loads(Figure(layout={"template": template(theme)}).to_json() or "{}")["layout"]["template"] for theme in THEMES}
+
+
+def as_content(figure: Figure) -> dict[str, Any]:
+    """The figure as JSON values, without plotly's own template."""
+    content = json.loads(figure.to_json() or "{}")
+    content["layout"].pop("template", None)
+    return dict(content)
+
+
+def segments_figure(*, execution: Execution, segments: Sequence[SegmentTime]) -> PageFigure | None:
+    """The clock of a rollback; None while nothing of it was measured."""
+    start = execution.decided_at
+    bars = [
+        SegmentBar(label=segment.segment.label, start=(segment.start - start).total_seconds(), seconds=segment.seconds)
+        for segment in segments
+        if start is not None and segment.segment in ROLLBACK_SEGMENTS and segment.start is not None and segment.seconds is not None
+    ]
+    if not bars:
+        return None
+    restored = clock.seconds_between(start, execution.restored_at)
+    figure = segments_waterfall(segments=bars, target_seconds=execution.target_seconds, restored_seconds=restored)
+    return PageFigure("figure-segments", as_content(figure), "Segments of the rollback in seconds since the decision. The table below has the same numbers.")
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficRow:
+    """One traffic sample for the figure and its table: seconds since the flip, share and requests by version."""
+
+    at: dt.datetime
+    seconds: float
+    shares: dict[str, float]
+    requests: dict[str, int]
+    complete: bool
+
+
+def traffic_rows(*, execution: Execution, samples: Sequence[Sample]) -> list[TrafficRow]:
+    """Traffic samples on the clock of the flip (of the start, while nothing is flipped)."""
+    zero = execution.executed_at or execution.decided_at or execution.started_at
+    if zero is None:
+        return []
+    return [
+        TrafficRow(
+            sample.taken_at,
+            (sample.taken_at - zero).total_seconds(),
+            sample.value.get("shares", {}),
+            sample.value.get("requests", {}),
+            sample.value.get("complete", True),
+        )
+        for sample in samples
+        if sample.kind == "traffic"
+    ]
+
+
+def traffic_figure(*, execution: Execution, rows: Sequence[TrafficRow]) -> PageFigure | None:
+    """Who answered around the flip; None without samples that saw traffic."""
+    seen = [row for row in rows if row.shares]
+    if not seen:
+        return None
+    step = max(1, -(-len(seen) // CHART_POINTS))
+    zero = execution.executed_at
+    named = [("flip", zero), ("propagated", execution.propagated_at), ("drained", execution.drained_at)]
+    marks = [Mark(name, seconds) for name, at in named if (seconds := clock.seconds_between(zero, at)) is not None]
+    versions = versions_in_order(execution, seen)
+    figure = traffic_shares(points=[TrafficPoint(round(row.seconds, 3), row.shares) for row in seen[::step]], marks=marks, versions=versions)
+    return PageFigure("figure-traffic", as_content(figure), "Share of the traffic by version around the flip. The table below has the same numbers.")
+
+
+def versions_in_order(execution: Execution, rows: Sequence[TrafficRow]) -> list[str]:
+    """The bad version first, then the others as they appear."""
+    found = dict.fromkeys([str(execution.plan["bad_version"]), *execution.plan["good_versions"]])
+    found.update(dict.fromkeys(version for row in rows for version in row.shares))
+    return list(found)
+
+
+def durations_figure(*, executions: Sequence[Execution], with_targets: bool) -> PageFigure | None:
+    """Drills against the targets of their change types; None without a measured one. One query."""
+    if not executions:
+        return None
+    points = [
+        DrillPoint(
+            at=execution.created_at,
+            seconds=execution.rollback_seconds or 0.0,
+            target_seconds=execution.target_seconds,
+            change_type=ChangeType(execution.change_type).label,
+            name=f"{execution.plan['alias']} in {execution.plan['environment']}",
+            verdict=Verdict(execution.verdict).label,
+            passed=execution.verdict == Verdict.PASSED,
+            url=reverse("drills:detail", args=[execution.pk]),
+        )
+        for execution in executions
+    ]
+    targets = {ChangeType(target.change_type).label: float(target.seconds) for target in SpeedTarget.objects.filter(seconds__isnull=False)}
+    figure = drill_durations(points=points, targets=targets, with_targets=with_targets)
+    return PageFigure(
+        "figure-durations", as_content(figure), "Rollback time of each drill against the target of its change type. The table below has the same numbers."
+    )

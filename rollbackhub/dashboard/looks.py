@@ -1,0 +1,71 @@
+"""How states look: a word, an icon and a tone, never the colour alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drills.enums import AliasState
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.enums import ExecutionState, StepState
+from rollbackhub.executions.models import Execution
+from rollbackhub.registry.enums import Lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A word, an icon's name and a tone (a CSS class)."""
+
+    word: str
+    icon: str
+    tone: str
+    spin: bool = False
+
+
+VERDICTS = {
+    Verdict.PASSED: Look("Passed", "circle-check", "ok"),
+    Verdict.FAILED: Look("Failed", "circle-x", "bad"),
+    Verdict.INCONCLUSIVE: Look("Inconclusive", "help", "warn"),
+    Verdict.ERROR: Look("Error", "alert-triangle", "warn"),
+}
+EXECUTIONS = {
+    ExecutionState.QUEUED: Look("Queued", "hourglass", "busy"),
+    ExecutionState.RUNNING: Look("Running", "loader-2", "busy", spin=True),
+    ExecutionState.CLEANING_UP: Look("Putting things back", "arrow-back-up", "busy"),
+    ExecutionState.NEEDS_HUMAN: Look("Needs a person", "user-exclamation", "warn"),
+    ExecutionState.FINISHED: Look("Finished", "check", "idle"),
+    ExecutionState.CANCELLED: Look("Stopped", "ban", "idle"),
+}
+STEPS = {
+    "waiting": Look("Waiting", "circle-dashed", "idle"),
+    "skipped": Look("Not run", "circle-dashed", "idle"),
+    StepState.STARTED: Look("Running", "loader-2", "busy", spin=True),
+    StepState.DONE: Look("Done", "circle-check", "ok"),
+    StepState.FAILED: Look("Did not pass", "circle-x", "bad"),
+    StepState.INTERRUPTED: Look("Interrupted", "refresh", "warn"),
+    StepState.UNKNOWN: Look("Unknown", "help", "warn"),
+}
+LIFECYCLES = {
+    Lifecycle.REGISTERED: Look("Registered", "tag", "idle"),
+    Lifecycle.CANARY: Look("Canary", "progress", "busy"),
+    Lifecycle.LIVE: Look("Live", "activity", "ok"),
+    Lifecycle.SUPERSEDED: Look("Superseded", "history", "idle"),
+    Lifecycle.ARCHIVED: Look("Archived", "archive", "idle"),
+    Lifecycle.RETIRED: Look("Retired", "ban", "warn"),
+    Lifecycle.ROLLED_BACK: Look("Rolled back", "arrow-back-up", "warn"),
+}
+ALIASES = {
+    AliasState.NEEDS_PERSON: Look("Drill needs a person", "user-exclamation", "warn"),
+    AliasState.FAILED: Look("Last drill failed", "circle-x", "bad"),
+    AliasState.UNPROVEN: Look("Last drill proved nothing", "help", "warn"),
+    AliasState.MISSING: Look("Never drilled", "circle-dashed", "warn"),
+    AliasState.OVERDUE: Look("Drill overdue", "calendar-due", "warn"),
+    AliasState.RUNNING: Look("Drill running", "loader-2", "busy", spin=True),
+    AliasState.PASSED: Look("Last drill passed", "circle-check", "ok"),
+}
+
+
+def look_of_execution(execution: Execution) -> Look:
+    """Its verdict once it has ended, its state before."""
+    if execution.state == ExecutionState.FINISHED and execution.verdict:
+        return VERDICTS[Verdict(execution.verdict)]
+    return EXECUTIONS[ExecutionState(execution.state)]

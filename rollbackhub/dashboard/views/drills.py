@@ -1,0 +1,146 @@
+"""Drills: the list with its chart, and the page of one drill with its live part."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from drills.domain.listing import list_drills, list_measured
+from drills.models import Drill
+from rollbackhub.accounts.rules import Capability
+from rollbackhub.audit.domain.listing import list_events_about
+from rollbackhub.common import clock
+from rollbackhub.common.errors import NotFound
+from rollbackhub.dashboard.access import requires
+from rollbackhub.dashboard.drill_page import answer_of, digest_of, step_rows
+from rollbackhub.dashboard.figures import chart_templates, durations_figure, segments_figure, traffic_figure, traffic_rows, versions_in_order
+from rollbackhub.dashboard.forms import DrillFilterForm, ReasonForm
+from rollbackhub.dashboard.plans import plan_yaml
+from rollbackhub.executions.domain.listing import ExecutionFilter, get_for_page, list_samples, state_digest
+from rollbackhub.executions.domain.selectors import segments_of
+from rollbackhub.executions.enums import ExecutionKind, ExecutionState
+from rollbackhub.executions.models import Execution
+from rollbackhub.registry.domain.selectors import list_environments
+
+CHART_DRILLS = 200
+PAGE_SAMPLES = 2000
+TABLE_SAMPLES = 200
+
+
+@require_safe
+@requires(Capability.VIEW)
+def drill_list(request: HttpRequest) -> HttpResponse:
+    """Drills that match the address, newest first, and their durations against targets."""
+    environments = [(environment.slug, environment.name) for environment in list_environments()]
+    form = DrillFilterForm(request.GET, environments=environments)
+    wanted = filter_of(form)
+    page = list_drills(wanted=wanted, after=_uuid(request.GET.get("after", "")))
+    measured = list_measured(wanted=wanted, limit=CHART_DRILLS)
+    context = {
+        "form": form,
+        "executions": page.executions,
+        "has_older": page.has_older,
+        "is_first": "after" not in request.GET,
+        "filtered": any(request.GET.get(name) for name in form.fields),
+        "figure": durations_figure(executions=measured, with_targets=request.GET.get("scale") != "measured"),
+        "measured": list(reversed(measured)),
+        "passed": sum(1 for execution in measured if execution.verdict == "passed"),
+        "scale": request.GET.get("scale", ""),
+        "chart_templates": chart_templates(),
+        "limit": CHART_DRILLS,
+    }
+    return render(request, "drills/list.html", context)
+
+
+def filter_of(form: DrillFilterForm) -> ExecutionFilter:
+    """The filter that an address asks for; what cannot be read in it is left out."""
+    form.is_valid()
+    values = {name: form.cleaned_data.get(name, "") for name in ("alias", "environment", "outcome", "change_type")}
+    period = form.cleaned_data.get("period", "")
+    return ExecutionFilter(**values, since=clock.now() - dt.timedelta(days=int(period)) if period else None)
+
+
+@require_safe
+@requires(Capability.VIEW)
+def drill_detail(request: HttpRequest, drill_id: UUID) -> HttpResponse:
+    """Did the rollback work, and in time? With everything that says so."""
+    execution = get_execution(drill_id)
+    segments = segments_of(execution)
+    samples = list_samples(execution_id=execution.pk, kinds=("traffic", "metrics", "gateways"), limit=PAGE_SAMPLES)
+    rows = traffic_rows(execution=execution, samples=samples)
+    context = {
+        **live_context(execution),
+        "drill": Drill.objects.filter(pk=drill_id).only("note").first(),
+        "segments": segments,
+        "segments_figure": segments_figure(execution=execution, segments=segments),
+        "traffic_figure": traffic_figure(execution=execution, rows=rows),
+        "traffic": rows[-TABLE_SAMPLES:],
+        "traffic_versions": versions_in_order(execution, rows),
+        "samples_by_kind": _by_kind(samples),
+        "sample_limit": TABLE_SAMPLES,
+        "checks": list(execution.checks.all()),
+        "plan_yaml": plan_yaml(execution.plan),
+        "events": list_events_about(subject_types=["execution", "drill"], subject_id=str(execution.pk)),
+        "chart_templates": chart_templates(),
+        "reason_form": ReasonForm(),
+        "may_stop": execution.state in (ExecutionState.QUEUED, ExecutionState.RUNNING) and execution.cancel_requested_at is None,
+        "needs_person": execution.state == ExecutionState.NEEDS_HUMAN,
+    }
+    return render(request, "drills/detail.html", context)
+
+
+@require_safe
+@requires(Capability.VIEW)
+def drill_live(request: HttpRequest, drill_id: UUID) -> HttpResponse:
+    """Answer and steps alone, for polling: 204 while nothing has changed, a reload of the page at the end."""
+    state = state_digest(drill_id)
+    if state is None:
+        raise NotFound("There is no such drill.", code="drill_not_found")
+    if request.GET.get("seen") == digest_of(state):
+        return HttpResponse(status=204)
+    execution = get_execution(drill_id)
+    response = render(request, "drills/partials/_live.html", live_context(execution))
+    if not execution.is_active or request.GET.get("needs") != str(int(execution.state == ExecutionState.NEEDS_HUMAN)):
+        response["HX-Refresh"] = "true"
+    return response
+
+
+def get_execution(drill_id: UUID) -> Execution:
+    """A drill's execution for its page. Raises NotFound."""
+    execution = get_for_page(Execution.objects.filter(kind=ExecutionKind.DRILL), execution_id=drill_id)
+    if execution is None:
+        raise NotFound("There is no such drill.", code="drill_not_found")
+    return execution
+
+
+def live_context(execution: Execution) -> dict[str, Any]:
+    """What the live part shows."""
+    steps = step_rows(execution)
+    return {
+        "execution": execution,
+        "steps": steps,
+        "done": sum(1 for step in steps if step.state == "done"),
+        "answer": answer_of(execution, steps),
+        "digest": digest_of(state_digest(execution.pk) or {}),
+        "findings": list(execution.findings.all()),
+    }
+
+
+def _by_kind(samples: list[Any]) -> list[tuple[str, int, list[Any]]]:
+    kinds: dict[str, list[Any]] = {}
+    for sample in samples:
+        kinds.setdefault(sample.kind, []).append(sample)
+    return [(kind, len(found), found[-TABLE_SAMPLES:]) for kind, found in kinds.items()]
+
+
+def _uuid(value: str) -> UUID | None:
+    """The id that an address holds; None for anything else."""
+    try:
+        return UUID(value)
+    except ValueError:
+        return None

@@ -1,0 +1,53 @@
+"""What is released, and where: artefacts with their versions, environments with their connections."""
+
+from __future__ import annotations
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from rollbackhub.accounts.rules import Capability
+from rollbackhub.dashboard.access import requires
+from rollbackhub.dashboard.plans import plan_yaml
+from rollbackhub.executions.domain.plan import get_target_seconds
+from rollbackhub.registry.domain.selectors import get_artefact, list_artefacts, list_environments
+from rollbackhub.registry.enums import ChangeType
+
+PAGE_SIZE = 50
+
+
+@require_safe
+@requires(Capability.VIEW)
+def artefact_list(request: HttpRequest) -> HttpResponse:
+    """All artefacts."""
+    query, change_type = (request.GET.get(name, "").strip() for name in ("q", "change_type"))
+    page = Paginator(list_artefacts(query=query, change_type=change_type), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {"page": page, "query": query, "change_type": change_type, "change_types": ChangeType.choices}
+    return render(request, "registry/list.html", context)
+
+
+@require_safe
+@requires(Capability.VIEW)
+def artefact_detail(request: HttpRequest, slug: str) -> HttpResponse:
+    """One artefact: its versions, its target, and the aliases that serve it."""
+    artefact = get_artefact(slug)
+    page = Paginator(artefact.versions.order_by("-created_at", "-id"), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "artefact": artefact,
+        "page": page,
+        "target": get_target_seconds(artefact),
+        "policies": list(artefact.policies.select_related("environment").order_by("alias", "environment__slug")[:PAGE_SIZE]),
+    }
+    return render(request, "registry/artefact.html", context)
+
+
+@require_safe
+@requires(Capability.VIEW)
+def environment_list(request: HttpRequest) -> HttpResponse:
+    """Environments and the real systems that they are connected to."""
+    rows = [
+        (environment, [(connection.connector, plan_yaml(connection.settings)) for connection in environment.connections.all()])
+        for environment in list_environments()
+    ]
+    return render(request, "registry/environments.html", {"rows": rows})
