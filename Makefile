@@ -1,0 +1,86 @@
+# `make up` runs RollbackHub, `make test` tests it, `make help` lists the rest.
+# A machine needs Python 3.11, Node 20 (or newer) and make; everything else is brought in.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+TEST_PROCESSES ?= 2
+TESTS ?= tests
+N ?= 300
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+
+up: $(VENV)/.installed node_modules/.installed ## Run RollbackHub with everything that it needs; Ctrl-C stops it
+	@exec $(BIN)/python -m rollbackhub.local.up
+
+install: $(VENV)/.installed node_modules/.installed ## Bring in what RollbackHub runs on
+
+install-dev: $(VENV)/.installed-dev node_modules/.installed chromium ## Bring in what the tests need, too
+
+test: install-dev lint ## Lint, types, layers, and all tests
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(TESTS)
+
+lint: $(VENV)/.installed-dev ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+fmt: $(VENV)/.installed-dev ## Format the code, and mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.installed-dev ## Compile requirements*.in to pinned requirements*.txt
+	$(BIN)/uv pip compile -q requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q requirements-dev.in -o requirements-dev.txt
+
+campaign-kills: install-dev ## Kill processes N times at random points, and report what was lost, doubled, and how soon all went on
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python tests/campaigns/kills.py $(N)
+
+# Each stamp is younger than what it was made from, so that the second time costs nothing.
+
+$(VENV)/.installed: requirements.txt | $(BIN)/python
+	@echo "Installing Python packages…"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements.txt requirements-dev.txt $(VENV)/.installed
+	@echo "Installing Python packages for the tests…"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+# python3.11 first: that is what the pinned packages were chosen for. A shim that leads nowhere does not count.
+$(BIN)/python:
+	@for python in $${PYTHON:-} python3.11 python3 python; do \
+		if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$($$python --version)…"; exec $$python -m venv $(VENV); \
+		fi; \
+	done; \
+	echo "RollbackHub needs Python 3.11 with its venv module: install it (Debian: apt-get install python3.11 python3.11-venv) and run make again, or name it: PYTHON=/path/to/python3.11 make up" >&2; \
+	exit 1
+
+node_modules/.installed: package.json package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || { \
+		echo "RollbackHub needs Node 20 or newer, with npm, for its browser assets: install it (https://nodejs.org) and run make again." >&2; exit 1; }
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' || { \
+		echo "RollbackHub needs Node 20 or newer for its browser assets, and this is $$(node --version): install a newer one (https://nodejs.org) and run make again." >&2; exit 1; }
+	@echo "Installing browser assets…"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+chromium:
+	@command -v chromium >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing chromium for the browser tests…"; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+		else \
+			echo "The browser tests need Chromium, and only root may install it: have somebody run 'apt-get install chromium' (or your system's own way) and run make again." >&2; \
+			exit 1; \
+		fi; }
+
+.PHONY: help up install install-dev test lint fmt lock campaign-kills chromium
