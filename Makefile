@@ -67,7 +67,7 @@ $(BIN)/python:
 node_modules/.installed: package.json package-lock.json
 	@command -v node >/dev/null && command -v npm >/dev/null || { \
 		echo "RollbackHub needs Node 20 or newer, with npm, for its browser assets: install it (https://nodejs.org) and run make again." >&2; exit 1; }
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' || { \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { \
 		echo "RollbackHub needs Node 20 or newer for its browser assets, and this is $$(node --version): install a newer one (https://nodejs.org) and run make again." >&2; exit 1; }
 	@echo "Installing browser assets…"
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
