@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Field, Model, URLField
 from django.http import HttpRequest
 
 from rollbackhub.accounts.audited_admin import AuditedModelAdmin, admin_actor
@@ -32,6 +32,12 @@ class ProcedureAdmin(AuditedModelAdmin):
     fields = ["slug", "name", "change_type", "runbook_url"]
     fixed_fields = ("slug", "change_type")
     inlines = [ProcedureVersionInline]
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """An address without a scheme is one with https."""
+        if isinstance(db_field, URLField):
+            kwargs["assume_scheme"] = "https"
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Never: executions refer to it."""

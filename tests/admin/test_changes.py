@@ -1,0 +1,358 @@
+"""What administrators change: it holds, it is recorded field by field, it never holds a secret, and wrong input changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from rollbackhub.accounts.enums import Role
+from rollbackhub.accounts.models import ApiToken, Team, User
+from rollbackhub.audit.models import AuditEvent
+from rollbackhub.executions.models import Execution, Procedure, ProcedureVersion
+from rollbackhub.executions.procedures import WEIGHT_FLIP
+from rollbackhub.registry.models import Artefact, Connection, Environment, SpeedTarget, Version
+from tests.admin.addresses import address
+from tests.factories.accounts import ApiTokenFactory, TeamFactory, UserFactory
+from tests.factories.executions import ExecutionFactory, ProcedureVersionFactory
+from tests.factories.fixtures import Cast
+from tests.factories.registry import ArtefactFactory, ConnectionFactory, EnvironmentFactory, VersionFactory
+from tests.factories.routing import RoutingPolicyFactory
+
+NEW_PASSWORD = "quite-another-horse"
+
+
+@pytest.fixture
+def admin(cast: Cast, client: Client) -> Client:
+    """The administrator's browser."""
+    client.force_login(cast.admin)
+    return client
+
+
+def events() -> list[tuple[str, str, dict[str, Any]]]:
+    """Event, subject, data, without the sign-in."""
+    return list(AuditEvent.objects.exclude(event="accounts.signed_in").order_by("pk").values_list("event", "subject_id", "data"))
+
+
+def errors_of(answer: Any) -> str:
+    """What the form says."""
+    assert answer.status_code == 200
+    form = answer.context["adminform"].form
+    return json.dumps(form.errors)
+
+
+def saved(answer: Any) -> bool:
+    """Whether the form was taken."""
+    return bool(answer.status_code == 302)
+
+
+def test_speed_targets_are_the_chapters(db: None) -> None:
+    assert dict(SpeedTarget.objects.values_list("change_type", "seconds")) == {
+        "prompt": 300,
+        "model": 600,
+        "agent_code": 1800,
+        "eval_set": 900,
+        "dataset": None,
+    }
+
+
+def test_speed_target_change_holds_and_is_recorded(admin: Client, cast: Cast) -> None:
+    target = SpeedTarget.objects.get(change_type="prompt")
+    assert saved(admin.post(address(SpeedTarget, "change", target.pk), {"seconds": "240", "change_type": "model"}))
+    target.refresh_from_db()
+    assert (target.seconds, target.change_type) == (240, "prompt")
+    assert events() == [
+        ("registry.speedtarget.changed", str(target.pk), {"name": "Prompt: 240", "fields": [{"field": "seconds", "before": 300, "after": 240}]})
+    ]
+    found = AuditEvent.objects.get(event="registry.speedtarget.changed")
+    assert (found.actor_kind, found.actor_user_id) == ("person", cast.admin.pk)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
+def test_speed_target_that_cannot_be_is_refused(admin: Client, seconds: str) -> None:
+    target = SpeedTarget.objects.get(change_type="prompt")
+    answer = admin.post(address(SpeedTarget, "change", target.pk), {"seconds": seconds})
+    assert errors_of(answer) != "{}"
+    target.refresh_from_db()
+    assert target.seconds == 300
+    assert events() == []
+
+
+def test_speed_target_can_be_neither_added_nor_deleted(admin: Client) -> None:
+    target = SpeedTarget.objects.get(change_type="prompt")
+    assert admin.post(address(SpeedTarget, "add"), {"seconds": "1"}).status_code == 403
+    assert admin.post(address(SpeedTarget, "delete", target.pk), {"post": "yes"}).status_code == 403
+
+
+def test_saving_without_a_change_records_nothing(admin: Client) -> None:
+    target = SpeedTarget.objects.get(change_type="prompt")
+    assert saved(admin.post(address(SpeedTarget, "change", target.pk), {"seconds": "300"}))
+    assert events() == []
+
+
+def test_team_added_changed_and_deleted_is_recorded(admin: Client) -> None:
+    assert saved(admin.post(address(Team, "add"), {"slug": "search", "name": "Search"}))
+    team = Team.objects.get()
+    assert saved(admin.post(address(Team, "change", team.pk), {"slug": "search", "name": "Search and find"}))
+    assert saved(admin.post(address(Team, "delete", team.pk), {"post": "yes"}))
+    assert not Team.objects.exists()
+    assert [(event, data.get("fields")) for event, _, data in events()] == [
+        ("accounts.team.added", [{"field": "slug", "after": "search"}, {"field": "name", "after": "Search"}]),
+        ("accounts.team.changed", [{"field": "name", "before": "Search", "after": "Search and find"}]),
+        ("accounts.team.deleted", None),
+    ]
+
+
+def test_teams_deleted_from_the_list_are_recorded_one_by_one(admin: Client) -> None:
+    teams = TeamFactory.create_batch(2)
+    admin.post(address(Team, "changelist"), {"action": "delete_selected", "_selected_action": [team.pk for team in teams], "post": "yes"})
+    assert not Team.objects.exists()
+    assert sorted(subject for event, subject, _ in events() if event == "accounts.team.deleted") == sorted(str(team.pk) for team in teams)
+
+
+def test_team_that_owns_something_cannot_be_deleted(admin: Client) -> None:
+    artefact = ArtefactFactory()
+    assert not saved(admin.post(address(Team, "delete", artefact.team.pk), {"post": "yes"}))
+    assert Team.objects.exists()
+    assert events() == []
+
+
+def test_artefact_keeps_its_slug_and_change_type(admin: Client) -> None:
+    artefact = ArtefactFactory(slug="assistant")
+    values = {"slug": "other", "change_type": "prompt", "name": "Assistant", "team": artefact.team.pk, "stakes": "high", "target_seconds": "120"}
+    assert saved(admin.post(address(Artefact, "change", artefact.pk), values))
+    artefact.refresh_from_db()
+    assert (artefact.slug, artefact.change_type, artefact.stakes, artefact.target_seconds) == ("assistant", "model", "high", 120)
+    ((event, _, data),) = events()
+    assert event == "registry.artefact.changed"
+    assert [entry["field"] for entry in data["fields"]] == ["stakes", "target_seconds"]
+
+
+def test_version_is_added_and_then_never_changed(admin: Client) -> None:
+    artefact = ArtefactFactory()
+    assert saved(admin.post(address(Version, "add"), {"artefact": artefact.pk, "label": "v9", "digest": "sha256:9"}))
+    version = Version.objects.get(label="v9")
+    assert admin.post(address(Version, "change", version.pk), {"artefact": artefact.pk, "label": "v10"}).status_code == 403
+    version.refresh_from_db()
+    assert version.label == "v9"
+    assert [event for event, _, _ in events()] == ["registry.version.added"]
+
+
+def test_version_in_a_policy_cannot_be_deleted_and_an_unused_one_can(admin: Client) -> None:
+    policy = RoutingPolicyFactory()
+    used, unused = policy.artefact.versions.first(), VersionFactory(artefact=policy.artefact)
+    assert not saved(admin.post(address(Version, "delete", used.pk), {"post": "yes"}))
+    assert saved(admin.post(address(Version, "delete", unused.pk), {"post": "yes"}))
+    assert Version.objects.filter(pk=used.pk).exists()
+    assert [(event, subject) for event, subject, _ in events()] == [("registry.version.deleted", str(unused.pk))]
+
+
+def test_environment_keeps_its_slug_and_kind(admin: Client) -> None:
+    environment = EnvironmentFactory(slug="staging")
+    assert saved(admin.post(address(Environment, "change", environment.pk), {"slug": "production", "kind": "production", "name": "Rehearsal"}))
+    environment.refresh_from_db()
+    assert (environment.slug, environment.kind, environment.name) == ("staging", "staging", "Rehearsal")
+
+
+def connection_values(environment: Environment, settings: Any, connector: str = "prometheus") -> dict[str, Any]:
+    """The form of a connection."""
+    return {"environment": environment.pk, "connector": connector, "settings": settings if isinstance(settings, str) else json.dumps(settings)}
+
+
+def test_connection_change_is_recorded_with_its_settings(admin: Client) -> None:
+    connection = ConnectionFactory()
+    before = connection.settings["endpoint"]
+    after = "http://127.0.0.1:18400/metrics"
+    assert saved(admin.post(address(Connection, "change", connection.pk), connection_values(connection.environment, {"endpoint": after})))
+    connection.refresh_from_db()
+    assert connection.settings == {"endpoint": after}
+    ((event, _, data),) = events()
+    assert event == "registry.connection.changed"
+    assert data["fields"] == [{"field": "settings", "before": json.dumps({"endpoint": before}), "after": json.dumps({"endpoint": after})}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"endpoint": "http://127.0.0.1:1/", "password": "hunter2"}, "settings.password looks like a secret"),
+        ({"endpoint": "http://127.0.0.1:1/", "headers": [{"Authorization": "x"}]}, "settings.headers[0].Authorization looks like a secret"),
+        ({"endpoint": "http://me:hunter2@127.0.0.1:1/"}, "settings.endpoint looks like a secret"),
+        ({}, "This field is required"),
+        ({"endpoint": ""}, "endpoint: "),
+        ({"endpoint": "http://127.0.0.1:1/", "colour": "red"}, "colour: Extra inputs are not permitted"),
+        ("{", "Enter a valid JSON"),
+        ([1], "prometheus connection are wrong"),
+        ("null", "This field is required"),
+    ],
+)
+def test_connection_with_secret_or_nonsense_is_refused(admin: Client, settings: Any, says: str) -> None:
+    environment = EnvironmentFactory()
+    answer = admin.post(address(Connection, "add"), connection_values(environment, settings))
+    assert says in errors_of(answer)
+    assert not Connection.objects.exists()
+    assert events() == []
+
+
+def test_connection_of_unknown_connector_is_refused(admin: Client) -> None:
+    answer = admin.post(address(Connection, "add"), connection_values(EnvironmentFactory(), {}, connector="telepathy"))
+    assert "connector" in errors_of(answer)
+
+
+def test_connection_that_was_stored_with_a_secret_is_recorded_without_it(admin: Client) -> None:
+    connection = ConnectionFactory(settings={"endpoint": "http://me:hunter2@127.0.0.1:1/", "api_key": "hunter3"})
+    assert saved(admin.post(address(Connection, "change", connection.pk), connection_values(connection.environment, {"endpoint": "http://127.0.0.1:1/"})))
+    assert "hunter" not in str(events())
+    assert "[not recorded]" in str(events())
+
+
+def test_procedure_version_is_the_next_by_the_domains_function(admin: Client) -> None:
+    first = ProcedureVersionFactory()
+    steps = WEIGHT_FLIP[:-2]
+    answer = admin.get(address(ProcedureVersion, "add"), {"procedure": first.procedure.pk})
+    assert answer.context["adminform"].form.initial["steps"] == first.steps
+    assert saved(admin.post(address(ProcedureVersion, "add"), {"procedure": first.procedure.pk, "steps": json.dumps(steps)}))
+    latest = first.procedure.versions.first()
+    assert (latest.number, latest.steps) == (first.number + 1, steps)
+    assert latest.content_hash != first.content_hash
+    assert [event for event, _, _ in events()] == ["procedure.version_appended"]
+
+
+@pytest.mark.parametrize("steps", ["[]", "{}", "[1]", '[{"key": "x"}]', json.dumps([{**WEIGHT_FLIP[0], "action": "rm_rf"}]), json.dumps([WEIGHT_FLIP[0]] * 2)])
+def test_procedure_version_that_cannot_run_is_refused(admin: Client, steps: str) -> None:
+    first = ProcedureVersionFactory()
+    assert "steps" in errors_of(admin.post(address(ProcedureVersion, "add"), {"procedure": first.procedure.pk, "steps": steps}))
+    assert first.procedure.versions.first() == first
+    assert events() == []
+
+
+def test_procedure_version_can_be_neither_changed_nor_deleted(admin: Client) -> None:
+    first = ProcedureVersionFactory()
+    assert admin.post(address(ProcedureVersion, "change", first.pk), {"procedure": first.procedure.pk, "steps": "[]"}).status_code == 403
+    assert admin.post(address(ProcedureVersion, "delete", first.pk), {"post": "yes"}).status_code == 403
+    assert admin.post(address(Procedure, "delete", first.procedure.pk), {"post": "yes"}).status_code == 403
+
+
+def person_values(person: User, **changes: Any) -> dict[str, Any]:
+    """The form of a person as they are, but for the changes."""
+    values: dict[str, Any] = {name: getattr(person, name) for name in ("username", "email", "first_name", "last_name", "timezone")}
+    return values | {"is_active": "on", "roles": sorted(person.roles)} | changes
+
+
+def test_person_added_has_roles_and_is_recorded_without_password(admin: Client) -> None:
+    values = {"username": "ana", "email": "ana@example.org", "timezone": "UTC", "roles": ["auditor"], "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+    assert saved(admin.post(address(User, "add"), values))
+    person = User.objects.get(username="ana")
+    assert person.roles == {"auditor"}
+    assert person.check_password(NEW_PASSWORD)
+    assert [event for event, _, _ in events()] == ["accounts.person_created", "accounts.role_granted"]
+    assert NEW_PASSWORD not in str(events())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"password1": "short", "password2": "short"}, "password"),
+        ({"email": "LEAD@example.org"}, "e-mail"),
+        ({"roles": ["emperor"]}, "roles"),
+        ({"username": "lead"}, "username"),
+    ],
+)
+def test_person_that_cannot_be_added_is_refused(admin: Client, changes: dict[str, Any], field: str) -> None:
+    values = {"username": "ana", "email": "ana@example.org", "timezone": "UTC", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+    assert field in errors_of(admin.post(address(User, "add"), values | changes))
+    assert not User.objects.filter(username="ana").exists()
+    assert events() == []
+
+
+def test_roles_are_granted_and_revoked_by_the_domains_functions(admin: Client, cast: Cast) -> None:
+    assert saved(admin.post(address(User, "change", cast.lead.pk), person_values(cast.lead, roles=["auditor", "admin"])))
+    lead = User.objects.get(pk=cast.lead.pk)
+    assert lead.roles == {"auditor", "admin"}
+    assert (lead.is_staff, lead.is_superuser) == (True, True)
+    assert [(event, data["role"]) for event, _, data in events()] == [
+        ("accounts.role_revoked", "platform_lead"),
+        ("accounts.role_granted", "auditor"),
+        ("accounts.role_granted", "admin"),
+    ]
+
+
+def test_person_changed_is_recorded_each_change_as_what_it_is(admin: Client, cast: Cast) -> None:
+    values = person_values(cast.lead, first_name="Leonora", email="leonora@example.org")
+    del values["is_active"]
+    assert saved(admin.post(address(User, "change", cast.lead.pk), values))
+    lead = User.objects.get(pk=cast.lead.pk)
+    assert (lead.first_name, lead.email, lead.is_active) == ("Leonora", "leonora@example.org", False)
+    assert [(event, data.get("fields")) for event, _, data in events()] == [
+        ("accounts.user.changed", [{"field": "first_name", "before": "Lee", "after": "Leonora"}]),
+        ("accounts.email_changed", None),
+        ("accounts.person_deactivated", None),
+    ]
+
+
+@pytest.mark.parametrize("changes", [{"roles": []}, {"is_active": ""}])
+def test_last_administrator_cannot_lock_everybody_out(admin: Client, cast: Cast, changes: dict[str, Any]) -> None:
+    answer = admin.post(address(User, "change", cast.admin.pk), person_values(cast.admin, first_name="Changed") | changes, follow=True)
+    assert "is the only administrator who can sign in" in answer.content.decode()
+    found = User.objects.get(pk=cast.admin.pk)
+    assert (found.roles, found.is_active, found.first_name) == ({"admin"}, True, "Adam")
+    assert events() == []
+
+
+def test_flags_of_djangos_admin_cannot_be_posted(admin: Client, cast: Cast) -> None:
+    assert saved(admin.post(address(User, "change", cast.lead.pk), person_values(cast.lead, is_staff="on", is_superuser="on", password="x")))
+    lead = User.objects.get(pk=cast.lead.pk)
+    assert (lead.is_staff, lead.is_superuser, lead.password) == (False, False, cast.lead.password)
+    assert events() == []
+
+
+def test_person_cannot_be_deleted(admin: Client, cast: Cast) -> None:
+    assert admin.post(address(User, "delete", cast.stranger.pk), {"post": "yes"}).status_code == 403
+    admin.post(address(User, "changelist"), {"action": "delete_selected", "_selected_action": [cast.stranger.pk], "post": "yes"})
+    assert User.objects.filter(pk=cast.stranger.pk).exists()
+
+
+def test_password_set_by_administrator_is_recorded_not_what_it_is(admin: Client, cast: Cast) -> None:
+    page = f"/admin/accounts/user/{cast.lead.pk}/password/"
+    values = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "usable_password": "true"}
+    assert saved(admin.post(page, values))
+    assert User.objects.get(pk=cast.lead.pk).check_password(NEW_PASSWORD)
+    assert events() == [("accounts.password_set", str(cast.lead.pk), {"username": "lead"})]
+
+
+def test_password_that_is_too_weak_is_refused(admin: Client, cast: Cast) -> None:
+    page = f"/admin/accounts/user/{cast.lead.pk}/password/"
+    assert not saved(admin.post(page, {"password1": "short", "password2": "short", "usable_password": "true"}))
+    assert User.objects.get(pk=cast.lead.pk).password == cast.lead.password
+    assert events() == []
+
+
+def test_tokens_are_revoked_from_the_list(admin: Client, cast: Cast) -> None:
+    tokens = ApiTokenFactory.create_batch(2, user=cast.lead)
+    kept = ApiTokenFactory(user=cast.lead)
+    answer = admin.post(address(ApiToken, "changelist"), {"action": "revoke_selected", "_selected_action": [token.pk for token in tokens]})
+    assert saved(answer)
+    assert list(ApiToken.objects.all()) == [kept]
+    assert [event for event, _, _ in events()] == ["accounts.token_revoked"] * 2
+    assert not [token for token in tokens if token.plain in str(events())]
+
+
+def test_change_and_its_record_come_together_or_not_at_all(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: Any) -> None:
+        raise RuntimeError("the audit log is full")
+
+    monkeypatch.setattr("rollbackhub.accounts.audited_admin.record", broken)
+    target = SpeedTarget.objects.get(change_type="prompt")
+    with pytest.raises(RuntimeError):
+        admin.post(address(SpeedTarget, "change", target.pk), {"seconds": "240"})
+    target.refresh_from_db()
+    assert target.seconds == 300
+
+
+def test_long_lists_are_not_counted(admin: Client, django_assert_max_num_queries: Any) -> None:
+    UserFactory(roles=[Role.AUDITOR])
+    ExecutionFactory.create_batch(3, passed=True)
+    with django_assert_max_num_queries(14) as captured:
+        assert admin.get(address(Execution, "changelist")).status_code == 200
+    assert not [query for query in captured.captured_queries if "COUNT(*)" in query["sql"] and "executions_execution" in query["sql"]]
