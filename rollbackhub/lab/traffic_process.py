@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from typing import Any
 
 import prometheus_client
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -78,7 +79,7 @@ async def run(settings: TrafficSettings) -> None:
         for environment in settings.environments
     ]
     generator = TrafficGenerator(targets=targets, per_second=settings.requests_per_second, metrics=metrics)
-    parts = [
+    parts: list[asyncio.Task[Any]] = [
         asyncio.create_task(PartServer(server_config(metrics_app, port=ports.metrics)).serve(), name="metrics endpoint"),
         asyncio.create_task(PartServer(server_config(ControlApp(metrics_app), port=ports.control)).serve(), name="control"),
         asyncio.create_task(generator.run(), name="generator"),
@@ -86,7 +87,7 @@ async def run(settings: TrafficSettings) -> None:
     stopped = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
-    stopping = asyncio.create_task(stopped.wait())
+    stopping: asyncio.Task[Any] = asyncio.create_task(stopped.wait())
     # None of the parts ends by itself: if one does, the process ends with it and the lab starts it again.
     done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
     for part in parts:
@@ -97,7 +98,8 @@ async def run(settings: TrafficSettings) -> None:
 
 def main() -> None:
     """The command line."""
-    prometheus_client.disable_created_metrics()
+    # The moment of a counter's birth would be a series more for each, and nobody asks for it.
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     settings = TrafficSettings.model_validate_json(sys.argv[1])
     # The event loop that uvicorn would take (uvloop where it is installed).
     with asyncio.Runner(loop_factory=server_config(None, port=0).get_loop_factory()) as runner:

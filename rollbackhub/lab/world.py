@@ -56,6 +56,8 @@ class LabWorld:
             model: Child(name=f"model-{model}", command=_model_command(model=model, port=port), folder=directory)
             for model, port in ((GOOD_MODEL, self.ports.good_model), (BAD_MODEL, self.ports.bad_model))
         }
+        # One client, without kept connections: making one costs 20 ms, and what it calls gets restarted.
+        self._client = httpx.Client(timeout=CALL_SECONDS, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -135,10 +137,18 @@ class LabWorld:
         """
         deadline = clock.monotonic() + timeout_seconds
         for name, url in self._ready_urls().items():
-            while not _answers(url):
+            while not self._answers(url):
                 if clock.monotonic() >= deadline:
                     raise LabNotReady(f"{name} did not come up within {timeout_seconds:g} s; see {self.directory}")
                 clock.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        """Whether every part answers now."""
+        return all(map(self._answers, self._ready_urls().values()))
+
+    def gateway_is_ready(self, environment: str) -> bool:
+        """Whether the environment's gateway takes traffic now."""
+        return self._answers(f"{self.admin_url(environment)}/ready")
 
     # Faults.
 
@@ -157,9 +167,7 @@ class LabWorld:
         with self._lock:
             self.metrics_modes[environment] = mode
             try:
-                answer = httpx.put(
-                    f"http://{LOOPBACK}:{self.ports.control}/metrics-modes", json={"modes": {environment: mode}}, timeout=CALL_SECONDS, trust_env=False
-                )
+                answer = self._client.put(f"http://{LOOPBACK}:{self.ports.control}/metrics-modes", json={"modes": {environment: mode}})
             except httpx.TransportError:
                 return False
             return answer.status_code == 200
@@ -191,6 +199,12 @@ class LabWorld:
         gateways = {f"the gateway of {environment}": f"{self.admin_url(environment)}/ready" for environment in self.environments}
         return {**models, **gateways, "the traffic generator": f"http://{LOOPBACK}:{self.ports.control}/metrics-modes"}
 
+    def _answers(self, url: str) -> bool:
+        try:
+            return self._client.get(url).status_code == 200
+        except httpx.TransportError:
+            return False
+
     def _watch(self) -> None:
         looks = 0
         while not self._stopping.wait(WATCH_SECONDS):
@@ -208,10 +222,3 @@ class LabWorld:
 
 def _model_command(*, model: str, port: int) -> Callable[[], list[str]]:
     return lambda: [sys.executable, "-m", "rollbackhub.lab.model_server", model, str(port)]
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=CALL_SECONDS, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False

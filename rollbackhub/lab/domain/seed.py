@@ -1,0 +1,89 @@
+"""What the lab puts into the registry: a team, the two artefacts with their versions, the environments and the policies."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from rollbackhub.accounts.models import Team
+from rollbackhub.audit.actors import system_actor
+from rollbackhub.audit.domain.record import record
+from rollbackhub.common.errors import Conflict
+from rollbackhub.lab.catalogue import ALIASES, LabAlias
+from rollbackhub.lab.world import LabWorld
+from rollbackhub.registry.models import Artefact, Connection, Environment, Version
+from rollbackhub.routing.domain.transitions import create_policy
+from rollbackhub.routing.models import RoutingPolicy
+from rollbackhub.routing.rules import CandidateSpec
+
+ACTOR = system_actor("lab")
+TEAM = ("lab", "Lab team")
+
+
+def seed_lab(world: LabWorld) -> list[str]:
+    """Make sure that the registry has what this world plays; answers what was made or changed, in words. Safe to repeat.
+
+    Policies that exist are left as they are: somebody may have flipped them. Connections follow the world's ports.
+    Raises Conflict when an environment or artefact of that name exists and is not the lab's: then nothing is changed.
+    """
+    made: list[str] = []
+    with transaction.atomic():
+        team, created = Team.objects.get_or_create(slug=TEAM[0], defaults={"name": TEAM[1]})
+        if created:
+            made.append(f"team {team.slug}")
+        environments = [_environment(slug, made) for slug in world.environments]
+        for alias in ALIASES:
+            artefact = _artefact(alias, team, made)
+            for environment in environments:
+                _policy(alias, artefact, environment, made)
+        for environment in environments:
+            _connections(world, environment, made)
+        if made:
+            record(event="lab.seeded", actor=ACTOR, subject_type="lab", subject_id="lab", data={"made": made})
+    return made
+
+
+def _environment(slug: str, made: list[str]) -> Environment:
+    environment, created = Environment.objects.get_or_create(slug=slug, defaults={"name": slug.title(), "kind": slug, "is_lab": True})
+    if not environment.is_lab:
+        raise Conflict(f"There is an environment {slug} that is not the lab's. Run without the lab (LAB=0), or rename that environment.", code="not_the_labs")
+    if created:
+        made.append(f"environment {slug}")
+    return environment
+
+
+def _artefact(alias: LabAlias, team: Team, made: list[str]) -> Artefact:
+    defaults = {"name": alias.artefact_name, "change_type": alias.change_type, "stakes": alias.stakes, "team": team, "is_lab": True}
+    artefact, created = Artefact.objects.get_or_create(slug=alias.alias, defaults=defaults)
+    if not artefact.is_lab:
+        raise Conflict(f"There is an artefact {alias.alias} that is not the lab's. Run without the lab (LAB=0), or rename that artefact.", code="not_the_labs")
+    if created:
+        made.append(f"artefact {alias.alias}")
+    for version in alias.versions:
+        _, created = Version.objects.get_or_create(
+            artefact=artefact,
+            label=version.label,
+            defaults={"digest": version.digest, "uri": version.uri, "changelog": version.changelog, "lifecycle": version.lifecycle},
+        )
+        if created:
+            made.append(f"version {version.label}")
+    return artefact
+
+
+def _policy(alias: LabAlias, artefact: Artefact, environment: Environment, made: list[str]) -> None:
+    if RoutingPolicy.objects.filter(environment=environment, alias=alias.alias).exists():
+        return
+    candidates = [CandidateSpec(candidate.candidate_id, candidate.version_pin, candidate.weight) for candidate in alias.candidates]
+    create_policy(
+        environment=environment, alias=alias.alias, artefact=artefact, candidates=candidates, actor=ACTOR, reason="The lab's canary, as in the chapter."
+    )
+    made.append(f"policy {alias.alias} in {environment.slug}")
+
+
+def _connections(world: LabWorld, environment: Environment, made: list[str]) -> None:
+    for connector, settings in world.connections(environment.slug).items():
+        connection, created = Connection.objects.get_or_create(environment=environment, connector=connector, defaults={"settings": settings})
+        if not created and connection.settings != settings:
+            Connection.objects.filter(pk=connection.pk).update(settings=settings)
+            made.append(f"connection {connector} of {environment.slug} (ports changed)")
+        elif created:
+            made.append(f"connection {connector} of {environment.slug}")

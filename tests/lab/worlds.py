@@ -1,0 +1,80 @@
+"""Worlds for tests: ports that nobody uses, and shares as the metrics endpoint shows them."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from rollbackhub.lab.ports import Ports, PortTaken, require_free
+from rollbackhub.lab.world import LabWorld
+
+
+def free_base_port(environments: Iterable[str] = ("staging", "production")) -> int:
+    """A base from which the lab's ports are free: below the range of outgoing connections, and in a range of this pytest worker's own."""
+    worker = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
+    first = 20000 + 1000 * (worker % 10)
+    for base in random.sample(range(first, first + 960, 40), 24):
+        try:
+            require_free(Ports(base).all_of(environments))
+        except PortTaken:
+            continue
+        return base
+    raise AssertionError("no free ports for a lab")
+
+
+@contextmanager
+def running_world(*, hub_url: str, directory: Path, environments: Iterable[str] = ("staging",), requests_per_second: float = 100) -> Iterator[LabWorld]:
+    """A world that is ready."""
+    environments = tuple(environments)
+    with LabWorld(
+        hub_url=hub_url,
+        base_port=free_base_port(environments),
+        directory=directory,
+        environments=environments,
+        requests_per_second=requests_per_second,
+    ) as world:
+        world.wait_ready()
+        yield world
+
+
+def totals(world: LabWorld, *, name: str, alias: str = "smart-reasoner", by: str = "version", url: str | None = None) -> dict[str, float]:
+    """A metric's totals by a label."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(httpx.get(url or world.metrics_url(), trust_env=False).text):
+        for sample in family.samples:
+            if sample.name == name and sample.labels.get("alias") == alias:
+                found[sample.labels[by]] = found.get(sample.labels[by], 0) + sample.value
+    return found
+
+
+def growth(world: LabWorld, *, seconds: float, name: str = "llm_requests_total", alias: str = "smart-reasoner", by: str = "version") -> dict[str, float]:
+    """How much a metric grew within some seconds, by a label; what did not grow is absent."""
+    before = totals(world, name=name, alias=alias, by=by)
+    time.sleep(seconds)
+    after = totals(world, name=name, alias=alias, by=by)
+    return {key: value - before.get(key, 0) for key, value in after.items() if value > before.get(key, 0)}
+
+
+def eventually(condition: Callable[[], object], *, within: float = 10, what: str = "it") -> None:
+    """Wait until the condition holds; fail when it does not within these seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {within} s"
+        time.sleep(0.02)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process still runs (a zombie does not)."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
