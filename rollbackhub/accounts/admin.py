@@ -42,7 +42,7 @@ class PersonAddForm(UserCreationForm):
 
     roles = RolesField()
 
-    class Meta(UserCreationForm.Meta):  # type: ignore[name-defined]
+    class Meta(UserCreationForm.Meta):
         model = User
         fields = ("username", "email", "first_name", "last_name", "timezone")
 
@@ -57,7 +57,7 @@ class PersonChangeForm(UserChangeForm):
 
     roles = RolesField()
 
-    class Meta(UserChangeForm.Meta):  # type: ignore[name-defined]
+    class Meta(UserChangeForm.Meta):
         model = User
         fields = ("username", "password", "email", "first_name", "last_name", "timezone", "is_active")
 
@@ -67,7 +67,7 @@ class PersonChangeForm(UserChangeForm):
 
 
 @admin.register(User)
-class PersonAdmin(DjangoUserAdmin, AuditedModelAdmin):  # type: ignore[type-arg]
+class PersonAdmin(DjangoUserAdmin, AuditedModelAdmin):  # type: ignore[type-arg, misc]
     """People are deactivated, never deleted: the record of what they did names them."""
 
     form = PersonChangeForm
@@ -105,7 +105,7 @@ class PersonAdmin(DjangoUserAdmin, AuditedModelAdmin):  # type: ignore[type-arg]
         """Never: deactivate instead."""
         return False
 
-    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm[User], change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[User], change: bool) -> None:
         """By the domain's functions, so that each change of rights stands on the audit log as what it is."""
         actor, values = admin_actor(request), form.cleaned_data
         with transaction.atomic():

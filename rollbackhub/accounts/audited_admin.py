@@ -42,7 +42,7 @@ class AuditedModelAdmin(ModelAdmin):
         """What is fixed can be written once."""
         return [*super().get_readonly_fields(request, obj), *(self.fixed_fields if obj is not None else ())]
 
-    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Any], change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         """Save and record."""
         with transaction.atomic():
             super().save_model(request, obj, form, change)

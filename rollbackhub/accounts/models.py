@@ -25,7 +25,7 @@ class Team(models.Model):
         return self.name
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing] # knox has no types
     """A person. Rights come from roles; Django's own permissions serve the admin only."""
 
     timezone = models.CharField(max_length=64, default="UTC", help_text="IANA name, e.g. Asia/Kolkata")

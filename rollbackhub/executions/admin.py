@@ -76,7 +76,7 @@ class ProcedureVersionAdmin(AuditedModelAdmin):
         """The present steps of the procedure named in the address (`?procedure=1`)."""
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
         procedure = str(initial.get("procedure", ""))
-        latest = ProcedureVersion.objects.filter(procedure=procedure).order_by("-number").first() if procedure.isdigit() else None
+        latest = ProcedureVersion.objects.filter(procedure_id=int(procedure)).order_by("-number").first() if procedure.isdigit() else None
         return initial | ({"steps": latest.steps} if latest else {})
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -87,7 +87,7 @@ class ProcedureVersionAdmin(AuditedModelAdmin):
         """Never."""
         return False
 
-    def save_model(self, request: HttpRequest, obj: ProcedureVersion, form: forms.ModelForm[ProcedureVersion], change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[ProcedureVersion], change: bool) -> None:
         """By the domain's function, which numbers, hashes and records it."""
         version = append_procedure_version(procedure=obj.procedure, steps=obj.steps, actor=admin_actor(request))
         obj.__dict__.update(version.__dict__)

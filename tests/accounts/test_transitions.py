@@ -44,7 +44,7 @@ def test_create_person_can_sign_in_with_roles_and_is_recorded_without_password(d
     person = create_person(username="ana", password=PASSWORD, email="Ana@EXAMPLE.org", roles=[Role.ON_CALL, Role.ADMIN], actor=ACTOR)
     found = User.objects.get(username="ana")
     assert found.check_password(PASSWORD)
-    assert (found.email, found.roles, found.is_staff) == ("Ana@example.org", {"on_call", "admin"}, True)
+    assert (found.email, found.roles, found.is_staff) == ("Ana@example.org", frozenset({"on_call", "admin"}), True)
     subject = str(person.pk)
     assert events() == [
         ("accounts.person_created", subject, {"username": "ana"}),

@@ -100,7 +100,7 @@ def test_sequence_by_four_at_once_with_writers_loses_and_doubles_nothing(fresh_d
     def work(do: Callable[[], object]) -> None:
         try:
             do()
-        except Exception as error:  # noqa: BLE001 a thread's error would be lost otherwise
+        except Exception as error:  # a thread's error would be lost otherwise
             problems.append(error)
         finally:
             connection.close()

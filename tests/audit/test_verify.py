@@ -7,7 +7,7 @@ import json
 import pytest
 from django.core.management import call_command
 
-from rollbackhub.audit.canonical import event_leaf_hash
+from rollbackhub.audit.canonical import HASHED_FIELDS, event_leaf_hash
 from rollbackhub.audit.domain import verify
 from rollbackhub.audit.domain.sequence import sequence_pending
 from rollbackhub.audit.domain.verify import verify_log
@@ -92,7 +92,7 @@ def test_verify_names_event_with_data_that_cannot_be_hashed(log: FreshDatabase) 
 
 def test_verify_names_changed_event_whose_leaf_was_changed_too_by_its_batch(log: FreshDatabase) -> None:
     tamper(log, "UPDATE audit_auditevent SET subject_id = '99' WHERE id = 7")
-    row = AuditEvent.objects.values(*verify.HASHED_FIELDS).get(pk=7)
+    row = AuditEvent.objects.values(*HASHED_FIELDS).get(pk=7)
     tamper(log, f"UPDATE audit_auditleaf SET leaf_hash = '\\x{event_leaf_hash(**row).hex()}' WHERE event_id = 7")
     found = verify_log().misfit
     assert found is not None

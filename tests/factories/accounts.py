@@ -77,6 +77,7 @@ class ApiTokenFactory(DjangoModelFactory):
 
     @classmethod
     def _create(cls, model_class: type[ApiToken], *args: Any, **kwargs: Any) -> ApiToken:
+        token: ApiToken
         token, plain = model_class.objects.create(*args, **kwargs)
         token.plain = plain
         return token

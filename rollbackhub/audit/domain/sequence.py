@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connection, transaction
 
 from rollbackhub.audit.canonical import HASHED_FIELDS, event_leaf_hash
@@ -47,7 +49,7 @@ def _lock() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _append(events: list[dict[str, object]]) -> None:
+def _append(events: list[dict[str, Any]]) -> None:
     size, frontier = _last_head()
     leaves = []
     for row in events:

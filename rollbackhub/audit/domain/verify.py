@@ -230,7 +230,6 @@ def _event_at(position: int) -> tuple[int | None, str | None]:
 def _stream(query: str, params: list[Any]) -> Iterator[tuple[Any, ...]]:
     """Rows by a server-side cursor, so that memory stays constant."""
     with connection.chunked_cursor() as cursor:
-        cursor.itersize = CHUNK
         cursor.execute(query, params)
         while rows := cursor.fetchmany(CHUNK):
             yield from rows
