@@ -40,7 +40,7 @@ lock: $(VENV)/.installed-dev ## Compile requirements*.in to pinned requirements*
 	$(BIN)/uv pip compile -q requirements-dev.in -o requirements-dev.txt
 
 campaign-kills: install-dev ## Kill processes N times at random points, and report what was lost, doubled, and how soon all went on
-	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python tests/campaigns/kills.py $(N)
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.kills --kills $(N)
 
 # Each stamp is younger than what it was made from, so that the second time costs nothing.
 

@@ -31,7 +31,8 @@ def start_drill(
             return _same_request(before, policy=policy, bad_version=bad_version)
     if policy.environment.kind != EnvironmentKind.STAGING:
         raise InvalidInput(
-            f"Drills run in staging, and {policy.environment.slug} is {policy.environment.get_kind_display().lower()}. Drill the alias in a staging environment.",
+            f"Drills run in staging, and {policy.environment.slug} is {policy.environment.get_kind_display().lower()}."
+            " Drill the alias in a staging environment.",
             code="not_staging",
             fields={"environment": ["Choose a staging environment."]},
         )

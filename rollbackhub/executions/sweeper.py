@@ -12,10 +12,10 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from rollbackhub.celery import app
 from rollbackhub.common.database_url import conninfo
+from rollbackhub.executions.domain.claims import worker_name
 from rollbackhub.executions.domain.engine import advance_execution
 from rollbackhub.executions.domain.sweep import Due, take_due
 from rollbackhub.executions.domain.transitions import WAKE_CHANNEL
-from rollbackhub.executions.tasks import worker_name
 
 logger = logging.getLogger(__name__)
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from uuid import UUID
 
 from celery import shared_task
 
+from rollbackhub.executions.domain.claims import worker_name
 from rollbackhub.executions.domain.engine import advance_execution
-
-
-def worker_name() -> str:
-    """This process, as it stands in claims."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @shared_task(name="executions.advance")

@@ -21,7 +21,8 @@ def check_negative_feedback(*, baseline: Totals, current: Totals, margin: float,
     before, now = baseline.negative_feedback / baseline.requests, current.negative_feedback / current.requests
     numbers |= {"baseline_share": round(before, 5), "current_share": round(now, 5), "margin": margin}
     verdict = Verdict.PASSED if now <= before + margin else Verdict.FAILED
-    sentence = f"Negative feedback {now:.1%} of {current.requests:.0f} requests; baseline {before:.1%} of {baseline.requests:.0f}, allowed up to {before + margin:.1%}."
+    seen = f"Negative feedback {now:.1%} of {current.requests:.0f} requests"
+    sentence = f"{seen}; baseline {before:.1%} of {baseline.requests:.0f}, allowed up to {before + margin:.1%}."
     return CheckOutcome(FEEDBACK, verdict, sentence, numbers)
 
 
@@ -34,7 +35,8 @@ def check_latency(*, baseline: Totals, current: Totals, ratio: float, min_reques
     before, now = baseline.duration_sum / baseline.duration_count, current.duration_sum / current.duration_count
     numbers |= {"baseline_mean_seconds": round(before, 5), "current_mean_seconds": round(now, 5), "ratio": ratio}
     verdict = Verdict.PASSED if now <= before * ratio else Verdict.FAILED
-    sentence = f"Mean latency {now * 1000:.0f} ms over {current.duration_count:.0f} requests; baseline {before * 1000:.0f} ms, allowed up to {before * ratio * 1000:.0f} ms."
+    seen = f"Mean latency {now * 1000:.0f} ms over {current.duration_count:.0f} requests"
+    sentence = f"{seen}; baseline {before * 1000:.0f} ms, allowed up to {before * ratio * 1000:.0f} ms."
     return CheckOutcome(LATENCY, verdict, sentence, numbers)
 
 

@@ -190,7 +190,12 @@ def test_step_that_may_happen_only_once_is_unknown_after_a_crash_and_not_tried_a
     execution = start(policy, step("once", action="scripted_once"), RESTORE)
     killed(execution)
     calls: list[str] = []
-    script(monkeypatch, lambda context: (calls.append("called"), passes(context))[1])
+
+    def called(context: StepContext) -> StepOutcome:
+        calls.append("called")
+        return passes(context)
+
+    script(monkeypatch, called)
     execution = run(execution)
     assert execution.state == ExecutionState.NEEDS_HUMAN
     assert execution.attempts.get(key="once").state == StepState.UNKNOWN

@@ -84,7 +84,7 @@ class Hub:
         for child in self.children:
             child.start()
         self._watcher.start()
-        deadline = clock.monotonic() + 60
+        deadline = clock.monotonic() + 120
         while not (self._web_answers() and self._worker_is_ready()):
             if clock.monotonic() > deadline:
                 logs = "\n".join(f"== {child.name}\n{child.log.read_text()[-2000:]}" for child in self.children)

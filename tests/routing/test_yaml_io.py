@@ -49,7 +49,7 @@ def test_export_then_import_changes_nothing(policy: RoutingPolicy) -> None:
     assert parse_policies(text)[0].candidates == get_candidates(policy=policy)
 
 
-def test_export_takes_two_queries_for_any_number_of_aliases(policy: RoutingPolicy, django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
+def test_export_takes_two_queries_for_any_number_of_aliases(policy: RoutingPolicy, django_assert_num_queries) -> None:
     for index in range(5):
         seed_policy(alias=f"alias-{index}")
     environment = policy.environment

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -34,6 +37,12 @@ _CLAIM_SQL = """
 """
 
 
+_RENEW_SQL = """
+    UPDATE executions_execution SET lease_until = clock_timestamp() + make_interval(secs => %s)
+    WHERE id = %s AND fence = %s AND lease_until > clock_timestamp()
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A worker's right to write to an execution. It ends when the lease does, or when somebody else claims."""
@@ -51,7 +60,7 @@ class Claim:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "UPDATE executions_execution SET lease_until = clock_timestamp() + make_interval(secs => %s) WHERE id = %s AND fence = %s AND lease_until > clock_timestamp()",
+                    _RENEW_SQL,
                     [settings.CONFIG.lease_seconds, self.execution_id, self.fence],
                 )
                 if cursor.rowcount != 1:
@@ -64,9 +73,14 @@ class Claim:
             pass
 
 
+def worker_name() -> str:
+    """This process, as it stands in claims."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
 def claim_execution(*, execution_id: UUID, worker: str) -> Claim | None:
     """Take the execution, unless somebody holds it or it has ended. One UPDATE; None when it cannot be had."""
-    values = {
+    values: dict[str, Any] = {
         "id": execution_id,
         "worker": worker,
         "lease": settings.CONFIG.lease_seconds,

@@ -197,7 +197,8 @@ def _mark_instant(execution: Execution, segment: Segment, at: dt.datetime) -> No
     field = _INSTANT_OF_SEGMENT.get(segment)
     if field is None:
         return
-    instants = Execution.objects.values("decided_at", "executed_at", "propagated_at", "drained_at", "verified_at").get(pk=execution.pk)
+    columns = ("decided_at", *_INSTANT_OF_SEGMENT.values())
+    instants: dict[str, dt.datetime | None] = dict(zip(columns, Execution.objects.values_list(*columns).get(pk=execution.pk), strict=True))
     if instants[field] is not None:
         return
     instants[field] = at

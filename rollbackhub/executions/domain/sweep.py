@@ -6,6 +6,7 @@ The sweeper marks what it picks in the same statement (`published_at`), with SKI
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -41,7 +42,7 @@ class Due:
 
 def take_due(*, limit: int = 100) -> list[Due]:
     """Mark and return what is due, oldest first."""
-    values = {"runnable": list(RUNNABLE_STATES), "grace": settings.CONFIG.wake_grace_seconds, "limit": limit}
+    values: dict[str, Any] = {"runnable": list(RUNNABLE_STATES), "grace": settings.CONFIG.wake_grace_seconds, "limit": limit}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_DUE_SQL, values)
         return [Due(execution_id=row[0], resumed=row[1] > 0, unclaimed=row[2]) for row in cursor.fetchall()]

@@ -181,7 +181,8 @@ def _require_waiting_for_a_person(execution: Execution) -> None:
 def _already_running(running: Execution) -> Conflict:
     alias, environment = running.plan["alias"], running.plan["environment"]
     return Conflict(
-        f"A {running.kind} of {alias} in {environment} is {running.get_state_display().lower()} already ({running.pk}, requested by {running.requested_by_label}). Wait for its end or stop it.",
+        f"A {running.kind} of {alias} in {environment} is {running.get_state_display().lower()} already"
+        f" ({running.pk}, requested by {running.requested_by_label}). Wait for its end or stop it.",
         code="already_running",
         execution_id=str(running.pk),
         execution_kind=running.kind,

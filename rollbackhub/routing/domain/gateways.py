@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -48,7 +49,7 @@ _REPORT_SQL = """
 
 def record_report(report: GatewayReport) -> bool:
     """Write down what a gateway said, in one statement. False when there is no such environment."""
-    values = {
+    values: dict[str, Any] = {
         "environment": report.environment,
         "node_id": report.node_id,
         "applied": report.applied_number,
@@ -60,7 +61,7 @@ def record_report(report: GatewayReport) -> bool:
     }
     with connection.cursor() as cursor:
         cursor.execute(_REPORT_SQL, values)
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def live_since(now: dt.datetime | None = None) -> dt.datetime:

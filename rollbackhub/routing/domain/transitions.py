@@ -60,7 +60,8 @@ def append_revision(
                 return written
         if policy.revision_number != expected_revision:
             raise Conflict(
-                f"{policy.alias} in {policy.environment.slug} is at revision {policy.revision_number}, not {expected_revision}: somebody changed it meanwhile. Look at the new revision and try again.",
+                f"{policy.alias} in {policy.environment.slug} is at revision {policy.revision_number}, not {expected_revision}:"
+                " somebody changed it meanwhile. Look at the new revision and try again.",
                 code="revision_moved",
                 current_revision=policy.revision_number,
             )

@@ -122,8 +122,8 @@ def _present_candidates(policies: Iterable[RoutingPolicy]) -> dict[int, list[Can
     """What each policy says at present, by its id. One query."""
     found: dict[int, list[CandidateSpec]] = {}
     rows = Candidate.objects.filter(revision__policy__in=list(policies), revision__number=F("revision__policy__revision_number")).order_by("position")
-    for policy_id, *values in rows.values_list("revision__policy_id", "candidate_id", "version__label", "weight"):
-        found.setdefault(policy_id, []).append(CandidateSpec(*values))
+    for policy_id, candidate_id, label, weight in rows.values_list("revision__policy_id", "candidate_id", "version__label", "weight"):
+        found.setdefault(policy_id, []).append(CandidateSpec(candidate_id, label, weight))
     return found
 
 
@@ -138,8 +138,8 @@ def export_policies(*, environment: Environment, aliases: Sequence[str] | None =
         .values_list("revision__policy__alias", "candidate_id", "version__label", "weight")
     )
     found: dict[str, list[CandidateSpec]] = {policy.alias: [] for policy in policies}
-    for alias, *values in rows:
-        found[alias].append(CandidateSpec(*values))
+    for alias, candidate_id, label, weight in rows:
+        found[alias].append(CandidateSpec(candidate_id, label, weight))
     return dump_policies(found)
 
 
