@@ -26,6 +26,7 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], 
         figure.add_scatter(
             name=change_type,
             mode="markers",
+            cliponaxis=False,
             x=[point.at for point in mine],
             y=[point.seconds for point in mine],
             marker={"size": 10, "symbol": [SYMBOLS[index % len(SYMBOLS)] + ("" if point.passed else "-open") for point in mine], "line": {"width": 1.5}},
@@ -48,7 +49,7 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], 
     for seconds, names in by_seconds.items():
         figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=seconds, y1=seconds, yref="y", line={"dash": "dash"})
         figure.add_annotation(
-            x=1, xref="paper", xanchor="right", y=seconds, yref="y", yanchor="bottom", text=f"target {in_words(seconds)} ({', '.join(names).lower()})"
+            x=1, xref="paper", xanchor="right", y=seconds, yref="y", yanchor="bottom", yshift=1, text=f"target {in_words(seconds)} ({', '.join(names).lower()})"
         )
     return figure
 

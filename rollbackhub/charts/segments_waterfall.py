@@ -45,7 +45,7 @@ def segments_waterfall(*, segments: Sequence[SegmentBar], target_seconds: float 
         showlegend=False,
         xaxis={"title": {"text": "Time since the decision"}, "range": [0, extent * 1.18], "tickvals": values, "ticktext": words},
         yaxis={"autorange": "reversed", "showgrid": False},
-        margin={"t": 28},
+        margin={"t": 44},
     )
     if restored_seconds is not None:
         _line(figure, restored_seconds, f"restored {in_words(restored_seconds)}", dash="dot")
@@ -53,7 +53,7 @@ def segments_waterfall(*, segments: Sequence[SegmentBar], target_seconds: float 
         _line(figure, target_seconds, f"target {in_words(target_seconds)}", dash="dash")
     elif target_seconds is not None:
         figure.add_annotation(
-            x=1, xref="paper", xanchor="right", y=1, yref="paper", yanchor="bottom", text=f"target {in_words(target_seconds)}, far to the right →"
+            x=1, xref="paper", xanchor="right", y=1, yref="paper", yanchor="bottom", yshift=16, text=f"target {in_words(target_seconds)}, far to the right →"
         )
     return figure
 

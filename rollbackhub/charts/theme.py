@@ -18,8 +18,8 @@ _LOOK: dict[Theme, dict[str, str]] = {
     "dark": {"text": "#d5dae3", "grid": "#2f3a4c", "axis": "#7d8899", "mark": "#b4bdcb", "surface": "#1b2433"},
 }
 _COLOURS: dict[Theme, list[str]] = {
-    "light": ["#0067b1", "#c2410c", "#00795a", "#9d3c83", "#8a6d00", "#5b6472"],
-    "dark": ["#5aaeea", "#f08a4b", "#35c796", "#e08bc8", "#e3b341", "#a8b2c1"],
+    "light": ["#c2410c", "#0067b1", "#00795a", "#9d3c83", "#8a6d00", "#5b6472"],
+    "dark": ["#f08a4b", "#5aaeea", "#35c796", "#e08bc8", "#e3b341", "#a8b2c1"],
 }
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star")
@@ -45,9 +45,12 @@ def template(theme: Theme) -> go.layout.Template:
         "zerolinecolor": look["axis"],
         "zeroline": False,
         "automargin": True,
-        "title": {"standoff": 10},
+        "title": {"standoff": 10, "font": {"size": 12}},
+        "ticklabelstandoff": 6,
     }
     return go.layout.Template(
+        # A figure of one series has the calm colour.
+        data={"bar": [{"marker": {"color": _COLOURS[theme][1]}}]},
         layout={
             "colorway": _COLOURS[theme],
             "font": {"family": 'Inter, system-ui, -apple-system, "Segoe UI", sans-serif', "size": 13, "color": look["text"]},
@@ -61,5 +64,5 @@ def template(theme: Theme) -> go.layout.Template:
             "yaxis": axis,
             "shapedefaults": {"line": {"color": look["mark"], "width": 1.5}},
             "annotationdefaults": {"font": {"color": look["mark"], "size": 12}, "showarrow": False},
-        }
+        },
     )

@@ -63,7 +63,8 @@ class StepRow:
             ended = f"Attempt {earlier.number} by {earlier.worker}: {STEPS[StepState(earlier.state)].word.lower()}"
             gap = clock.seconds_between(earlier.ended_at or earlier.started_at, later.started_at)
             message = f" ({earlier.message.rstrip('.')})" if earlier.message else ""
-            sentences.append(f"{ended}{message}; attempt {later.number} by {later.worker} went on {in_words(max(gap or 0.0, 0.0))} later.")
+            after = "at once" if gap is None or gap < 0.05 else f"{in_words(gap)} later"
+            sentences.append(f"{ended}{message}; attempt {later.number} by {later.worker} went on {after}.")
         return sentences
 
 

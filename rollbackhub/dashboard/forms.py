@@ -20,13 +20,13 @@ class DrillFilterForm(forms.Form):
 
     alias = forms.CharField(required=False, max_length=80, label="Alias contains")
     environment = forms.ChoiceField(required=False, label="Environment")
-    outcome = forms.ChoiceField(required=False, label="Outcome", choices=[("", "Any outcome"), *OUTCOMES.items()])
-    change_type = forms.ChoiceField(required=False, label="Change type", choices=[("", "Any change type"), *ChangeType.choices])
-    period = forms.ChoiceField(required=False, label="Period", choices=[("", "All time"), *PERIODS.items()])
+    outcome = forms.ChoiceField(required=False, label="Outcome", choices=[("", "Any"), *OUTCOMES.items()])
+    change_type = forms.ChoiceField(required=False, label="Change type", choices=[("", "Any"), *ChangeType.choices])
+    period = forms.ChoiceField(required=False, label="Period", choices=[("", "Any time"), *PERIODS.items()])
 
     def __init__(self, *args: Any, environments: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["environment"].choices = [("", "Any environment"), *environments]  # type: ignore[attr-defined]
+        self.fields["environment"].choices = [("", "Any"), *environments]  # type: ignore[attr-defined]
         _style(self)
 
 

@@ -84,7 +84,9 @@ def make_world() -> World:
     failed = make_drill(reasoner, ago=dt.timedelta(days=3), verdict=Verdict.FAILED)
     passed = make_drill(reasoner, ago=dt.timedelta(hours=2))
     make_drill(prompt, ago=dt.timedelta(days=9), verdict=Verdict.INCONCLUSIVE)
-    cancelled = DrillFactory(execution__policy=reasoner, execution__state=ExecutionState.CANCELLED, execution__outcome="Stopped by Olga Call: not now").execution
+    cancelled = DrillFactory(
+        execution__policy=reasoner, execution__state=ExecutionState.CANCELLED, execution__outcome="Stopped by Olga Call: not now"
+    ).execution
     running = make_drill(prompt, ago=dt.timedelta(seconds=9), running="drain")
     needs_person = make_drill(batch, ago=dt.timedelta(minutes=20), running="restore", state=ExecutionState.NEEDS_HUMAN)
     return World(staging, production, reasoner, prompt, lonely, passed, failed, running, needs_person, cancelled)
@@ -142,7 +144,13 @@ def make_drill(
         begin, end = SECONDS[key]
         common = {"execution": execution, "position": position, "key": key, "action": step["action"], "segment": step["segment"]}
         if key == "propagate":
-            StepAttemptFactory(**common, started_at=at(begin), ended_at=at(begin + 0.05), state=StepState.INTERRUPTED, message="The worker was lost while this ran; the step was tried again.")
+            StepAttemptFactory(
+                **common,
+                started_at=at(begin),
+                ended_at=at(begin + 0.05),
+                state=StepState.INTERRUPTED,
+                message="The worker was lost while this ran; the step was tried again.",
+            )
         attempt = StepAttemptFactory(
             **common,
             number=2 if key == "propagate" else 1,
@@ -187,11 +195,19 @@ def _samples(execution: Execution, attempt: Any, *, start: dt.datetime, begin: f
         }
         SampleFactory(execution=execution, attempt=attempt, taken_at=start + dt.timedelta(seconds=seconds), value=value)
         seconds += 0.5
-    SampleFactory(execution=execution, attempt=attempt, kind="metrics", taken_at=start + dt.timedelta(seconds=begin), value={GOOD: {"requests": 400, "negative_feedback": 8}})
+    SampleFactory(
+        execution=execution,
+        attempt=attempt,
+        kind="metrics",
+        taken_at=start + dt.timedelta(seconds=begin),
+        value={GOOD: {"requests": 400, "negative_feedback": 8}},
+    )
 
 
 def _checks(execution: Execution, attempt: Any, verdict: str) -> None:
-    CheckResultFactory(execution=execution, attempt=attempt, sentence="claude-sonnet-4-6 got 0 of 60 requests in the last 3 samples.", numbers={"bad": 0, "total": 60})
+    CheckResultFactory(
+        execution=execution, attempt=attempt, sentence="claude-sonnet-4-6 got 0 of 60 requests in the last 3 samples.", numbers={"bad": 0, "total": 60}
+    )
     CheckResultFactory(
         execution=execution,
         attempt=attempt,

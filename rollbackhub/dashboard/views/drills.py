@@ -71,13 +71,15 @@ def drill_detail(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     """Did the rollback work, and in time? With everything that says so."""
     execution = get_execution(drill_id)
     segments = segments_of(execution)
-    samples = list_samples(execution_id=execution.pk, kinds=("traffic", "metrics", "gateways"), limit=PAGE_SAMPLES)
+    # While it runs only the live part is true from second to second; the figures come when it has ended.
+    settled = not execution.is_active or execution.state == ExecutionState.NEEDS_HUMAN
+    samples = list_samples(execution_id=execution.pk, kinds=("traffic", "metrics", "gateways"), limit=PAGE_SAMPLES) if settled else []
     rows = traffic_rows(execution=execution, samples=samples)
     context = {
         **live_context(execution),
         "drill": Drill.objects.filter(pk=drill_id).only("note").first(),
         "segments": segments,
-        "segments_figure": segments_figure(execution=execution, segments=segments),
+        "segments_figure": segments_figure(execution=execution, segments=segments) if settled else None,
         "traffic_figure": traffic_figure(execution=execution, rows=rows),
         "traffic": rows[-TABLE_SAMPLES:],
         "traffic_versions": versions_in_order(execution, rows),

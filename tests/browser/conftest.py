@@ -1,0 +1,116 @@
+"""One real server over a database of its own, and one browser, for all browser tests of a session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connections
+from playwright.sync_api import Browser, sync_playwright
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests.browser.visits import Visitor
+from tests.dashboard.world import World, make_world
+from tests.databases import cloned_database, point_django_at, url_of
+from tests.factories.fixtures import Cast, make_cast
+
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running RollbackHub with a world in it."""
+
+    url: str
+    world: World
+    cast: Cast
+
+
+@pytest.fixture(scope="session")
+def site(
+    django_test_environment: None, database_template: str, django_db_blocker: DjangoDbBlocker, worker_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """Its web process is a real one; nothing else runs, so what the world says is running stays as it is."""
+    name = f"test_{worker_id}_site"
+    var: Path = tmp_path_factory.mktemp("site")
+    with django_db_blocker.unblock(), cloned_database(template=database_template, name=name):
+        before = connections["default"].settings_dict["NAME"]
+        point_django_at(name)
+        cast, world = make_cast(), make_world()
+        point_django_at(before)
+        urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
+        port = _free_port()
+        environment = os.environ | urls | {"ROLLBACKHUB_VAR": str(var), "PORT": str(port), "GATEWAY_LIVE_SECONDS": "3600", "SECRET_KEY": settings.SECRET_KEY}
+        with (var / "web.log").open("w") as log:
+            command = [sys.executable, "-m", "uvicorn", "rollbackhub.asgi:application", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            try:
+                _wait_for(f"http://127.0.0.1:{port}/accounts/login/", process, var / "web.log")
+                with django_db_blocker.block():
+                    yield Site(url=f"http://127.0.0.1:{port}", world=world, cast=cast)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the server answers. Fails with its log when it ends, or after a minute."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+    pytest.fail(f"The web process did not come up:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.fail("Chromium is missing: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def visitor(browser: Browser, site: Site) -> Visitor:
+    """Opens pages as people of the cast."""
+    return Visitor(browser, site.url)
