@@ -108,7 +108,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
-# Sign-in's rate limits count here, for all processes together; in PostgreSQL, so that people get in when Valkey is dead (docs/decisions/0021-sign-in.md).
+# Sign-in's rate limits count here, for all processes together; in PostgreSQL, so that people get in when Valkey is dead (docs/decisions/0008-sign-in.md).
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "rollbackhub_cache", "OPTIONS": {"MAX_ENTRIES": 20_000}}}
 
 LANGUAGE_CODE = "en-gb"

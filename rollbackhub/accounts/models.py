@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from functools import cached_property
 
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower, Now
 from knox.models import AbstractAuthToken
@@ -31,6 +33,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing] # knox has no 
     timezone = models.CharField(max_length=64, default="UTC", help_text="IANA name, e.g. Asia/Kolkata")
 
     class Meta(AbstractUser.Meta):
+        verbose_name, verbose_name_plural = "person", "people"
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),
@@ -39,6 +42,12 @@ class User(AbstractUser):  # type: ignore[django-manager-missing] # knox has no 
                 violation_error_message="There is an account with this e-mail address already.",
             ),
         ]
+
+    def clean(self) -> None:
+        """Refuse a time zone that does not exist: every page would fail on it."""
+        super().clean()
+        if self.timezone not in zoneinfo.available_timezones():
+            raise ValidationError({"timezone": f"There is no time zone {self.timezone!r}. Use an IANA name such as Asia/Kolkata."})
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -73,6 +82,9 @@ class ApiToken(AbstractAuthToken):
     name = models.CharField(max_length=100)
     scopes = models.JSONField(default=list, help_text=f"Some of {', '.join(Scope.values)}")
     last_used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = "API token"
 
     def __str__(self) -> str:
         return f"{self.name} ({self.token_key}…)"

@@ -77,6 +77,7 @@ class AuditLeaf(models.Model):
 
     class Meta:
         ordering = ["position"]
+        verbose_name_plural = "audit leaves"
 
     def __str__(self) -> str:
         return f"leaf {self.position}"

@@ -61,6 +61,7 @@ def test_create_person_can_sign_in_with_roles_and_is_recorded_without_password(d
         ({"username": ""}, "username"),
         ({"email": "LEAD@example.org"}, "__all__"),
         ({"email": "nothing"}, "email"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
         ({"password": "short"}, "password"),
         ({"password": "password12345"}, "password"),
         ({"password": "123456789012345"}, "password"),

@@ -300,6 +300,11 @@ def test_last_administrator_cannot_lock_everybody_out(admin: Client, cast: Cast,
     assert events() == []
 
 
+def test_time_zone_that_does_not_exist_is_refused(admin: Client, cast: Cast) -> None:
+    assert "no time zone" in errors_of(admin.post(address(User, "change", cast.lead.pk), person_values(cast.lead, timezone="Mars/Olympus")))
+    assert User.objects.get(pk=cast.lead.pk).timezone == "UTC"
+
+
 def test_flags_of_djangos_admin_cannot_be_posted(admin: Client, cast: Cast) -> None:
     assert saved(admin.post(address(User, "change", cast.lead.pk), person_values(cast.lead, is_staff="on", is_superuser="on", password="x")))
     lead = User.objects.get(pk=cast.lead.pk)

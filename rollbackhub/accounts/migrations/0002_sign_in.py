@@ -12,7 +12,8 @@ class Migration(migrations.Migration):
     dependencies = [("accounts", "0001_initial")]
 
     operations = [
-        migrations.AlterModelOptions(name="user", options={"verbose_name": "user", "verbose_name_plural": "users"}),
+        migrations.AlterModelOptions(name="user", options={"verbose_name": "person", "verbose_name_plural": "people"}),
+        migrations.AlterModelOptions(name="apitoken", options={"verbose_name": "API token"}),
         migrations.AddConstraint(
             model_name="user",
             constraint=models.UniqueConstraint(

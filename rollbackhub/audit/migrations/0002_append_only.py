@@ -47,6 +47,7 @@ class Migration(migrations.Migration):
             model_name="auditevent",
             constraint=models.CheckConstraint(condition=rollbackhub.audit.models.DataIsCanonical(models.F("data")), name="audit_event_data_canonical"),
         ),
+        migrations.AlterModelOptions(name="auditleaf", options={"ordering": ["position"], "verbose_name_plural": "audit leaves"}),
         migrations.RunSQL(FILL_PENDING, NO_FILL_PENDING),
         migrations.RunSQL(VACUUM_PENDING, migrations.RunSQL.noop),
         RefuseChanges(model_name="AuditEvent"),
