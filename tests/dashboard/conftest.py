@@ -6,8 +6,6 @@ import pytest
 
 from tests.dashboard.world import World, make_world
 
-pytest_plugins: list[str] = []
-
 
 @pytest.fixture
 def world(db: None) -> World:

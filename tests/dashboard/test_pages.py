@@ -1,62 +1,85 @@
-"""Every page opens for those who may see it, and shows what it is about."""
+"""Every page opens with a world in it and without one."""
 
 from __future__ import annotations
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 
-from rollbackhub.accounts.models import User
+from rollbackhub.audit.models import AuditEvent
+from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World
 from tests.factories.fixtures import Cast
 
 
-def client_of(user: User) -> Client:
-    """A browser in which this person is signed in."""
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-def _get(client: Client, address: str) -> str:
-    response = client.get(address)
-    assert response.status_code == 200, (address, response.status_code)
-    return str(response.content.decode())
-
-
-def addresses(world: World) -> list[str]:
-    """Every page that people open, with arguments."""
-    return [
-        reverse("dashboard:overview"),
-        reverse("dashboard:account"),
-        reverse("drills:list"),
-        reverse("drills:list") + "?scale=measured&outcome=passed&change_type=model&period=30&alias=smart&environment=staging",
-        reverse("drills:choose"),
-        reverse("drills:start", args=["staging", "smart-reasoner"]),
-        reverse("drills:start", args=["staging", "support-reply"]),
-        reverse("drills:detail", args=[world.passed.pk]),
-        reverse("drills:detail", args=[world.failed.pk]),
-        reverse("drills:detail", args=[world.running.pk]),
-        reverse("drills:detail", args=[world.needs_person.pk]),
-        reverse("drills:detail", args=[world.cancelled.pk]),
-        reverse("routing:list"),
-        reverse("routing:detail", args=["staging", "smart-reasoner"]),
-        reverse("routing:detail", args=["production", "legacy-classifier"]),
-        reverse("routing:gateways", args=["production"]),
-        reverse("routing:import", args=["staging"]),
-        reverse("registry:list"),
-        reverse("registry:artefact", args=["reasoner-model"]),
-        reverse("registry:environments"),
-        reverse("audit:list"),
-        reverse("audit:event", args=[1]),
-    ]
+def addresses_of(world: World) -> dict[str, str]:
+    """Every page that people open in this world, by a short name."""
+    return {
+        "overview": reverse("dashboard:overview"),
+        "account": reverse("dashboard:account"),
+        "drills": reverse("drills:list"),
+        "drills-measured": reverse("drills:list") + "?scale=measured&outcome=passed&change_type=model&period=30&alias=smart&environment=staging",
+        "drills-none": reverse("drills:list") + "?alias=nothing-like-it",
+        "choose": reverse("drills:choose"),
+        "start": reverse("drills:start", args=["staging", "smart-reasoner"]),
+        "start-held": reverse("drills:start", args=["staging", "support-reply"]),
+        "start-refused": reverse("drills:start", args=["production", "smart-reasoner"]),
+        "passed": reverse("drills:detail", args=[world.passed.pk]),
+        "failed": reverse("drills:detail", args=[world.failed.pk]),
+        "running": reverse("drills:detail", args=[world.running.pk]),
+        "needs-person": reverse("drills:detail", args=[world.needs_person.pk]),
+        "cancelled": reverse("drills:detail", args=[world.cancelled.pk]),
+        "routing": reverse("routing:list"),
+        "policy": reverse("routing:detail", args=["staging", "smart-reasoner"]),
+        "policy-first": reverse("routing:detail", args=["production", "legacy-classifier"]),
+        "gateways": reverse("routing:gateways", args=["production"]),
+        "import": reverse("routing:import", args=["staging"]),
+        "registry": reverse("registry:list"),
+        "artefact": reverse("registry:artefact", args=["reasoner-model"]),
+        "environments": reverse("registry:environments"),
+        "audit": reverse("audit:list"),
+        "audit-event": reverse("audit:event", args=[world.event_id]),
+    }
 
 
 @pytest.mark.django_db
-def test_pages_admin_opens_every_one(cast: Cast, world: World) -> None:
-    from rollbackhub.audit.models import AuditEvent
-
+def test_pages_with_a_world_all_open(cast: Cast, world: World) -> None:
     client = client_of(cast.admin)
-    first = AuditEvent.objects.order_by("id").values_list("pk", flat=True)[0]
-    for address in addresses(world):
-        _get(client, address.replace("/audit/1/", f"/audit/{first}/"))
+    for address in addresses_of(world).values():
+        text = page(client, address)
+        assert "<h1" in text
+        assert text.count("<main") == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("dashboard:overview", "The lab is starting"),
+        ("drills:list", "No drill yet"),
+        ("drills:choose", "No alias in staging"),
+        ("routing:list", "No routing policy yet"),
+        ("registry:list", "Nothing is registered yet"),
+        ("registry:environments", "No environment yet"),
+        ("audit:list", "Nothing is recorded yet"),
+    ],
+)
+def test_page_without_a_world_says_what_will_fill_it(name: str, sentence: str, cast: Cast) -> None:
+    assert sentence in page(client_of(cast.admin), reverse(name))
+
+
+@pytest.mark.django_db
+def test_list_that_a_filter_empties_offers_to_show_all(cast: Cast, world: World) -> None:
+    client = client_of(cast.admin)
+    for name in ("dashboard:overview", "drills:list", "routing:list", "registry:list", "audit:list"):
+        text = page(client, reverse(name) + "?q=zzz&alias=zzz&event=zzz")
+        assert "matches" in text, name
+        assert "Show all" in text, name
+
+
+@pytest.mark.django_db
+def test_pages_any_send_the_strict_policy_and_no_inline_script(cast: Cast, world: World) -> None:
+    response = client_of(cast.admin).get(reverse("drills:detail", args=[world.passed.pk]))
+    policy = response["Content-Security-Policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert AuditEvent.objects.exists()

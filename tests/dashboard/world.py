@@ -11,6 +11,7 @@ from django.db import transaction
 from drills.models import Drill
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
+from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common.clock import now
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, FindingCode, StepState
@@ -55,6 +56,8 @@ class World:
     needs_person: Execution
     """Of the alias `batch-summariser`."""
     cancelled: Execution
+    event_id: int
+    """Of an audit event."""
 
 
 def make_world() -> World:
@@ -89,7 +92,8 @@ def make_world() -> World:
     ).execution
     running = make_drill(prompt, ago=dt.timedelta(seconds=9), running="drain")
     needs_person = make_drill(batch, ago=dt.timedelta(minutes=20), running="restore", state=ExecutionState.NEEDS_HUMAN)
-    return World(staging, production, reasoner, prompt, lonely, passed, failed, running, needs_person, cancelled)
+    event_id = AuditEvent.objects.order_by("id").values_list("pk", flat=True)[0]
+    return World(staging, production, reasoner, prompt, lonely, passed, failed, running, needs_person, cancelled, event_id)
 
 
 def make_drill(

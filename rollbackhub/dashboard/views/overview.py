@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -46,6 +47,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "state": state,
         "environment": environment,
         "filtered": bool(query or state or environment),
+        "lab": settings.CONFIG.lab,
     }
     return render(request, "dashboard/overview.html", context)
 
