@@ -67,8 +67,7 @@ def served_version(port: int, alias: str) -> str:
 
 
 def test_lab_first_start_seeds_serves_drills_and_follows_switches(lab: subprocess.Popen[str], environment: dict[str, str], base_port: int) -> None:
-    for slug in ("staging", "production"):
-        eventually(lambda slug=slug: has_acknowledged(slug), within=40, what=f"{slug}'s acknowledgement")
+    eventually(lambda: has_acknowledged("staging") and has_acknowledged("production"), within=40, what="the acknowledgements")
     # It waits for the model servers as well.
     eventually(lambda: Execution.objects.filter(kind="drill", requested_by_label="lab").count() == 1, within=30, what="the first drill")
     assert served_version(base_port + 20, "support-answer") in ("support-answer-v12", "support-answer-v13")

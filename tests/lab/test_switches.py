@@ -28,7 +28,7 @@ class StandInWorld(LabWorld):
 
     def __init__(self) -> None:
         super().__init__(hub_url="http://127.0.0.1:8000", base_port=20000, directory=Path("/nonexistent"), environments=("staging", "production"))
-        self.is_ready = True
+        self.gateway_ready = True
         self.metrics_answer = True
         self.told: list[tuple[str, str]] = []
 
@@ -42,7 +42,7 @@ class StandInWorld(LabWorld):
         return self.metrics_answer
 
     def gateway_is_ready(self, environment: str) -> bool:
-        return self.is_ready
+        return self.gateway_ready
 
 
 @pytest.fixture
@@ -71,8 +71,7 @@ def test_follower_switch_turned_on_and_off_is_followed_in_its_environment(world:
     assert switch.applied_at is None
     follower.follow()
     assert world.told == [("staging", mode)]
-    switch.refresh_from_db()
-    assert switch.applied_at is not None
+    assert LabSwitch.objects.get().applied_at is not None
     turn(name, on=False)
     follower.follow()
     assert world.told[1:] == [("staging", GatewayMode.FOLLOWING if isinstance(mode, GatewayMode) else MetricsMode.NORMAL)]
@@ -88,11 +87,11 @@ def test_follower_nothing_switched_tells_nothing(world: StandInWorld) -> None:
 def test_follower_gateway_not_ready_is_not_called_applied(world: StandInWorld) -> None:
     follower = SwitchFollower(world)
     switch = turn(SwitchName.FLAG_MOVED, on=True)
-    world.is_ready = False
+    world.gateway_ready = False
     follower.follow()
     switch.refresh_from_db()
     assert switch.applied_at is None
-    world.is_ready = True
+    world.gateway_ready = True
     follower.follow()
     switch.refresh_from_db()
     assert switch.applied_at is not None

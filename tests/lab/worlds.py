@@ -75,6 +75,6 @@ def eventually(condition: Callable[[], object], *, within: float = 10, what: str
 def is_alive(process: psutil.Process) -> bool:
     """Whether the process still runs (a zombie does not)."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
