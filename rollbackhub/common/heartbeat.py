@@ -108,6 +108,12 @@ def start_heartbeat(name: str, *, state: Callable[[], dict[str, Any]] | None = N
     return heartbeat
 
 
+def forget_processes(*, conninfo: str, pids: list[int]) -> None:
+    """Forget processes on this host that are known to be gone, so that nobody waits for news of them. Raises psycopg.Error."""
+    with psycopg.connect(conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
+        connection.execute("DELETE FROM common_processheartbeat WHERE host = %s AND pid = ANY(%s)", [socket.gethostname(), pids])
+
+
 def record_death(*, conninfo: str, name: str, pid: int, ending: str) -> None:
     """Write down that a process on this host ended unasked. For whoever watches over processes. Raises psycopg.Error."""
     with psycopg.connect(conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:

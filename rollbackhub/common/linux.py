@@ -29,3 +29,23 @@ def die_with_parent(signum: int = signal.SIGKILL, *, parent: int | None = None) 
 def adopt_orphans() -> bool:
     """Become the parent of every descendant whose own parent ends. Answers whether it is in force."""
     return _libc is not None and _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def reap_adopted(*, ours: set[int]) -> int | None:
+    """Take note of ended processes that became ours when their own parent ended, so that they are no zombies.
+
+    `ours` are the children that subprocess looks after. Answers the first of those that has ended (whoever started it takes its exit
+    code, then asks again), or None when nobody else has. Does nothing on systems where orphans are not adopted.
+    """
+    if sys.platform != "linux":
+        return None
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return None
+        if found is None:
+            return None
+        if found.si_pid in ours:
+            return found.si_pid
+        os.waitpid(found.si_pid, 0)

@@ -31,15 +31,15 @@ class ProcessRecord:
         self._known.clear()
         self._path.unlink(missing_ok=True)
 
-    def clear_leftovers(self) -> int:
-        """Kill processes that an earlier runner left, with all of their sessions; answers how many.
+    def clear_leftovers(self) -> tuple[int, list[int]]:
+        """Kill processes that an earlier runner left, with all of their sessions; answers how many, and all ids that it had written down.
 
         Its children are leaders of sessions, so what they started is known by the session's id even when they have gone themselves.
         """
         try:
             recorded = {int(pid): float(started) for pid, started in json.loads(self._path.read_text()).items()}
         except FileNotFoundError:
-            return 0
+            return 0, []
         except (ValueError, AttributeError):
             recorded = {}
         left = [process for process in psutil.process_iter() if _belongs(process, recorded)]
@@ -50,7 +50,7 @@ class ProcessRecord:
                 continue
         psutil.wait_procs(left, timeout=10)
         self.forget_all()
-        return len(left)
+        return len(left), list(recorded)
 
 
 def _belongs(process: psutil.Process, recorded: dict[int, float]) -> bool:

@@ -14,7 +14,7 @@ from types import FrameType
 
 import psutil
 
-from rollbackhub.common.linux import adopt_orphans
+from rollbackhub.common.linux import adopt_orphans, reap_adopted
 from rollbackhub.local.child import Child, ending_of
 from rollbackhub.local.embedded import Postgres, Valkey
 from rollbackhub.local.leftovers import ProcessRecord
@@ -172,24 +172,10 @@ class Runner:
                 return
 
     def _reap(self) -> None:
-        """Take note of ended processes that are not ours but became so when their own parent ended."""
-        if not hasattr(os, "waitid"):  # macOS: there nothing is adopted, either
-            return
-        ours = {child.pid for child in self._children} | {server.process.pid for server in self._servers if server.process is not None}
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None:
-                return
-            if found.si_pid in ours:
-                # subprocess takes its exit code, so that its turn comes off the list.
-                for process in [*(child.process for child in self._children), *(server.process for server in self._servers)]:
-                    if process is not None and process.pid == found.si_pid:
-                        process.poll()
-            else:
-                os.waitpid(found.si_pid, 0)
+        processes = [*(child.process for child in self._children), *(server.process for server in self._servers)]
+        own = {process.pid: process for process in processes if process is not None}
+        while (ended := reap_adopted(ours=set(own))) is not None:
+            own.pop(ended).poll()
 
     def _stop_phase(self, children: list[Child]) -> bool:
         for child in children:

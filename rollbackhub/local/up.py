@@ -22,7 +22,7 @@ from typing import IO, Any
 import psycopg
 
 from rollbackhub.common.config import BASE_DIR, Config, load_config
-from rollbackhub.common.heartbeat import record_death
+from rollbackhub.common.heartbeat import forget_processes, record_death
 from rollbackhub.common.linux import die_with_parent
 from rollbackhub.local.child import Child
 from rollbackhub.local.embedded import OWNER_ROLE, Postgres, Valkey
@@ -161,7 +161,7 @@ def is_ready(address: str) -> tuple[bool, str]:
 def run(printer: Printer, config: Config) -> int:
     """Start everything, watch over it until told to stop, stop everything; answers the exit code. Raises CannotStart."""
     record = ProcessRecord(config.var / "run" / "processes.json")
-    cleared = record.clear_leftovers()
+    cleared, gone = record.clear_leftovers()
     if cleared:
         printer.plain(f"Cleared {cleared} processes that an earlier, killed start had left.")
     require_free_ports(config)
@@ -178,6 +178,7 @@ def run(printer: Printer, config: Config) -> int:
         installation.write_servers_file()
         owner = installation.environment(as_owner=True)
         run_step("migrate", "--verbosity", "0", environment=owner)
+        forget_processes(conninfo=installation.database_url, pids=gone)
         run_step("create_first_people", environment=installation.environment())
         children = [Child(program, installation.environment()) for program in programs(config)]
         runner = Runner(children=children, servers=installation.servers, printer=printer, record=record, on_death=on_death)

@@ -15,17 +15,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import psutil
 
-from rollbackhub.common.linux import adopt_orphans
+from rollbackhub.common.linux import adopt_orphans, reap_adopted
 from rollbackhub.local.embedded import OWNER_ROLE, SUPERUSER, Postgres, Valkey
 from rollbackhub.local.server_user import CannotStart, die_with
 
 PREFIX = "rbh-"
 TEST_LEASE_SECONDS = "3"
+REAP_EVERY_SECONDS = 1.0
 
 
 @contextmanager
@@ -55,16 +57,24 @@ def _remove_unless_held(lock: Path) -> None:
         return
 
 
+@dataclass(frozen=True)
+class Servers:
+    """Running servers: the environment variables that lead to them, and their process ids."""
+
+    environment: dict[str, str]
+    pids: set[int]
+
+
 @contextmanager
-def throwaway_servers() -> Iterator[dict[str, str]]:
-    """Fresh servers; gives the environment variables that lead to them."""
+def throwaway_servers() -> Iterator[Servers]:
+    """Fresh servers, stopped afterwards. Raises CannotStart."""
     with throwaway_folder() as folder:
         postgres = Postgres(folder / "pg", folder / "s", folder / "postgres.log", durable=False, owner_may_create_databases=True)
         broker = Valkey(folder / "valkey", folder / "v", folder / "valkey.log", durable=False)
         try:
             postgres.start()
             broker.start()
-            yield {
+            environment = {
                 "DATABASE_URL": postgres.url(),
                 "DATABASE_OWNER_URL": postgres.url(OWNER_ROLE),
                 # For tests that tamper with what the triggers protect.
@@ -73,6 +83,7 @@ def throwaway_servers() -> Iterator[dict[str, str]]:
                 "ROLLBACKHUB_VAR": os.environ.get("ROLLBACKHUB_VAR", str(folder / "var")),
                 "LEASE_SECONDS": os.environ.get("LEASE_SECONDS", TEST_LEASE_SECONDS),
             }
+            yield Servers(environment, {server.process.pid for server in (postgres, broker) if server.process is not None})
         finally:
             broker.stop()
             postgres.stop()
@@ -81,11 +92,9 @@ def throwaway_servers() -> Iterator[dict[str, str]]:
 def run(command: list[str]) -> int:
     """Run the command with fresh servers; answers its exit code."""
     adopt_orphans()
-    ended_by: list[int] = []
     running: list[subprocess.Popen[bytes]] = []
 
     def forward(signum: int, frame: FrameType | None) -> None:
-        ended_by.append(signum)
         # A terminal sends Ctrl-C to the command as well.
         if running and not (signum == signal.SIGINT and sys.stdin.isatty()):
             running[0].send_signal(signum)
@@ -94,30 +103,32 @@ def run(command: list[str]) -> int:
 
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, forward)
-    with throwaway_servers() as environment:
+    with throwaway_servers() as servers:
         try:
-            running.append(subprocess.Popen(command, env=os.environ | environment, preexec_fn=die_with(signal.SIGTERM)))
+            running.append(subprocess.Popen(command, env=os.environ | servers.environment, preexec_fn=die_with(signal.SIGTERM)))
         except OSError as error:
             print(f"with_servers: {command[0]}: {error.strerror}", file=sys.stderr)
             return 127
-        code = running[0].wait()
-        servers = _server_pids(environment)
-        _end_leftovers(servers)
+        code = _wait(running[0], servers=servers.pids)
+        _end_leftovers(servers=servers.pids)
     return 128 - code if code < 0 else code
 
 
-def _server_pids(environment: dict[str, str]) -> set[int]:
-    """The processes that are ours to stop in order: the children that are servers, with all that is below them."""
-    kept: set[int] = set()
-    for child in psutil.Process().children():
-        if child.name() in ("postgres", "valkey-server"):
-            kept |= {child.pid, *(below.pid for below in child.children(recursive=True))}
-    return kept
+def _wait(command: subprocess.Popen[bytes], *, servers: set[int]) -> int:
+    """Wait for the command to end, and meanwhile for what it leaves behind; answers its exit code."""
+    while True:
+        try:
+            return command.wait(REAP_EVERY_SECONDS)
+        except subprocess.TimeoutExpired:
+            reap_adopted(ours={command.pid, *servers})
 
 
-def _end_leftovers(servers: set[int]) -> None:
+def _end_leftovers(*, servers: set[int]) -> None:
     """Kill what the command left behind (on Linux orphans have become our children)."""
-    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in servers]
+    left: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        if child.pid not in servers:
+            left += [child, *child.children(recursive=True)]
     for child in left:
         try:
             child.kill()

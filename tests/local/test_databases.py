@@ -28,7 +28,7 @@ def test_ordinary_test_runs_as_application_role() -> None:
 @pytest.mark.parametrize("table", sorted(append_only_tables()))
 @pytest.mark.parametrize("statement", ["DELETE FROM {}", "TRUNCATE {} CASCADE", "DROP TABLE {}"])
 def test_append_only_table_is_changed_by_application_refused(table: str, statement: str) -> None:
-    with pytest.raises(ProgrammingError, match="permission denied|must be owner"), transaction.atomic(), connection.cursor() as cursor:
+    with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement.format(table))
 
 
