@@ -32,7 +32,8 @@ class HttpError(RollbackHubError):
     """An error of HTTP itself: method, media type, length, rate."""
 
     def __init__(self, message: str, *, code: str, status: int, title: str, **extra: object) -> None:
-        super().__init__(message, code=code, **extra)
+        super().__init__(message, code=code)
+        self.extra = extra
         self.status = status
         self.title = title
 
@@ -50,7 +51,7 @@ def problem_details(exception: Exception, context: Mapping[str, Any]) -> HttpRes
     if getattr(exception, "auth_header", None):
         headers["WWW-Authenticate"] = exception.auth_header  # type: ignore[attr-defined]
     if isinstance(exception, exceptions.Throttled):
-        headers["Retry-After"] = str(max(1, round(exception.wait or 1)))
+        headers["Retry-After"] = str(max(1, round(getattr(exception, "wait", None) or 1)))
     return problem_response(error, instance=path, headers=headers)
 
 

@@ -20,7 +20,7 @@ class Instant(serializers.DateTimeField):
 class Seconds(serializers.FloatField):
     """A duration in seconds, to a tenth of a millisecond."""
 
-    def to_representation(self, value: Any) -> float:
+    def to_representation(self, value: Any) -> float:  # type: ignore[override]
         """Rounded: what comes behind is noise of the clock."""
         return round(float(value), 4)
 

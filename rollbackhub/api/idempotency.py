@@ -64,7 +64,7 @@ def once(request: Request, act: Callable[[str | None], Response], *, secret_memb
         response = act(key)
         body = json.loads(json.dumps(response.data, cls=DjangoJSONEncoder))
         row.status = response.status_code
-        row.body = {name: None if name in secret_members else value for name, value in body.items()}
+        row.body = json.dumps({name: None if name in secret_members else value for name, value in body.items()})
         row.location = response.headers.get("Location", "")
         row.save(update_fields=["status", "body", "location"])
         _forget_old()
@@ -77,7 +77,7 @@ def _replay(kept: KeptAnswer, wanted: str) -> Response:
     headers = {REPLAYED: "true"}
     if kept.location:
         headers["Location"] = kept.location
-    return Response(kept.body, status=kept.status, headers=headers)
+    return Response(json.loads(kept.body), status=kept.status, headers=headers)
 
 
 def _owner(request: Request) -> str:

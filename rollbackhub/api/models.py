@@ -13,7 +13,7 @@ class KeptAnswer(models.Model):
     key = models.CharField(max_length=120)
     request_hash = models.CharField(max_length=64, help_text="SHA-256 over method, path and body")
     status = models.PositiveSmallIntegerField(null=True, help_text="Null only inside the transaction that acts")
-    body = models.JSONField(null=True)
+    body = models.TextField(blank=True, help_text="JSON, member for member as it was answered")
     location = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
 from rollbackhub.common.errors import InvalidInput
@@ -18,9 +19,9 @@ class NewestFirstCursor(CursorPagination):
 
     page_size_query_param = "page_size"
     max_page_size = 200
-    ordering = ("-created_at", "-pk")
+    ordering: tuple[str, ...] = ("-created_at", "-pk")
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any] | None:
+    def paginate_queryset(self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: Any = None) -> list[Any] | None:
         """One page. Raises InvalidInput for a cursor that is not one of ours."""
         try:
             return super().paginate_queryset(queryset, request, view)
@@ -30,6 +31,13 @@ class NewestFirstCursor(CursorPagination):
                 code="invalid_cursor",
                 fields={"cursor": ["Not a cursor of this list."]},
             ) from error
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """The place in the list that the request asks for. Raises NotFound for what PostgreSQL cannot even compare."""
+        cursor = super().decode_cursor(request)
+        if cursor is not None and "\0" in str(cursor.position or ""):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
 
     def get_page_size(self, request: Request) -> int:
         """What was asked for. Raises InvalidInput when it is no number from 1 to 200."""

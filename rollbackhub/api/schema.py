@@ -64,8 +64,9 @@ class CapabilitySchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         """The query parameters of a GET, and the Idempotency-Key of a POST."""
         found = list(super().get_override_parameters())
-        if self.method == "GET" and getattr(self.view, "filters", None) is not None:
-            found.append(self.view.filters)
+        filters = getattr(self.view, "filters", None)
+        if self.method == "GET" and filters is not None:
+            found.append(filters)
         if self.method == "GET" and getattr(self.view, "pagination_class", None) is not None:
             found += PAGING
         if self.method == "GET" and getattr(self.view, "conditional", False):
@@ -75,7 +76,7 @@ class CapabilitySchema(AutoSchema):
         return found
 
 
-class ApiTokenScheme(OpenApiAuthenticationExtension):
+class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """`Authorization: Token …`"""
 
     target_class = "rollbackhub.api.authentication.ApiTokenAuthentication"

@@ -15,6 +15,7 @@ from django.utils.http import quote_etag
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions
 from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -25,6 +26,7 @@ from rollbackhub.accounts.models import User
 from rollbackhub.api.errors import HttpError
 from rollbackhub.api.fields import ApiSerializer
 from rollbackhub.api.pagination import NewestFirstCursor
+from rollbackhub.api.parsers import BoundedJsonParser
 from rollbackhub.api.permissions import permissions_of, token_of
 from rollbackhub.api.throttling import CALLERS, STRANGERS
 from rollbackhub.audit.actors import Actor
@@ -36,6 +38,7 @@ MAX_BODY_BYTES = 256 * 1024
 class ApiView(APIView):
     """An endpoint: permission per method, bounded bodies, throttled, never stored by caches."""
 
+    parser_classes = [BoundedJsonParser]
     max_body_bytes: ClassVar[int] = MAX_BODY_BYTES
     permission_by_method: ClassVar[Mapping[str, type[BasePermission]]] = {}
     """Where a method needs another permission than `permission_classes`."""
@@ -61,7 +64,7 @@ class ApiView(APIView):
         token = token_of(request)
         _throttle(CALLERS.take(f"token:{token.pk}" if token else f"user:{request.user.pk}"))
 
-    def finalize_response(self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """What is answered depends on who asks, and is not to be kept by anything in between."""
         response = super().finalize_response(request, response, *args, **kwargs)
         patch_vary_headers(response, ["Authorization", "Cookie"])
@@ -121,7 +124,7 @@ class OneView(ApiView):
     def answer(self, content: Any) -> HttpResponseBase:
         """The answer; 304 without a body when the caller has just this already."""
         response = Response(content)
-        body = self.request.accepted_renderer.render(content)  # type: ignore[attr-defined]
+        body = JSONRenderer().render(content)
         etag = quote_etag(hashlib.sha256(body).hexdigest()[:32])
         response.headers["ETag"] = etag
         return get_conditional_response(self.request._request, etag=etag, response=response) or response

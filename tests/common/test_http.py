@@ -336,7 +336,7 @@ def test_guarded_get_https_asks_for_the_name_and_refuses_an_unknown_certificate(
     names: list[str] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(self_signed(tmp_path, name="metrics.internal"))
-    context.sni_callback = lambda _, name, __: names.append(str(name))  # type: ignore[assignment]
+    context.sni_callback = lambda _, name, __: names.append(str(name))
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

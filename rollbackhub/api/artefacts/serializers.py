@@ -21,7 +21,7 @@ class ArtefactFilters(ApiSerializer):
 class VersionFilters(ApiSerializer):
     """Query parameters of the list of versions."""
 
-    label = serializers.CharField(required=False, max_length=120)
+    label = serializers.CharField(required=False, max_length=120)  # type: ignore[assignment]
     lifecycle = serializers.ChoiceField(Lifecycle.choices, required=False)
 
 

@@ -29,7 +29,7 @@ class ActorRow(serializers.Serializer[Any]):
     """Who did it."""
 
     kind = serializers.ChoiceField(["person", "token", "system"], source="actor_kind")
-    label = serializers.CharField(source="actor_label")
+    label = serializers.CharField(source="actor_label")  # type: ignore[assignment]
     user_id = serializers.IntegerField(source="actor_user_id", allow_null=True)
     token_id = serializers.CharField(source="actor_token_id")
 
@@ -51,7 +51,7 @@ class AuditEventRow(ApiModelSerializer):
 
     url = serializers.SerializerMethodField()
     actor = ActorRow(source="*")
-    data = serializers.DictField()
+    data = serializers.DictField()  # type: ignore[assignment]
     leaf = serializers.SerializerMethodField(help_text="Null for the seconds until it is sequenced")
 
     class Meta:

@@ -120,10 +120,10 @@ class DrillAction(ApiView):
         """Do it once, answer with the drill."""
 
         def do(key: str | None) -> Response:
-            wanted = self.body(data=request.data)
-            wanted.is_valid(raise_exception=True)
             if not Execution.objects.filter(pk=drill_id, kind=DRILL).exists():
                 raise NotFound("There is no such drill.", code="drill_not_found")
+            wanted = self.body(data=request.data)
+            wanted.is_valid(raise_exception=True)
             self.act(drill_id, wanted.validated_data.get("reason", "").strip() or "no reason given")
             return Response(DrillDetail(get_execution(execution_id=drill_id, kind=DRILL)).data)
 

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('key', models.CharField(max_length=120)),
                 ('request_hash', models.CharField(help_text='SHA-256 over method, path and body', max_length=64)),
                 ('status', models.PositiveSmallIntegerField(help_text='Null only inside the transaction that acts', null=True)),
-                ('body', models.JSONField(null=True)),
+                ('body', models.TextField(blank=True, help_text='JSON, member for member as it was answered')),
                 ('location', models.CharField(blank=True, max_length=300)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],

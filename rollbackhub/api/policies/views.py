@@ -131,10 +131,11 @@ class PolicyImport(ApiView):
         def act(key: str | None) -> Response:
             wanted = ImportQuery(data=request.query_params.dict())
             wanted.is_valid(raise_exception=True)
-            if not isinstance(request.data, str):
+            text: Any = request.data
+            if not isinstance(text, str):
                 raise HttpError(f"Send the policy file as the body, with Content-Type: {YAML}.", code="malformed", status=400, title="Malformed request")
             place = get_environment(environment)
-            revisions = import_policies(environment=place, text=request.data, actor=self.actor, reason=wanted.validated_data["reason"])
+            revisions = import_policies(environment=place, text=text, actor=self.actor, reason=wanted.validated_data["reason"])
             found = PolicyRevision.objects.filter(pk__in=[revision.pk for revision in revisions])
             found = found.select_related("policy__environment").prefetch_related("candidates__version").order_by("policy__alias")
             rows = [revision_row(revision, policy=revision.policy) for revision in found]

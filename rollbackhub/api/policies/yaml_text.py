@@ -17,7 +17,7 @@ class YamlTextParser(BaseParser):
 
     media_type = YAML
 
-    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> str:
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> str:  # type: ignore[override]
         """The body as text. Raises ParseError unless it is UTF-8."""
         try:
             return bytes(stream.read()).decode("utf-8")

@@ -57,7 +57,7 @@ class TokenList(PagedView):
             wanted = TokenRequest(data=request.data)
             wanted.is_valid(raise_exception=True)
             token, plain = issue_token(user=self.person, actor=self.actor, **wanted.validated_data)
-            token.token = plain  # type: ignore[attr-defined]
+            token.token = plain
             content = NewTokenRow(token).data
             return created(content, at=content["url"])
 
@@ -65,7 +65,8 @@ class TokenList(PagedView):
 
     def rows(self, query: dict[str, Any]) -> QuerySet[Any]:
         """One's own."""
-        return ApiToken.objects.filter(user=self.person)
+        found: QuerySet[ApiToken] = ApiToken.objects.filter(user=self.person)
+        return found
 
 
 class TokenOne(ApiView):
