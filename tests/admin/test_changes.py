@@ -16,6 +16,7 @@ from rollbackhub.executions.procedures import WEIGHT_FLIP
 from rollbackhub.registry.models import Artefact, Connection, Environment, SpeedTarget, Version
 from tests.admin.addresses import address
 from tests.factories.accounts import ApiTokenFactory, TeamFactory, UserFactory
+from tests.factories.audit import AuditEventFactory
 from tests.factories.executions import ExecutionFactory, ProcedureVersionFactory
 from tests.factories.fixtures import Cast
 from tests.factories.registry import ArtefactFactory, ConnectionFactory, EnvironmentFactory, VersionFactory
@@ -361,3 +362,12 @@ def test_long_lists_are_not_counted(admin: Client, django_assert_max_num_queries
     with django_assert_max_num_queries(14) as captured:
         assert admin.get(address(Execution, "changelist")).status_code == 200
     assert not [query for query in captured.captured_queries if "COUNT(*)" in query["sql"] and "executions_execution" in query["sql"]]
+
+
+def test_audit_events_are_filtered_by_kind_of_actor_without_looking_through_all(admin: Client, django_assert_max_num_queries: Any) -> None:
+    AuditEventFactory()
+    AuditEventFactory(actor_kind="person")
+    with django_assert_max_num_queries(14) as captured:
+        answer = admin.get(address(AuditEvent, "changelist"), {"actor_kind": "person"})
+    assert {event.actor_kind for event in answer.context["cl"].result_list} == {"person"}
+    assert not [query for query in captured.captured_queries if "DISTINCT" in query["sql"]]
