@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import psycopg
@@ -11,6 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
 from rollbackhub.celery import app
+from rollbackhub.common import clock
 from rollbackhub.common.database_url import conninfo
 from rollbackhub.executions.domain.claims import worker_name
 from rollbackhub.executions.domain.engine import advance_execution
@@ -29,14 +29,15 @@ class Sweeper:
     """Wakes at each notification and every SWEEP_SECONDS."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
+        # A plain flag: an Event set by a signal handler could wait for the very lock that it interrupted.
+        self._stopping = False
         self._publishing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="publish")
         self._running = ThreadPoolExecutor(max_workers=OWN_RUNS, thread_name_prefix="run")
         self._own: set[Future[None]] = set()
 
     def stop(self) -> None:
         """Ask the loop to end."""
-        self._stop.set()
+        self._stopping = True
 
     def state(self) -> dict[str, int]:
         """Facts for the heartbeat: how many executions it runs itself now."""
@@ -44,18 +45,18 @@ class Sweeper:
 
     def run(self) -> None:
         """Sweep until stopped; when the database goes away, come back to it."""
-        while not self._stop.is_set():
+        while not self._stopping:
             try:
                 with psycopg.connect(conninfo(settings.DATABASES["default"]), autocommit=True, connect_timeout=3) as listening:
                     listening.execute(f"LISTEN {WAKE_CHANNEL}")
-                    while not self._stop.is_set():
+                    while not self._stopping:
                         self.sweep()
                         for _ in listening.notifies(timeout=settings.CONFIG.sweep_seconds, stop_after=1):
                             pass
             except (psycopg.Error, DatabaseError) as error:
                 logger.warning("the database does not answer (%s); trying again", str(error).strip().splitlines()[0])
                 connection.close()
-                self._stop.wait(RECONNECT_SECONDS)
+                clock.sleep(RECONNECT_SECONDS)
         self._publishing.shutdown(wait=False, cancel_futures=True)
         self._running.shutdown(wait=False, cancel_futures=True)
 

@@ -124,7 +124,9 @@ def test_gateway_that_refuses_the_routes_is_a_finding_with_its_words(staging: St
         staging.world.wait_ready()
         staging.wait_gateways()
     assert execution.verdict == Verdict.FAILED
-    assert execution.findings.exists()
+    refusal = execution.findings.get(code=FindingCode.CONFIG_MISMATCH, subject="gateway staging-gateway-1 and its routes")
+    assert refusal.found.startswith("refused: ")
+    assert "cluster" in refusal.found
     assert weights(staging) == CHAPTER_WEIGHTS
 
 

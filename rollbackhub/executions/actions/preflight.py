@@ -90,7 +90,19 @@ def _gateway_findings(context: StepContext) -> list[FindingDraft]:
         routes[node_id] = served.weights.get(context.plan["alias"])
         findings += _route_findings(context, node_id, served)
     context.keep_sample(kind="routes", source="envoy config_dump", value=routes)
-    live = {gateway.node_id for gateway in list_live_gateways(environment_id=context.execution.environment_id)}
+    gateways = list_live_gateways(environment_id=context.execution.environment_id)
+    live = {gateway.node_id for gateway in gateways}
+    findings += [
+        FindingDraft(
+            FindingCode.CONFIG_MISMATCH,
+            f"gateway {gateway.node_id} and its routes",
+            f"routing state {gateway.refused_number} applied",
+            f"refused: {gateway.refusal}",
+            "Mend the gateway's configuration (often a cluster that it does not have).",
+        )
+        for gateway in gateways
+        if gateway.refused_number is not None
+    ]
     findings += [
         FindingDraft(
             FindingCode.CONFIG_MISMATCH,
