@@ -10,23 +10,29 @@ from rollbackhub.common.config import BASE_DIR, Config
 from rollbackhub.local.child import Program
 
 LAB_PORTS = 31
+QUIET_ROOT = ("-W", "ignore:You're running the worker with superuser privileges")
+"""Containers run everything as root; Celery's warning has ten lines and nothing to add to that."""
 QUEUES = "executions,executions.resume,default"
 
 
 def programs(config: Config) -> list[Program]:
-    """The programs in the order of their start. What brings in work is stopped first."""
+    """The programs in the order of their start.
+
+    What carries out executions is stopped first: else a drill that runs would see its gateways vanish, and say so. Interrupted, it
+    goes on at the next start.
+    """
     python = sys.executable
     manage = (python, str(BASE_DIR / "manage.py"))
     celery = (python, "-m", "celery", "--quiet", "-A", "rollbackhub", "--workdir", str(BASE_DIR))
     found = [
-        Program("web", _web_command(config), stop_phase=1, grace_seconds=6),
+        Program("web", _web_command(config), stop_phase=2, grace_seconds=6),
         Program("sequencer", (*manage, "sequencer"), stop_phase=3),
-        Program("sweeper", (*manage, "sweeper"), stop_phase=2),
-        Program("worker", (*celery, "worker", *_worker_options(config)), stop_phase=2, grace_seconds=8),
+        Program("sweeper", (*manage, "sweeper"), stop_phase=1),
+        Program("worker", (python, *QUIET_ROOT, *celery[1:], "worker", *_worker_options(config)), stop_phase=1, grace_seconds=8),
         Program("beat", (*celery, "beat", "--loglevel", "WARNING", "--schedule", str(config.var / "beat-schedule"), "--pidfile", ""), stop_phase=1),
     ]
     if config.lab:
-        found.append(Program("lab", (*manage, "lab"), stop_phase=1))
+        found.append(Program("lab", (*manage, "lab"), stop_phase=2))
     return found
 
 
@@ -46,4 +52,4 @@ def _worker_options(config: Config) -> list[str]:
 
 def required_folders(config: Config) -> list[Path]:
     """Folders below ROLLBACKHUB_VAR that must exist."""
-    return [config.var / "run", config.var / "log"]
+    return [config.var / "run", config.var / "log", config.var / "static"]
