@@ -15,7 +15,8 @@ from rollbackhub.executions.domain.listing import list_active
 
 def every_page(request: HttpRequest) -> dict[str, Any]:
     """`running` (lazy: templates that do not show it cost no query), `can` by capability, `now`."""
-    if not request.user.is_authenticated:
+    # A request that is refused before its person is known (a wrong host) still gets a page.
+    if not hasattr(request, "user") or not request.user.is_authenticated:
         return {"can": {}, "now": clock.now(), "running": []}
     can = SimpleLazyObject(partial(_capabilities, request))
     return {"can": can, "now": clock.now(), "running": SimpleLazyObject(list_active)}

@@ -18,7 +18,9 @@ Theme = Literal["light", "dark"]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 _WATCH_POLICY = """
 window.__violations = [];
-document.addEventListener("securitypolicyviolation", (event) => window.__violations.push(event.violatedDirective + " " + event.blockedURI + " " + (event.sourceFile || "") + " " + event.sample));
+document.addEventListener("securitypolicyviolation", (event) => {
+  window.__violations.push([event.violatedDirective, event.blockedURI, event.sourceFile, event.sample].join(" "));
+});
 """
 
 
@@ -64,8 +66,9 @@ class Visit:
 
     def wider_than_window(self) -> list[str]:
         """Which elements stick out (for the message of a failed test)."""
-        script = """() => [...document.querySelectorAll('body *')].filter((node) => node.getBoundingClientRect().right > document.documentElement.clientWidth + 1
-            && !node.closest('.table-holder, pre, .diff')).slice(0, 5).map((node) => node.outerHTML.slice(0, 160))"""
+        script = """() => [...document.querySelectorAll('body *')]
+            .filter((node) => node.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !node.closest('.table-holder, pre, .diff'))
+            .slice(0, 5).map((node) => node.outerHTML.slice(0, 160))"""
         return list(self.page.evaluate(script))
 
 
@@ -117,8 +120,7 @@ class Visitor:
             page.get_by_label("Name or e-mail").fill(username)
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_role("button", name="Sign in").click()
-            page.wait_for_url(f"{self._base}/**")
-            page.wait_for_selector(".hub-nav")
+            page.wait_for_url(lambda url: "/accounts/" not in url)
             self._states[username] = context.storage_state()
             context.close()
         return self._states[username]
