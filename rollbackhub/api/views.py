@@ -38,6 +38,7 @@ MAX_BODY_BYTES = 256 * 1024
 class ApiView(APIView):
     """An endpoint: permission per method, bounded bodies, throttled, never stored by caches."""
 
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     parser_classes = [BoundedJsonParser]
     max_body_bytes: ClassVar[int] = MAX_BODY_BYTES
     permission_by_method: ClassVar[Mapping[str, type[BasePermission]]] = {}
