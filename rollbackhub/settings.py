@@ -118,13 +118,12 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = CONFIG.var / "static"
-STATICFILES_DIRS = [
-    BASE_DIR / "rollbackhub" / "dashboard" / "assets",
+_VENDORED = [
     ("vendor/tabler", BASE_DIR / "node_modules" / "@tabler" / "core" / "dist"),
     ("vendor/htmx", BASE_DIR / "node_modules" / "htmx.org" / "dist"),
     ("vendor/plotly", BASE_DIR / "node_modules" / "plotly.js-cartesian-dist-min"),
 ]
-STATICFILES_DIRS = [entry for entry in STATICFILES_DIRS if Path(entry if isinstance(entry, Path) else entry[1]).exists()]
+STATICFILES_DIRS = [("", BASE_DIR / "rollbackhub" / "dashboard" / "assets"), *((prefix, folder) for prefix, folder in _VENDORED if folder.exists())]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 

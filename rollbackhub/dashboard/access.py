@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.views import redirect_to_login
@@ -18,16 +18,15 @@ from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.dashboard.requests import is_htmx
 
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+View = Callable[..., HttpResponseBase]
 
 
-def requires(capability: Capability) -> Callable[[View[P]], View[P]]:
+def requires(capability: Capability) -> Callable[[View], View]:
     """The view is for people with this capability. Others see why not (403); nobody signed in goes to the sign-in page."""
 
-    def decorate(view: View[P]) -> View[P]:
+    def decorate(view: View) -> View:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return to_sign_in(request)
             require(user=request.user, capability=capability)
@@ -39,11 +38,11 @@ def requires(capability: Capability) -> Callable[[View[P]], View[P]]:
     return decorate
 
 
-def signed_in(view: View[P]) -> View[P]:
+def signed_in(view: View) -> View:
     """The view is for everybody who is signed in, with or without a role: their own account."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return to_sign_in(request)
         return view(request, *args, **kwargs)

@@ -134,7 +134,7 @@ def durations_figure(*, executions: Sequence[Execution], with_targets: bool) -> 
         )
         for execution in executions
     ]
-    targets = {ChangeType(target.change_type).label: float(target.seconds) for target in SpeedTarget.objects.filter(seconds__isnull=False)}
+    targets = {ChangeType(target.change_type).label: float(target.seconds) for target in SpeedTarget.objects.all() if target.seconds}
     figure = drill_durations(points=points, targets=targets, with_targets=with_targets)
     return PageFigure(
         "figure-durations", as_content(figure), "Rollback time of each drill against the target of its change type. The table below has the same numbers."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Callable
-from typing import cast
 from urllib.parse import unquote
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -53,4 +52,4 @@ class ErrorPageMiddleware:
         """The page for an error that a person may see; every other exception goes on."""
         if not isinstance(exception, RollbackHubError) or request.path.startswith(NOT_PAGES):
             return None
-        return cast(HttpResponse, error_response(request, exception))
+        return error_response(request, exception)

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -98,9 +99,12 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"The web process did not come up:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
+@pytest.fixture(scope="module")
+def browser(site: Site) -> Iterator[Browser]:
+    """Debian's Chromium. Not for the whole session: while it is open this thread has an event loop, which Django and asyncio refuse to share.
+
+    It opens after the site, which needs Django's connections.
+    """
     path = shutil.which("chromium")
     if path is None:
         pytest.fail("Chromium is missing: apt-get install chromium")
@@ -111,6 +115,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def visitor(browser: Browser, site: Site) -> Visitor:
+def sign_ins() -> dict[str, Any]:
+    """Who has signed in already, with their cookies."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def visitor(browser: Browser, site: Site, sign_ins: dict[str, Any]) -> Visitor:
     """Opens pages as people of the cast."""
-    return Visitor(browser, site.url)
+    return Visitor(browser, site.url, sign_ins)

@@ -75,10 +75,10 @@ class Visit:
 class Visitor:
     """Signs people in once, through the real sign-in page, and opens visits for them."""
 
-    def __init__(self, browser: Browser, base: str) -> None:
+    def __init__(self, browser: Browser, base: str, sign_ins: dict[str, Any]) -> None:
         self._browser = browser
         self._base = base
-        self._states: dict[str, Any] = {}
+        self._states = sign_ins
 
     @contextmanager
     def visit(self, username: str | None, *, theme: Theme = "light", width: int = 1280, height: int = 900) -> Iterator[Visit]:

@@ -108,7 +108,7 @@ class Share:
 
 
 @register.inclusion_tag("components/weights_bar.html")
-def weights_bar(candidates: Iterable[Candidate] | Iterable[dict[str, Any]] | None, ids: bool = False) -> dict[str, Any]:
+def weights_bar(candidates: Iterable[Candidate | dict[str, Any]] | None, ids: bool = False) -> dict[str, Any]:
     """Where an alias' traffic goes: a bar and the same as a list. Takes candidates, or the dicts of a frozen plan."""
     shares: list[Share] = []
     offset = 0

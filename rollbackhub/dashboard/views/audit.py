@@ -18,9 +18,15 @@ FILTERS = ("event", "subject_type", "subject_id", "actor")
 @requires(Capability.AUDIT)
 def event_list(request: HttpRequest) -> HttpResponse:
     """Events that match the address, newest first, and the state of the log."""
-    wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
+    wanted: dict[str, str] = {name: request.GET.get(name, "").strip() for name in FILTERS}
     before = request.GET.get("before", "")
-    events, has_older = list_events(**wanted, before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None)
+    events, has_older = list_events(
+        event=wanted["event"],
+        subject_type=wanted["subject_type"],
+        subject_id=wanted["subject_id"],
+        actor=wanted["actor"],
+        before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
+    )
     context = {"events": events, "has_older": has_older, "is_first": not before, "wanted": wanted, "filtered": any(wanted.values()), "log": get_log_state()}
     return render(request, "audit/list.html", context)
 
