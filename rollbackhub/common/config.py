@@ -50,7 +50,7 @@ class Config(BaseSettings):
     worker_concurrency: int = Field(default=4, ge=1, le=64)
     lease_seconds: float = Field(default=15, ge=1, le=600)
     sweep_seconds: float = Field(default=0.5, gt=0, le=60)
-    wake_grace_seconds: float = Field(default=1.5, gt=0, le=60)
+    wake_grace_seconds: float = Field(default=0.7, gt=0, le=60)
     """How long a published execution may stay unclaimed before the sweeper runs it itself."""
 
     xds_allowed_networks: Networks = Field(default=["127.0.0.0/8", "::1/128"], validate_default=True)

@@ -33,7 +33,7 @@ class Caller:
         self.app = app
         self.hang_up = asyncio.Event()
 
-    async def ask(self, content: object, *, address: str = "127.0.0.1", method: str = "POST", path: str = PATH) -> tuple[int, dict[str, Any]]:
+    async def ask(self, content: object, *, address: str = "127.0.0.1", port: int = 1, method: str = "POST", path: str = PATH) -> tuple[int, dict[str, Any]]:
         """One request: status, and the answer's JSON."""
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         sent: list[dict[str, Any]] = []
@@ -50,7 +50,7 @@ class Caller:
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        await self.app({"type": "http", "path": path, "method": method, "client": (address, 1), "headers": []}, receive, send)
+        await self.app({"type": "http", "path": path, "method": method, "client": (address, port), "headers": []}, receive, send)
         raw = b"".join(message.get("body", b"") for message in sent)
         return sent[0]["status"], json.loads(raw) if raw else {}
 
@@ -163,6 +163,39 @@ def test_error_detail_is_a_refusal_and_is_not_answered_in_a_hot_loop(policy: Rou
     talk(lambda caller: caller.ask(request(1)))
     gateway.refresh_from_db()
     assert (gateway.applied_number, gateway.refused_number, gateway.refusal) == (1, None, "")
+
+
+def test_asking_again_on_the_same_connection_without_the_answer_is_a_refusal(policy: RoutingPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does an Envoy over REST: no error_detail, the version that it still has, at once."""
+    monkeypatch.setattr(settings, "CONFIG", settings.CONFIG.model_copy(update={"xds_hold_seconds": 0.2}))
+
+    async def conversation(caller: Caller) -> list[int]:
+        return [(await caller.ask(request()))[0] for _ in range(3)]
+
+    assert talk(conversation) == [200, 304, 304], "it is held, not answered in a hot loop"
+    gateway = Gateway.objects.get()
+    assert (gateway.applied_number, gateway.refused_number) == (0, 1)
+    assert "did not take routing state 1 and has none" in gateway.refusal
+
+
+def test_refusing_gateway_is_offered_the_next_routing_state(policy: RoutingPolicy) -> None:
+    async def conversation(caller: Caller) -> tuple[int, dict[str, Any]]:
+        await caller.ask(request())
+        held = asyncio.ensure_future(caller.ask(request()))
+        await asyncio.sleep(0.5)
+        await flip_now(policy)
+        return await held
+
+    status, answer = talk(conversation)
+    assert (status, answer["version_info"]) == (200, "2")
+
+
+def test_asking_without_a_version_on_a_new_connection_is_a_restart_and_no_refusal(policy: RoutingPolicy) -> None:
+    async def conversation(caller: Caller) -> list[int]:
+        return [(await caller.ask(request(), port=port))[0] for port in (1, 2, 3)]
+
+    assert talk(conversation) == [200, 200, 200]
+    assert Gateway.objects.get().refused_number is None
 
 
 def test_gateway_ahead_of_the_hub_is_given_what_the_hub_has(policy: RoutingPolicy) -> None:

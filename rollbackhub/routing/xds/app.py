@@ -1,7 +1,8 @@
 """The ASGI application that answers Envoy's discovery requests. It stands before Django: a held request must not hold a thread.
 
 An Envoy asks again at once after each answer; while it is current, its request is held and answered at the next flip. The
-`version_info` it asks with is its acknowledgement of what it applied; an `error_detail` is its refusal.
+`version_info` it asks with is its acknowledgement of what it applied. Over REST Envoy sends no `error_detail` (measured, docs/lab.md): it
+asks again on the same connection with the version that it still has, and that is its refusal.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import asyncio
 import ipaddress
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -29,6 +32,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/v3/discovery:routes"
 MAX_REQUEST_BYTES = 1_000_000
+MAX_CONNECTIONS = 20_000
+"""Of how many connections the last answer is remembered."""
 
 
 class RefusedRequest(Exception):
@@ -46,6 +51,8 @@ class DiscoveryApp:
     def __init__(self, behind: AsgiApp) -> None:
         self._behind = behind
         self._watchers: dict[int, FlipWatcher] = {}
+        self._answered: OrderedDict[tuple[str, int], int] = OrderedDict()
+        """The routing state that was answered last on each connection, newest last."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -54,7 +61,7 @@ class DiscoveryApp:
             return
         try:
             require_allowed(scope)
-            report = read_report(scope, await _body(scope, receive))
+            report = self._with_refusal(scope, read_report(scope, await _body(scope, receive)))
             snapshot = await self._answer(report, receive)
         except RefusedRequest as refusal:
             logger.warning("discovery: refused a request from %s: %s", scope.get("client"), refusal.sentence)
@@ -66,7 +73,24 @@ class DiscoveryApp:
             if snapshot is None:
                 await _send(send, 304, None)
             else:
+                self._remember(scope, snapshot.number)
                 await _send(send, 200, snapshot.body)
+
+    def _with_refusal(self, scope: Scope, report: GatewayReport) -> GatewayReport:
+        """The report, as a refusal when this connection was answered with another routing state than it says it has applied."""
+        answered = self._answered.get(_connection(scope))
+        if answered is None or report.refused_number is not None or report.applied_number == answered:
+            return report
+        kept = f"keeps {report.applied_number}" if report.applied_number else "has none"
+        refusal = f"{report.node_id} did not take routing state {answered} and {kept}; often a cluster that it does not have. The gateway's own log says why."
+        return replace(report, refused_number=answered, refusal=refusal)
+
+    def _remember(self, scope: Scope, number: int) -> None:
+        connection = _connection(scope)
+        self._answered[connection] = number
+        self._answered.move_to_end(connection)
+        if len(self._answered) > MAX_CONNECTIONS:
+            self._answered.popitem(last=False)
 
     async def _answer(self, report: GatewayReport, receive: Receive) -> Snapshot | None:
         """What to answer: a snapshot, or None when nothing changed while the request was held."""
@@ -143,6 +167,11 @@ def read_report(scope: Scope, body: bytes) -> GatewayReport:
         refused_number=refused,
         refusal=refusal,
     )
+
+
+def _connection(scope: Scope) -> tuple[str, int]:
+    host, port = scope.get("client") or ("", 0)
+    return (host, port)
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
