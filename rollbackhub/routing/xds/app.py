@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+AsgiApp = Callable[..., Awaitable[None]]
 
 PATH = "/v3/discovery:routes"
 MAX_REQUEST_BYTES = 1_000_000
