@@ -90,16 +90,20 @@ def throwaway_servers() -> Iterator[Servers]:
 
 
 def run(command: list[str]) -> int:
-    """Run the command with fresh servers; answers its exit code."""
+    """Run the command with fresh servers; answers its exit code. A signal is passed on to it, a second one kills it."""
     adopt_orphans()
     running: list[subprocess.Popen[bytes]] = []
+    received: list[int] = []
 
     def forward(signum: int, frame: FrameType | None) -> None:
         # A terminal sends Ctrl-C to the command as well.
-        if running and not (signum == signal.SIGINT and sys.stdin.isatty()):
-            running[0].send_signal(signum)
         if not running:
             raise SystemExit(128 + signum)
+        if received:
+            running[0].kill()
+        elif not (signum == signal.SIGINT and sys.stdin.isatty()):
+            running[0].send_signal(signum)
+        received.append(signum)
 
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, forward)

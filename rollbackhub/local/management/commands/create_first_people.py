@@ -39,12 +39,14 @@ class Command(BaseCommand):
             if User.objects.exists():
                 return
             made = [(name, role, _make(name=name, role=role)) for name, role in FIRST_PEOPLE]
-        table = Table(title="The first people. Their passwords are shown this once and kept nowhere.", title_justify="left")
+        table = Table()
         for heading in ("Sign in as", "Password", "Role"):
             table.add_column(heading)
         for name, role, password in made:
             table.add_row(name, password, role.label)
-        Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100).print(table)
+        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+        console.print("The first people. Their passwords are shown this once and kept nowhere in plain.")
+        console.print(table)
 
 
 def _make(*, name: str, role: Role) -> str:
