@@ -21,6 +21,7 @@ from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec, problems_of
 
 MAX_FILE_BYTES = 5_000_000
+MAX_BRACKETS = 500
 _CANDIDATE_KEYS = ("id", "version_pin", "weight")
 
 
@@ -157,6 +158,10 @@ def dump_policies(policies: dict[str, Iterable[CandidateSpec]] | dict[str, list[
 def _parse(text: str, problems: _Problems) -> list[AliasSpec]:
     if len(text.encode()) > MAX_FILE_BYTES:
         problems.add(1, f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB.")
+        return []
+    if text.count("[") + text.count("{") > MAX_BRACKETS:
+        # The shape needs none; thousands of nested ones cost seconds to read.
+        problems.add(1, f"The file has more than {MAX_BRACKETS} brackets; write aliases and candidates in block style.")
         return []
     try:
         content = YAML(typ="rt").load(text)
