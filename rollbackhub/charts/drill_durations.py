@@ -12,10 +12,11 @@ from rollbackhub.charts.theme import SYMBOLS
 from rollbackhub.common.durations import in_words
 
 
-def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], with_targets: bool = True) -> go.Figure:
+def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], with_targets: bool = True, zone: str = "UTC") -> go.Figure:
     """A point per drill (a series per change type, open marks for those that did not pass) and a line per target in use.
 
     `targets` maps change types to seconds; change types that share a target share its line. Without targets the axis fits what was measured.
+    `zone` names the viewer's time zone, in which the points stand.
     """
     figure = go.Figure()
     change_types = list(dict.fromkeys([*targets, *(point.change_type for point in points)]))
@@ -31,7 +32,9 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], 
             y=[point.seconds for point in mine],
             marker={"size": 10, "symbol": [SYMBOLS[index % len(SYMBOLS)] + ("" if point.passed else "-open") for point in mine], "line": {"width": 1.5}},
             customdata=[[point.url, point.name, in_words(point.seconds), _against(point), point.verdict] for point in mine],
-            hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[4]}: %{customdata[2]}%{customdata[3]}<br>%{x|%-d %b %Y, %H:%M} UTC<br>Click to open<extra></extra>",
+            hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[4]}: %{customdata[2]}%{customdata[3]}<br>%{x|%-d %b %Y, %H:%M} "
+            + zone
+            + "<br>Click to open<extra></extra>",
         )
     shown = {change_type: seconds for change_type, seconds in targets.items() if with_targets and any(point.change_type == change_type for point in points)}
     largest = max([point.seconds for point in points] + list(shown.values()), default=1.0) * 1.12
@@ -39,7 +42,7 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], 
     figure.update_layout(
         height=340,
         showlegend=True,
-        xaxis={"title": {"text": "Started"}, "type": "date"},
+        xaxis={"title": {"text": f"Started ({zone})"}, "type": "date"},
         yaxis={"title": {"text": "Rollback time"}, "range": [0, largest], "tickvals": values, "ticktext": words, "rangemode": "tozero"},
         margin={"t": 8},
     )

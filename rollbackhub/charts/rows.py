@@ -33,7 +33,7 @@ class TrafficPoint:
 
 @dataclass(frozen=True, slots=True)
 class DrillPoint:
-    """One drill that measured a rollback time (seconds)."""
+    """One drill that measured a rollback time (seconds). `at` is naive: the time on the viewer's clock."""
 
     at: dt.datetime
     seconds: float

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 from plotly.graph_objects import Figure
 
 from rollbackhub.charts.drill_durations import drill_durations
@@ -123,7 +124,7 @@ def durations_figure(*, executions: Sequence[Execution], with_targets: bool) -> 
         return None
     points = [
         DrillPoint(
-            at=execution.created_at,
+            at=timezone.localtime(execution.created_at).replace(tzinfo=None),
             seconds=execution.rollback_seconds or 0.0,
             target_seconds=execution.target_seconds,
             change_type=ChangeType(execution.change_type).label,
@@ -135,7 +136,7 @@ def durations_figure(*, executions: Sequence[Execution], with_targets: bool) -> 
         for execution in executions
     ]
     targets = {ChangeType(target.change_type).label: float(target.seconds) for target in SpeedTarget.objects.all() if target.seconds}
-    figure = drill_durations(points=points, targets=targets, with_targets=with_targets)
+    figure = drill_durations(points=points, targets=targets, with_targets=with_targets, zone=timezone.localtime().strftime("%Z"))
     return PageFigure(
         "figure-durations", as_content(figure), "Rollback time of each drill against the target of its change type. The table below has the same numbers."
     )

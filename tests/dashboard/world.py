@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from drills.models import Drill
+from rollbackhub.accounts.models import User
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.audit.models import AuditEvent
@@ -121,6 +122,7 @@ def make_drill(
         "fence": 1,
         "claims": 2,
         "claimed_by": "worker-1",
+        "requested_by": User.objects.filter(username="oncall").first(),
         "requested_by_label": "Olga Call",
         "decided_at": at(8.0),
         "executed_at": at(8.04),

@@ -270,3 +270,9 @@ def styled(field: forms.BoundField) -> SafeString:
     kind = getattr(field.field.widget, "input_type", "")
     css = {"checkbox": "form-check-input m-0", "select": "form-select"}.get(kind, "form-control")
     return field.as_widget(attrs={"class": css})
+
+
+@register.filter
+def requester_kind(execution: Execution) -> str:
+    """Whether a person requested it, or a part of the system."""
+    return "person" if execution.requested_by_id else "system"
