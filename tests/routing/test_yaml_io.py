@@ -87,7 +87,18 @@ def test_import_of_a_bad_file_is_refused_whole_with_line_and_reason(policy: Rout
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "aliases:", "aliases: {}", "aliases: 3", "aliases: " + "[" * 5000, "aliases:\n  a:\n    candidates: []\n", "\x00", "aliases: !!python/object:os.system x"]
+    "text",
+    [
+        "",
+        "[]",
+        "aliases:",
+        "aliases: {}",
+        "aliases: 3",
+        "aliases: " + "[" * 5000,
+        "aliases:\n  a:\n    candidates: []\n",
+        "\x00",
+        "aliases: !!python/object:os.system x",
+    ],
 )
 def test_import_of_something_else_is_refused(policy: RoutingPolicy, text: str) -> None:
     with pytest.raises(InvalidInput):
