@@ -70,7 +70,7 @@ def test_drill_whose_processes_are_killed_resumes_by_itself(staging: Staging, ke
         assert seconds <= RESUME_LIMIT_SECONDS, f"{points[alias]}, {target} killed: resumed after {seconds:.2f} s"
     for child, name in ((hub.worker, "main"), (hub.sweeper, "sweeper"), (hub.beat, "beat")):
         if name == target:
-            hub.wait_restarted(child, restarts_before=restarts[child.name])
+            hub.wait_up(child, restarts_before=restarts[child.name])
 
 
 @pytest.mark.parametrize("point", ["started-flip", "acted-flip", "done-flip", "acted-restore", "boundary-end"])
