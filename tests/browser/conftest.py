@@ -21,7 +21,9 @@ from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
+from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
+from tests.dashboard.test_pages import addresses_of
 from tests.dashboard.world import World, make_world
 from tests.databases import cloned_database, point_django_at, url_of
 from tests.factories.fixtures import Cast, make_cast
@@ -45,6 +47,8 @@ class Site:
     url: str
     world: World
     cast: Cast
+    addresses: dict[str, str]
+    """Every page, by a short name."""
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +62,7 @@ def site(
         before = connections["default"].settings_dict["NAME"]
         point_django_at(name)
         cast, world = make_cast(), make_world()
+        addresses = {**addresses_of(world), **make_long_names(world.staging)}
         point_django_at(before)
         urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
         port = _free_port()
@@ -68,7 +73,7 @@ def site(
             try:
                 _wait_for(f"http://127.0.0.1:{port}/accounts/login/", process, var / "web.log")
                 with django_db_blocker.block():
-                    yield Site(url=f"http://127.0.0.1:{port}", world=world, cast=cast)
+                    yield Site(url=f"http://127.0.0.1:{port}", world=world, cast=cast, addresses=addresses)
             finally:
                 process.terminate()
                 try:

@@ -6,17 +6,16 @@ import pytest
 
 from tests.browser.conftest import Site
 from tests.browser.visits import Theme, Visitor
-from tests.dashboard.test_pages import addresses_of
 
 pytestmark = pytest.mark.browser
-LOOKS: list[tuple[Theme, int]] = [("light", 1280), ("dark", 1280), ("light", 380), ("dark", 380)]
+LOOKS: list[tuple[Theme, int]] = [("light", 1280), ("dark", 1280), ("light", 380), ("dark", 380), ("light", 800)]
 
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_pages_all_are_accessible_fit_the_window_and_stay_at_home(theme: Theme, width: int, site: Site, visitor: Visitor) -> None:
     found: list[str] = []
     with visitor.visit("admin", theme=theme, width=width) as visit:
-        for name, address in addresses_of(site.world).items():
+        for name, address in site.addresses.items():
             visit.problems.clear()
             page = visit.open(address)
             problems = [*visit.axe(), *visit.violations(), *visit.problems]
@@ -70,14 +69,14 @@ def test_charts_are_drawn_with_their_points_and_axes(site: Site, visitor: Visito
             assert name in traffic.inner_text()
         page = visit.open("/drills/")
         durations = page.locator("#figure-durations-drawing")
-        assert durations.locator(".scatterlayer .point").count() == 2
+        assert durations.locator(".scatterlayer .point").count() == 3
         assert "target 10 min (model)" in durations.inner_text()
         assert page.locator(".modebar").count() == 0
 
 
 def test_chart_point_leads_to_its_drill(site: Site, visitor: Visitor) -> None:
     with visitor.visit("auditor") as visit:
-        page = visit.open("/drills/?outcome=passed")
+        page = visit.open("/drills/?outcome=passed&alias=smart")
         box = page.locator("#figure-durations-drawing .scatterlayer .point").first.bounding_box()
         assert box
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -130,5 +130,23 @@
     if (closer) closer.closest("[role=alert], [role=status]").remove();
   });
 
-  document.addEventListener("DOMContentLoaded", function () { showTheme(); tick(); });
+  // --- Tables that are wider than their place can be scrolled by keyboard. ---
+  function letTablesScroll() {
+    document.querySelectorAll(".table-holder:not([role]), .table-holder[data-scrolls]").forEach(function (holder) {
+      var scrolls = holder.scrollWidth > holder.clientWidth;
+      if (scrolls === ("scrolls" in holder.dataset)) return;
+      if (scrolls) {
+        holder.dataset.scrolls = "1";
+        holder.tabIndex = 0;
+        holder.setAttribute("role", "region");
+        holder.setAttribute("aria-label", "Table, scrolls sideways");
+      } else {
+        delete holder.dataset.scrolls;
+        ["tabindex", "role", "aria-label"].forEach(function (name) { holder.removeAttribute(name); });
+      }
+    });
+  }
+  window.addEventListener("resize", letTablesScroll);
+
+  document.addEventListener("DOMContentLoaded", function () { showTheme(); tick(); letTablesScroll(); });
 })();

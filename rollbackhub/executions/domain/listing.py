@@ -60,7 +60,8 @@ def filter_executions(*, kind: ExecutionKind, wanted: ExecutionFilter) -> QueryS
 
 def after_cursor(executions: QuerySet[Execution], *, created_at: dt.datetime, execution_id: UUID) -> QuerySet[Execution]:
     """Those that come after this one in a list of the newest first."""
-    return executions.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=execution_id))
+    # The first condition says nothing new, but lets the index begin in the right place.
+    return executions.filter(created_at__lte=created_at).filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=execution_id))
 
 
 def get_for_page(executions: QuerySet[Execution], *, execution_id: UUID) -> Execution | None:
