@@ -57,7 +57,7 @@ def assert_ended_well(execution: Execution) -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_drill_whose_processes_are_killed_resumes_by_itself(staging: Staging, key: str, target: str) -> None:
     hub = staging.hub
-    hub.forget_failpoints()
+    staging.settle()
     restarts = {child.name: child.restarts for child in hub.children}
     points = {BOUNDARY: f"boundary-{key}", MIDDLE: f"middle-{key}"}
     for alias, point in points.items():
@@ -75,7 +75,7 @@ def test_drill_whose_processes_are_killed_resumes_by_itself(staging: Staging, ke
 
 @pytest.mark.parametrize("point", ["started-flip", "acted-flip", "done-flip", "acted-restore", "boundary-end"])
 def test_drill_killed_around_an_effect_has_it_once(staging: Staging, point: str) -> None:
-    staging.hub.forget_failpoints()
+    staging.settle()
     staging.hub.arm(point, alias=BOUNDARY, lines=["kill self"])
     execution = staging.wait_ended(staging.drill(BOUNDARY))
     assert_ended_well(execution)
@@ -85,7 +85,7 @@ def test_drill_killed_around_an_effect_has_it_once(staging: Staging, point: str)
 @pytest.mark.parametrize("key", ["flip", "drain", "restore"])
 def test_paused_worker_that_wakes_after_its_lease_writes_nothing(staging: Staging, key: str) -> None:
     hub = staging.hub
-    hub.forget_failpoints()
+    staging.settle()
     hub.arm(f"middle-{key}", alias=BOUNDARY, lines=["stop self"])
     execution = staging.wait_ended(staging.drill(BOUNDARY))
     assert_ended_well(execution)
@@ -124,7 +124,7 @@ def test_execution_that_was_published_and_whose_message_was_lost_is_run(staging:
 
 
 def test_two_kills_in_one_drill_are_both_survived(staging: Staging) -> None:
-    staging.hub.forget_failpoints()
+    staging.settle()
     for point in ("middle-flip", "boundary-verify"):
         staging.hub.arm(point, alias=BOUNDARY, lines=["kill self"])
     execution = staging.wait_ended(staging.drill(BOUNDARY))

@@ -31,6 +31,7 @@ class AwaitGateways(Action):
 
     def run(self, context: StepContext, params: AwaitGatewaysParams) -> StepOutcome:
         """Passed when all have acknowledged; `at` is when the last one did."""
+        context.in_the_middle()
         revision = context.last_own_revision()
         if revision is None:
             return StepOutcome(Verdict.PASSED, "No gateway had to take anything: the weights were not changed.")
@@ -38,7 +39,6 @@ class AwaitGateways(Action):
         known = [gateway.pk for gateway in list_live_gateways(environment_id=context.execution.environment_id)]
         if not known:
             return _nobody(context)
-        context.in_the_middle()
         kept: dict[str, Any] | None = None
         while True:
             gateways = list(Gateway.objects.filter(pk__in=known).order_by("node_id"))

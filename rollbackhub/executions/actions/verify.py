@@ -15,6 +15,9 @@ from rollbackhub.verification.evidence import CheckOutcome, Totals
 from rollbackhub.verification.metric_baseline import FEEDBACK, LATENCY, check_latency, check_negative_feedback
 from rollbackhub.verification.traffic_share import check_traffic_share
 
+LOOKS_BACK = 200
+"""How many looks a window may reach back."""
+
 
 class VerifyParams(Params):
     """The margins of the checks, how many looks in a row must pass, and after how many without data to give up."""
@@ -61,10 +64,9 @@ class Verify(Action):
         if totals is None:
             verdict = Verdict.ERROR if metrics.errors_in_a_row else Verdict.INCONCLUSIVE
             return [CheckOutcome(name, verdict, f"No data: {metrics.last_error}") for name in names]
-        baseline, origin = _baseline(context), _origin(context)
-        if baseline is None or origin is None:
+        baseline, current = _baseline(context), _window(context, summed(totals), min_requests=params.min_requests)
+        if baseline is None or current is None:
             return [CheckOutcome(name, Verdict.INCONCLUSIVE, "No metrics were read before the flip, so there is no baseline.") for name in names]
-        current = summed(totals) - origin
         if current.went_backwards:
             return [
                 CheckOutcome(name, Verdict.INCONCLUSIVE, "The counters of the metrics source went backwards: it restarted after the flip.") for name in names
@@ -117,10 +119,16 @@ def _baseline(context: StepContext) -> Totals | None:
     return None
 
 
-def _origin(context: StepContext) -> Totals | None:
-    """All versions' totals at the first look of this step, whichever attempt of it took that."""
-    for sample in Sample.objects.filter(execution=context.execution, kind="metrics", attempt__position=context.attempt.position).order_by("id")[:50]:
+def _window(context: StepContext, now: Totals, *, min_requests: int) -> Totals | None:
+    """What was counted in the shortest window up to now that has `min_requests`, of this step's looks, whichever attempt took them.
+
+    The latest window, not all since the flip: what is asked is whether things are back now. None before the first look.
+    """
+    window: Totals | None = None
+    for sample in Sample.objects.filter(execution=context.execution, kind="metrics", attempt__position=context.attempt.position).order_by("-id")[:LOOKS_BACK]:
         totals = totals_of(sample)
         if totals:
-            return summed(totals)
-    return None
+            window = now - summed(totals)
+            if window.requests >= min_requests and window.duration_count >= min_requests:
+                break
+    return window
