@@ -175,3 +175,22 @@ def test_policy_file_is_changed_through_the_preview(site: Site, visitor: Visitor
         expect(page.get_by_role("region", name="legacy-classifier")).to_contain_text("weight: 30")
         page.get_by_role("button", name="Change Production").click()
         expect(page.get_by_role("status").first).to_contain_text("Imported: 1 new revision in Production.")
+
+
+def test_overview_and_list_follow_what_others_start_and_stop(site: Site, visitor: Visitor) -> None:
+    with visitor.visit("auditor") as watching, visitor.visit("auditor") as listing, visitor.visit("lead") as acting:
+        overview, drills = watching.open("/?q=smart"), listing.open("/drills/?alias=smart")
+        card = overview.locator("article", has=overview.get_by_role("heading", name="smart-reasoner"))
+        expect(card).to_contain_text("Last drill passed")
+        before = drills.locator("#drills tbody tr").count()
+        page = acting.open("/drills/start/staging/smart-reasoner/")
+        page.get_by_role("button", name="Start the drill").click()
+        page.wait_for_url(re.compile(r"/drills/[0-9a-f-]{36}/$"))
+        expect(card).to_contain_text("Drill running", timeout=8000)
+        expect(drills.locator("#drills tbody tr")).to_have_count(before + 1, timeout=8000)
+        page.get_by_role("button", name="Stop the drill").click()
+        page.get_by_label("Reason").fill("seen")
+        page.get_by_role("dialog").get_by_role("button", name="Stop the drill").click()
+        expect(card).to_contain_text("Last drill passed", timeout=8000)
+        expect(drills.locator("#drills tbody tr").first).to_contain_text("Stopped", timeout=8000)
+        assert [*watching.problems, *listing.problems] == []

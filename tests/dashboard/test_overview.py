@@ -156,3 +156,4 @@ def test_running_bar_polled_while_nothing_changed_answers_204(cast: Cast, world:
     changed = client.get(reverse("dashboard:running") + f"?seen={seen}")
     assert changed.status_code == 200
     assert "putting things back" in changed.content.decode()
+    assert changed.headers["HX-Trigger"] == "hubRunning"

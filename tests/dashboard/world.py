@@ -16,7 +16,7 @@ from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common.clock import now
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, FindingCode, StepState
-from rollbackhub.executions.models import Execution
+from rollbackhub.executions.models import Execution, Sample
 from rollbackhub.registry.enums import ChangeType, Lifecycle, Stakes
 from rollbackhub.registry.models import Environment
 from rollbackhub.routing.models import RoutingPolicy
@@ -189,7 +189,7 @@ def make_drill(
 def _samples(execution: Execution, attempt: Any, *, start: dt.datetime, begin: float, end: float) -> None:
     if attempt.key not in ("expose_traffic", "drain", "verify"):
         return
-    seconds = begin
+    seconds, samples = begin, []
     while seconds < end:
         share = {"expose_traffic": 0.25, "drain": max(0.0, 0.25 - (seconds - begin) * 0.2), "verify": 0.0}[attempt.key]
         value = {
@@ -199,14 +199,12 @@ def _samples(execution: Execution, attempt: Any, *, start: dt.datetime, begin: f
             "per_gateway": {},
             "complete": True,
         }
-        SampleFactory(execution=execution, attempt=attempt, taken_at=start + dt.timedelta(seconds=seconds), value=value)
+        samples.append(("traffic", seconds, value))
         seconds += 0.5
-    SampleFactory(
-        execution=execution,
-        attempt=attempt,
-        kind="metrics",
-        taken_at=start + dt.timedelta(seconds=begin),
-        value={GOOD: {"requests": 400, "negative_feedback": 8}},
+    samples.append(("metrics", begin, {GOOD: {"requests": 400, "negative_feedback": 8}}))
+    Sample.objects.bulk_create(
+        SampleFactory.build(execution=execution, attempt=attempt, kind=kind, taken_at=start + dt.timedelta(seconds=seconds), value=value)
+        for kind, seconds, value in samples
     )
 
 

@@ -67,4 +67,7 @@ def running(request: HttpRequest) -> HttpResponse:
     active = list_active()
     if request.GET.get("seen") == digest_of_running(active):
         return HttpResponse(status=204)
-    return render(request, "dashboard/partials/_running.html", {"running": active})
+    response = render(request, "dashboard/partials/_running.html", {"running": active})
+    # Parts of the page that show the same fetch themselves anew.
+    response["HX-Trigger"] = "hubRunning"
+    return response
