@@ -11,7 +11,7 @@ import pytest
 from django.db import ProgrammingError, connection, transaction
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.common.grants import append_only_tables
+from rollbackhub.common.grants import append_only_tables, table_rights
 from tests.databases import FreshDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,15 @@ def test_append_only_table_is_changed_by_application_refused(table: str, stateme
 
 def test_append_only_tables_are_the_ones_of_the_design() -> None:
     expected = {"audit_auditevent", "audit_auditleaf", "audit_audittreehead", "routing_policyrevision", "routing_candidate"}
-    assert append_only_tables() >= expected | {"executions_sample", "executions_procedureversion"}
+    assert append_only_tables() >= expected | {"executions_procedureversion"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("table", [*sorted(append_only_tables()), "executions_sample"])
+def test_evidence_cannot_be_changed_by_the_application(table: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT has_table_privilege(%s, 'UPDATE'), has_table_privilege(%s, 'TRUNCATE'), has_table_privilege(%s, 'INSERT')", [table] * 3)
+        assert cursor.fetchone() == (False, False, True)
 
 
 @pytest.mark.django_db
