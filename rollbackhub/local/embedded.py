@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -34,6 +35,9 @@ SUPERUSER = "postgres"
 SOCKET_PATH_LIMIT = 100
 """Characters. Linux allows 107 in a socket's address, macOS 103."""
 
+SHORT_FOLDERS = Path("/tmp")
+SHORT_PREFIX = "rollbackhub-"
+
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
@@ -54,7 +58,7 @@ def socket_folder(preferred: Path, *, longest_name: str) -> Path:
     if len(str(preferred / longest_name)) <= SOCKET_PATH_LIMIT:
         preferred.mkdir(parents=True, exist_ok=True)
         return preferred
-    folder = Path("/tmp") / f"rollbackhub-{hashlib.sha256(str(preferred).encode()).hexdigest()[:12]}"
+    folder = SHORT_FOLDERS / f"{SHORT_PREFIX}{hashlib.sha256(str(preferred).encode()).hexdigest()[:12]}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or (os.geteuid() != 0 and found.st_uid != os.geteuid()):
@@ -103,6 +107,7 @@ class Postgres:
         """End it cleanly (open connections are cut), at the worst by force; its log then says so at the next start."""
         _stop(self.process, signals=[signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
         self.process = None
+        _remove_short_folder(self.sockets)
 
     def url(self, role: str = APP_ROLE, *, database: str = DATABASE) -> str:
         """The address for a role."""
@@ -228,6 +233,7 @@ class Valkey:
         """End it; it writes its file first."""
         _stop(self.process, signals=[signal.SIGTERM, signal.SIGKILL])
         self.process = None
+        _remove_short_folder(self.sockets)
 
     @property
     def _pidfile(self) -> Path:
@@ -261,6 +267,12 @@ class Valkey:
                 return
         self.stop()
         raise CannotStart(f"Valkey did not answer within {START_SECONDS:.0f} s. Its log {self.log} ends with: {_tail(self.log)}")
+
+
+def _remove_short_folder(folder: Path) -> None:
+    """Leave nothing in /tmp."""
+    if folder.parent == SHORT_FOLDERS and folder.name.startswith(SHORT_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _process(pid: int) -> psutil.Process | None:

@@ -30,6 +30,12 @@ EXIT_CANNOT_START = os.EX_CONFIG
 Server = Postgres | Valkey
 
 
+def stop_signals() -> list[signal.Signals]:
+    """The signals that mean: stop. The end of the terminal does not, when `nohup` said so."""
+    heeds_hangup = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if heeds_hangup else [])]
+
+
 class Runner:
     """Watches over the servers and the programs until it is told to stop."""
 
@@ -60,7 +66,7 @@ class Runner:
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in stop_signals():
             signal.signal(signum, self._asked_to_stop)
 
     def _asked_to_stop(self, signum: int, frame: FrameType | None) -> None:

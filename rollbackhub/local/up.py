@@ -30,7 +30,7 @@ from rollbackhub.local.leftovers import ProcessRecord, write_private
 from rollbackhub.local.output import Printer
 from rollbackhub.local.ports import require_free_ports
 from rollbackhub.local.programs import programs, required_folders
-from rollbackhub.local.runner import Runner, Server
+from rollbackhub.local.runner import Runner, Server, stop_signals
 from rollbackhub.local.server_user import CannotStart
 
 LAB_LEASE_SECONDS = 3.0
@@ -225,8 +225,9 @@ def main() -> int:
     if "MAKELEVEL" in os.environ:
         # A killed `make` must not leave us behind.
         die_with_parent(signal.SIGTERM)
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, lambda *_: sys.exit(0))
+    for signum in stop_signals():
+        if signum != signal.SIGINT:
+            signal.signal(signum, lambda *_: sys.exit(0))
     printer = Printer(names=["web", "worker", "beat", "sweeper", "sequencer", "lab"])
     lock: IO[str] | None = None
     try:

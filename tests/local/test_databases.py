@@ -11,7 +11,7 @@ import pytest
 from django.db import ProgrammingError, connection, transaction
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.common.grants import append_only_tables, table_rights
+from rollbackhub.common.grants import append_only_tables
 from tests.databases import FreshDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
