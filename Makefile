@@ -9,7 +9,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 TEST_PROCESSES ?= 2
-TESTS ?= tests
+# These hold processes to a number of seconds, so they run alone, before all others run side by side.
+KILL_TESTS := tests/integration/test_kills.py
 N ?= 300
 
 help: ## List the targets
@@ -23,7 +24,8 @@ install: $(VENV)/.installed node_modules/.installed ## Bring in what RollbackHub
 install-dev: $(VENV)/.installed-dev node_modules/.installed chromium ## Bring in what the tests need, too
 
 test: install-dev lint ## Lint, types, layers, and all tests
-	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(TESTS)
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest $(KILL_TESTS)
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) --ignore $(KILL_TESTS) tests
 
 lint: $(VENV)/.installed-dev ## Lint, format, types, layers
 	$(BIN)/ruff check .
