@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 
 from rollbackhub.audit.models import AuditEvent
@@ -19,6 +17,7 @@ from rollbackhub.routing.models import RoutingPolicy
 from tests.databases import FreshDatabase
 from tests.executions.conftest import FLIP, start
 from tests.routing.conftest import seed_policy
+from tests.threads import at_once
 
 
 def expire(execution: Execution) -> None:
@@ -101,23 +100,10 @@ def test_released_claim_can_be_had_at_once(policy: RoutingPolicy) -> None:
 
 def test_twenty_workers_at_once_get_one_claim(fresh_database: FreshDatabase) -> None:
     execution = start(seed_policy(), FLIP)
-    claims: list[Claim | None] = []
-    ready = threading.Barrier(20)
-
-    def attempt(number: int) -> None:
-        ready.wait()
-        try:
-            claims.append(claim_execution(execution_id=execution.pk, worker=f"worker-{number}"))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=attempt, args=[number]) for number in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    claims = at_once(20, lambda number: claim_execution(execution_id=execution.pk, worker=f"worker-{number}"))
     assert len(claims) == 20
-    assert sum(claim is not None for claim in claims) == 1
+    assert sum(isinstance(claim, Claim) for claim in claims) == 1
+    assert claims.count(None) == 19
 
 
 def test_due_is_what_was_never_published_and_only_once(policy: RoutingPolicy) -> None:
@@ -145,22 +131,9 @@ def test_due_when_the_lease_has_ended_but_not_before(policy: RoutingPolicy) -> N
     assert take_due() == [], "it does not flood"
 
 
-def test_two_sweepers_at_once_take_each_execution_once(fresh_database: FreshDatabase) -> None:
+def test_four_sweepers_at_once_take_each_execution_once(fresh_database: FreshDatabase) -> None:
     for index in range(30):
         start(seed_policy(alias=f"alias-{index}"), FLIP)
-    taken: list[object] = []
-    ready = threading.Barrier(4)
-
-    def sweep() -> None:
-        ready.wait()
-        try:
-            taken.extend(due.execution_id for due in take_due())
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=sweep) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    rounds = at_once(4, lambda _: take_due())
+    taken = [due.execution_id for found in rounds if isinstance(found, list) for due in found]
     assert len(taken) == len(set(taken)) == 30

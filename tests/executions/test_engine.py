@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from rollbackhub.audit.models import AuditEvent
@@ -29,6 +28,7 @@ from rollbackhub.routing.models import PolicyRevision, RoutingPolicy
 from tests.databases import FreshDatabase
 from tests.executions.conftest import FLIP, RESTORE, start
 from tests.routing.conftest import ACTOR, BAD, GOOD, seed_policy
+from tests.threads import at_once
 
 
 class Scripted(Action):
@@ -306,25 +306,9 @@ def test_second_execution_on_an_alias_is_a_conflict_that_names_the_first(policy:
 
 def test_ten_starts_at_once_give_one_execution_and_nine_conflicts(fresh_database: FreshDatabase) -> None:
     policy = seed_policy()
-    results: list[str] = []
-    ready = threading.Barrier(10)
-
-    def attempt() -> None:
-        ready.wait()
-        try:
-            start(policy, FLIP)
-            results.append("started")
-        except Conflict as error:
-            results.append(error.code)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=attempt) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(results) == ["already_running"] * 9 + ["started"]
+    results = at_once(10, lambda _: start(policy, FLIP))
+    assert sum(isinstance(result, Execution) for result in results) == 1
+    assert [result.code for result in results if isinstance(result, Conflict)] == ["already_running"] * 9
 
 
 def test_the_database_refuses_passed_without_observation(policy: RoutingPolicy) -> None:

@@ -6,11 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from typing import Any
+from uuid import UUID
 
 import pytest
-from django.db import connection
 
 from rollbackhub.common.errors import Conflict
 from rollbackhub.common.verdict import Verdict
@@ -20,6 +19,7 @@ from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.models import PolicyRevision
 from tests.integration.hub import Staging
+from tests.threads import at_once
 
 CHAPTER_WEIGHTS = [25, 75]
 
@@ -149,25 +149,9 @@ def test_verification_without_metrics_never_passes_and_staging_is_put_back(stagi
 
 
 def test_two_drills_at_once_on_one_alias_one_runs_the_other_is_told(staging: Staging) -> None:
-    answers: list[object] = []
-    ready = threading.Barrier(2)
-
-    def start() -> None:
-        ready.wait()
-        try:
-            answers.append(staging.drill())
-        except Conflict as conflict:
-            answers.append(conflict)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=start) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = at_once(2, lambda _: staging.drill())
     (conflict,) = [answer for answer in answers if isinstance(answer, Conflict)]
-    (drill,) = [answer for answer in answers if not isinstance(answer, Conflict)]
+    (drill,) = [answer for answer in answers if isinstance(answer, UUID)]
     assert conflict.status == 409
     assert conflict.extra["execution_id"] == str(drill)
-    assert staging.wait_ended(drill).verdict == Verdict.PASSED  # type: ignore[arg-type]
+    assert staging.wait_ended(drill).verdict == Verdict.PASSED

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from django.db import DatabaseError, connection, transaction
 
 from rollbackhub.audit.models import AuditEvent
-from rollbackhub.common.errors import Conflict, InvalidInput, NotFound, RollbackHubError
+from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
 from rollbackhub.registry.models import Version
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.domain.transitions import append_revision, create_policy
@@ -16,6 +14,7 @@ from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy,
 from rollbackhub.routing.rules import CandidateSpec
 from tests.databases import FreshDatabase
 from tests.routing.conftest import ACTOR, BAD, GOOD, seed_policy
+from tests.threads import at_once
 
 ROLLED_BACK = [CandidateSpec(BAD.candidate_id, BAD.version_pin, 0), CandidateSpec(GOOD.candidate_id, GOOD.version_pin, 100)]
 
@@ -115,22 +114,6 @@ def test_the_database_refuses_to_change_a_revision(policy: RoutingPolicy) -> Non
 
 def test_ten_flips_at_once_append_one_revision(fresh_database: FreshDatabase) -> None:
     policy = seed_policy()
-    results: list[object] = []
-    ready = threading.Barrier(10)
-
-    def attempt() -> None:
-        ready.wait()
-        try:
-            results.append(flip(policy))
-        except RollbackHubError as error:
-            results.append(error.code)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=attempt) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results.count("revision_moved") == 9
+    results = at_once(10, lambda _: flip(policy))
+    assert sum(isinstance(result, Conflict) for result in results) == 9
     assert PolicyRevision.objects.filter(policy=policy).count() == 2
