@@ -112,6 +112,7 @@ class Execution(models.Model):
             models.Index(fields=["lease_until"], condition=models.Q(state__in=ACTIVE_STATES), name="execution_leases"),
             models.Index(fields=["-created_at"], name="execution_newest"),
             models.Index(fields=["kind", "-created_at"], name="execution_by_kind"),
+            models.Index(fields=["kind", "verdict", "-created_at"], name="execution_by_verdict"),
             models.Index(fields=["policy", "kind", "-created_at"], name="execution_by_policy"),
         ]
 
