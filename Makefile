@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 TEST_PROCESSES ?= 2
-# These hold processes to a number of seconds, so they run alone, before all others run side by side.
+# These hold processes to a number of seconds, so they run before all others, which make the machine busy.
 KILL_TESTS := tests/integration/test_kills.py
 N ?= 300
 
@@ -24,7 +24,7 @@ install: $(VENV)/.installed node_modules/.installed ## Bring in what RollbackHub
 install-dev: $(VENV)/.installed-dev node_modules/.installed chromium ## Bring in what the tests need, too
 
 test: install-dev lint ## Lint, types, layers, and all tests
-	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest $(KILL_TESTS)
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(KILL_TESTS)
 	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) --ignore $(KILL_TESTS) tests
 
 lint: $(VENV)/.installed-dev ## Lint, format, types, layers
