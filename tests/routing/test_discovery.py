@@ -268,3 +268,12 @@ def test_oversized_request_is_refused(policy: RoutingPolicy) -> None:
 def test_other_methods_are_refused_and_other_paths_go_on(policy: RoutingPolicy) -> None:
     assert talk(lambda caller: caller.ask(request(), method="GET"))[0] == 405
     assert talk(lambda caller: caller.ask(request(), path="/v3/discovery:clusters"))[0] == 299
+
+
+def test_refused_requests_are_not_each_logged(policy: RoutingPolicy, caplog: pytest.LogCaptureFixture) -> None:
+    async def conversation(caller: Caller) -> None:
+        for _ in range(20):
+            await caller.ask(request(environment="moon"))
+
+    talk(conversation)
+    assert sum("moon" in record.message for record in caplog.records) == 1

@@ -23,7 +23,7 @@ class AwaitGatewaysParams(Params):
 
 
 class AwaitGateways(Action):
-    """Reads what gateways reported; those that were live when the waiting began must all follow, or are listed by name."""
+    """Reads what gateways reported; those that were live when the execution was requested must all follow, or are listed by name."""
 
     name = "await_gateways"
     promise = Promise.READ_ONLY
@@ -36,9 +36,13 @@ class AwaitGateways(Action):
         if revision is None:
             return StepOutcome(Verdict.PASSED, "No gateway had to take anything: the weights were not changed.")
         wanted = revision.routing_number
-        known = [gateway.pk for gateway in list_live_gateways(environment_id=context.execution.environment_id)]
-        if not known:
-            return _nobody(context)
+        known = self._known(context)
+        while not known:
+            # The hub may have been down as a whole: gateways ask again when they find it.
+            if context.seconds_left(params.limit_seconds) <= 0:
+                return _nobody(context)
+            context.pause(params.interval_seconds)
+            known = self._known(context)
         kept: dict[str, Any] | None = None
         while True:
             gateways = list(Gateway.objects.filter(pk__in=known).order_by("node_id"))
@@ -55,6 +59,11 @@ class AwaitGateways(Action):
             if context.seconds_left(params.limit_seconds) <= 0:
                 return _too_late(gateways, lagging, wanted, params.limit_seconds)
             context.pause(params.interval_seconds)
+
+    @staticmethod
+    def _known(context: StepContext) -> list[int]:
+        """The gateways that were live when the execution was requested, or came since: none of them is forgotten because it is silent now."""
+        return [gateway.pk for gateway in list_live_gateways(environment_id=context.execution.environment_id, at=context.execution.created_at)]
 
 
 def _all_applied(gateways: list[Gateway], revision: PolicyRevision) -> StepOutcome:

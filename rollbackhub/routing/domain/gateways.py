@@ -69,9 +69,9 @@ def live_since(now: dt.datetime | None = None) -> dt.datetime:
     return (now or clock.now()) - dt.timedelta(seconds=settings.CONFIG.gateway_live_seconds)
 
 
-def list_live_gateways(*, environment_id: int) -> list[Gateway]:
-    """The environment's gateways that have asked lately, by name."""
-    return list(Gateway.objects.filter(environment_id=environment_id, last_seen_at__gte=live_since()).order_by("node_id"))
+def list_live_gateways(*, environment_id: int, at: dt.datetime | None = None) -> list[Gateway]:
+    """The environment's gateways that were live at this instant (now, by default) or have asked since, by name."""
+    return list(Gateway.objects.filter(environment_id=environment_id, last_seen_at__gte=live_since(at)).order_by("node_id"))
 
 
 def not_acknowledged(gateways: Iterable[Gateway], *, routing_number: int) -> list[Gateway]:

@@ -19,6 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError
 
+from rollbackhub.common import clock
 from rollbackhub.routing.domain.gateways import GatewayReport, record_report
 from rollbackhub.routing.xds.flips import FlipWatcher, in_thread
 from rollbackhub.routing.xds.render import Snapshot
@@ -32,6 +33,7 @@ AsgiApp = Callable[..., Awaitable[None]]
 
 PATH = "/v3/discovery:routes"
 MAX_REQUEST_BYTES = 1_000_000
+SAY_AGAIN_SECONDS = 10.0
 MAX_CONNECTIONS = 20_000
 """Of how many connections the last answer is remembered."""
 
@@ -53,6 +55,7 @@ class DiscoveryApp:
         self._watchers: dict[int, FlipWatcher] = {}
         self._answered: OrderedDict[tuple[str, int], int] = OrderedDict()
         """The routing state that was answered last on each connection, newest last."""
+        self._said: dict[tuple[str, str], float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -64,7 +67,7 @@ class DiscoveryApp:
             report = self._with_refusal(scope, read_report(scope, await _body(scope, receive)))
             snapshot = await self._answer(report, receive)
         except RefusedRequest as refusal:
-            logger.warning("discovery: refused a request from %s: %s", scope.get("client"), refusal.sentence)
+            self._say_refused(scope, refusal)
             await _send(send, refusal.status, {"title": "The discovery request was refused", "detail": refusal.sentence})
         except DatabaseError:
             logger.warning("discovery: the database does not answer")
@@ -112,6 +115,16 @@ class DiscoveryApp:
         finally:
             waiting.cancel()
             gone.cancel()
+
+    def _say_refused(self, scope: Scope, refusal: RefusedRequest) -> None:
+        """Log it, but not each time: a refused Envoy asks again about 30 times a second."""
+        host, now = _connection(scope)[0], clock.monotonic()
+        if now - self._said.get((host, refusal.sentence), -SAY_AGAIN_SECONDS) < SAY_AGAIN_SECONDS:
+            return
+        if len(self._said) > MAX_CONNECTIONS:
+            self._said.clear()
+        self._said[host, refusal.sentence] = now
+        logger.warning("discovery: refused a request from %s: %s", host, refusal.sentence)
 
     def _watcher(self) -> FlipWatcher:
         """The watcher of the running event loop."""
