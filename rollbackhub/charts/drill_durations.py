@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -10,6 +12,9 @@ from rollbackhub.charts.rows import DrillPoint
 from rollbackhub.charts.seconds import ticks
 from rollbackhub.charts.theme import SYMBOLS
 from rollbackhub.common.durations import in_words
+
+LEAST_SPAN = timedelta(hours=1)
+"""The shortest time that the axis shows."""
 
 
 def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], with_targets: bool = True, zone: str = "UTC") -> go.Figure:
@@ -42,7 +47,7 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], 
     figure.update_layout(
         height=340,
         showlegend=True,
-        xaxis={"title": {"text": f"Started ({zone})"}, "type": "date"},
+        xaxis={"title": {"text": f"Started ({zone})"}, "type": "date", **_time_range(points)},
         yaxis={"title": {"text": "Rollback time"}, "range": [0, largest], "tickvals": values, "ticktext": words, "rangemode": "tozero"},
         margin={"t": 8},
     )
@@ -55,6 +60,15 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: dict[str, float], 
             x=1, xref="paper", xanchor="right", y=seconds, yref="y", yanchor="bottom", yshift=1, text=f"target {in_words(seconds)} ({', '.join(names).lower()})"
         )
     return figure
+
+
+def _time_range(points: Sequence[DrillPoint]) -> dict[str, Any]:
+    """A range of at least LEAST_SPAN around the points: left to itself, plotly shows one drill on an axis of milliseconds."""
+    if not points:
+        return {}
+    first, last = min(point.at for point in points), max(point.at for point in points)
+    around = max(LEAST_SPAN - (last - first), (last - first) * 0.08) / 2
+    return {"range": [first - around, last + around]}
 
 
 def _against(point: DrillPoint) -> str:

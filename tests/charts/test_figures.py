@@ -117,3 +117,9 @@ def test_theme_every_series_colour_stands_out_from_its_background(theme: Theme) 
         lighter, darker = sorted((_luminance(colour), background), reverse=True)
         assert (lighter + 0.05) / (darker + 0.05) >= 3, colour
     assert template(theme).layout.colorway == tuple(colours(theme))
+
+
+def test_one_drill_stands_on_an_axis_of_an_hour_not_of_milliseconds() -> None:
+    figure = drill_durations(points=[_point(0.5)], targets={})
+    start, end = figure.layout.xaxis.range
+    assert end - start == dt.timedelta(hours=1)
