@@ -86,6 +86,16 @@ def test_drill_command_that_could_not_run_exits_2_with_one_sentence(staging: Sta
     assert sentence in json.loads(as_json.stdout)["error"]["message"]
 
 
+def test_drill_command_while_another_drill_runs_waits_for_its_end(staging: Staging) -> None:
+    other = staging.drill()
+    refused = command(staging, "smart-reasoner", "--json", "--wait", "0")
+    assert refused.returncode == 2
+    assert json.loads(refused.stdout)["error"]["execution_id"] == str(other)
+    waited = command(staging, "smart-reasoner", "--json")
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    assert json.loads(waited.stdout)["id"] != str(other)
+
+
 def test_drill_command_without_a_database_exits_2(staging: Staging) -> None:
     environment = os.environ | staging.hub.environment | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
     result = subprocess.run([sys.executable, "manage.py", "drill", "smart-reasoner", "--json"], env=environment, capture_output=True, text=True, timeout=60)

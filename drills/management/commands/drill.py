@@ -18,7 +18,7 @@ from drills.models import Drill
 from drills.progress import progress_table
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
-from rollbackhub.common.errors import InvalidInput, NotFound, RollbackHubError, Unavailable
+from rollbackhub.common.errors import Conflict, InvalidInput, NotFound, RollbackHubError, Unavailable
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.transitions import request_cancel
 from rollbackhub.executions.enums import ExecutionState
@@ -41,6 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--bad-version", default="", help="the version to take out (the one in canary)")
         parser.add_argument("--note", default="", help="why, for the record")
         parser.add_argument("--json", action="store_true", help="print one JSON object at the end, and nothing else")
+        parser.add_argument("--wait", type=float, default=60, help="seconds to wait for another execution on the alias to end (60; 0: do not wait)")
         parser.add_argument("--start-within", type=float, default=20, help="seconds in which somebody must pick it up (20)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -73,8 +74,24 @@ class Command(BaseCommand):
             bad_version = Version.objects.filter(artefact=policy.artefact, label=options["bad_version"]).first()
             if bad_version is None:
                 raise InvalidInput(f"{options['bad_version']} is not a version of {policy.artefact.slug}.", code="version_not_in_policy")
+        return self._start_when_free(policy, bad_version=bad_version, note=options["note"], wait_seconds=options["wait"])
+
+    def _start_when_free(self, policy: RoutingPolicy, *, bad_version: Version | None, note: str, wait_seconds: float) -> Drill:
+        """Start the drill; while another execution holds the alias, wait for its end."""
         actor = system_actor(f"command line ({getpass.getuser()})")
-        return start_drill(policy=policy, actor=actor, user=None, bad_version=bad_version, note=options["note"])
+        deadline = clock.monotonic() + wait_seconds
+        told = False
+        while True:
+            try:
+                return start_drill(policy=policy, actor=actor, user=None, bad_version=bad_version, note=note)
+            except Conflict as conflict:
+                if conflict.code != "already_running" or clock.monotonic() >= deadline:
+                    raise
+                if not told:
+                    self.stderr.write(f"{conflict.message} Waiting up to {wait_seconds:g} s.")
+                    told = True
+            clock.sleep(LOOK_SECONDS)
+            policy.refresh_from_db()
 
     def _follow(self, drill: Drill, *, quiet: bool, start_within: float) -> Drill:
         """Look until it ends. One that nobody picks up in time is cancelled."""
