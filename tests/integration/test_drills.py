@@ -87,6 +87,9 @@ def test_drill_command_that_could_not_run_exits_2_with_one_sentence(staging: Sta
 
 
 def test_drill_command_while_another_drill_runs_waits_for_its_end(staging: Staging) -> None:
+    staging.settle()
+    # A lost worker keeps it running for the length of a lease, longer than the command takes to start.
+    staging.hub.arm("middle-verify", alias="smart-reasoner", lines=["kill self"])
     other = staging.drill()
     refused = command(staging, "smart-reasoner", "--json", "--wait", "0")
     assert refused.returncode == 2
