@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "rollbackhub.registry",
     "rollbackhub.routing",
     "rollbackhub.executions",
+    "rollbackhub.rollbacks",
     "rollbackhub.dashboard",
     "rollbackhub.api",
     "rollbackhub.lab",
@@ -96,6 +97,11 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 ACCOUNT_ADAPTER = "rollbackhub.accounts.adapter.ClosedSignupAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
+EMAIL_HOST, EMAIL_PORT = CONFIG.email_host, CONFIG.email_port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS = CONFIG.email_host_user, CONFIG.email_host_password, CONFIG.email_use_tls
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL = CONFIG.email_from
+
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 LOGIN_URL = "account_login"

@@ -21,3 +21,4 @@ class Scope(models.TextChoices):
     READ = "read", "Read everything its person may read"
     DRILL = "drill", "Start and stop drills"
     ROUTE = "route", "Change routing policies"
+    ROLLBACK = "rollback", "Request and run production rollbacks"

@@ -31,6 +31,14 @@ class User(AbstractUser):  # type: ignore[django-manager-missing] # knox has no 
     """A person. Rights come from roles; Django's own permissions serve the admin only."""
 
     timezone = models.CharField(max_length=64, default="UTC", help_text="IANA name, e.g. Asia/Kolkata")
+    responsible = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="service_accounts",
+        help_text="Of a service account: the person who answers for it. Empty: a person's own account",
+    )
 
     class Meta(AbstractUser.Meta):
         verbose_name, verbose_name_plural = "person", "people"
@@ -41,6 +49,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing] # knox has no 
                 name="user_email_once",
                 violation_error_message="There is an account with this e-mail address already.",
             ),
+            models.CheckConstraint(condition=models.Q(responsible=None) | ~models.Q(responsible=models.F("id")), name="user_not_responsible_for_itself"),
         ]
 
     def clean(self) -> None:
@@ -48,6 +57,13 @@ class User(AbstractUser):  # type: ignore[django-manager-missing] # knox has no 
         super().clean()
         if self.timezone not in zoneinfo.available_timezones():
             raise ValidationError({"timezone": f"There is no time zone {self.timezone!r}. Use an IANA name such as Asia/Kolkata."})
+        if self.responsible is not None and (self.responsible.is_service or self.responsible.pk == self.pk):
+            raise ValidationError({"responsible": "A person answers for a service account, not another service account."})
+
+    @property
+    def is_service(self) -> bool:
+        """Whether a machine uses this account. It decides nothing."""
+        return self.responsible_id is not None
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -88,3 +104,25 @@ class ApiToken(AbstractAuthToken):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.token_key}…)"
+
+
+class Notice(models.Model):
+    """Something that a person was told: on their pages, and by e-mail when the installation sends any."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notices")
+    key = models.CharField(max_length=120, help_text="Nobody is told the same twice")
+    subject = models.CharField(max_length=200)
+    text = models.TextField(blank=True)
+    url = models.CharField(max_length=300, blank=True, help_text="Path of the page that it is about")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    read_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True)
+    mail_error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="notice_once")]
+        indexes = [models.Index(fields=["user", "-created_at"], condition=models.Q(read_at=None), name="notice_unread")]
+
+    def __str__(self) -> str:
+        return self.subject

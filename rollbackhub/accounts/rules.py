@@ -23,6 +23,9 @@ class Capability(StrEnum):
     VIEW = "view"
     DRILL = "drill"
     ROUTE = "route"
+    ROLL_BACK = "roll_back"
+    APPROVE = "approve"
+    LEAD = "lead"
     AUDIT = "audit"
     ADMINISTER = "administer"
 
@@ -31,6 +34,9 @@ ROLES: dict[Capability, frozenset[Role]] = {
     Capability.VIEW: frozenset(Role),
     Capability.DRILL: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
     Capability.ROUTE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
+    Capability.ROLL_BACK: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
+    Capability.APPROVE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
+    Capability.LEAD: frozenset({Role.PLATFORM_LEAD, Role.LEADERSHIP}),
     Capability.AUDIT: frozenset({Role.AUDITOR, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
     Capability.ADMINISTER: frozenset({Role.ADMIN}),
 }
@@ -41,6 +47,7 @@ SCOPES: dict[Capability, Scope] = {
     Capability.AUDIT: Scope.READ,
     Capability.DRILL: Scope.DRILL,
     Capability.ROUTE: Scope.ROUTE,
+    Capability.ROLL_BACK: Scope.ROLLBACK,
 }
 """A token needs this scope besides. What is not here no token may do."""
 
@@ -48,6 +55,9 @@ _WORDS: dict[Capability, str] = {
     Capability.VIEW: "look at this",
     Capability.DRILL: "start or stop drills",
     Capability.ROUTE: "change routing policies",
+    Capability.ROLL_BACK: "roll back",
+    Capability.APPROVE: "decide about a rollback request",
+    Capability.LEAD: "take a lead's decision",
     Capability.AUDIT: "read the audit log",
     Capability.ADMINISTER: "change settings",
 }
@@ -63,6 +73,11 @@ def require(*, user: User | AnonymousUser, capability: Capability, token: ApiTok
     sentence = _refusal(user, capability, token)
     if sentence is not None:
         raise Forbidden(sentence)
+
+
+def principal_of(user: User) -> User:
+    """The person who answers for what this account does: of a service account its responsible person, else the account's own."""
+    return user.responsible or user
 
 
 def require_valid_token(*, name: str, scopes: Collection[str], days: int) -> None:

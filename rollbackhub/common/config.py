@@ -43,6 +43,14 @@ class Config(BaseSettings):
     """Role that owns the tables and runs migrations. Empty: the same as DATABASE_URL."""
     broker_url: str = ""
 
+    email_host: str = ""
+    """Mail server for notices. Empty: notices are on the pages only."""
+    email_port: int = Field(default=25, ge=1, le=65535)
+    email_host_user: str = ""
+    email_host_password: str = Field(default="", repr=False)
+    email_use_tls: bool = False
+    email_from: str = "rollbackhub@localhost"
+
     lab: bool = True
     lab_base_port: int = Field(default=18100, ge=1024, le=65000)
     lab_requests_per_second: float = Field(default=40, gt=0, le=2000)

@@ -11,6 +11,7 @@ class ExecutionKind(models.TextChoices):
     DRILL = "drill", "Drill"
     ROLLBACK = "rollback", "Rollback"
     REHEARSAL = "rehearsal", "Rehearsal"
+    ROLL_FORWARD = "roll_forward", "Roll-forward"
 
 
 class ExecutionState(models.TextChoices):
@@ -39,6 +40,7 @@ class StepState(models.TextChoices):
     FAILED = "failed", "Failed"
     INTERRUPTED = "interrupted", "Interrupted"
     UNKNOWN = "unknown", "Unknown"
+    SKIPPED = "skipped", "Skipped"
 
 
 class Segment(models.TextChoices):

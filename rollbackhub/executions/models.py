@@ -147,7 +147,9 @@ class StepAttempt(models.Model):
         ordering = ["execution", "position", "number"]
         constraints = [
             models.UniqueConstraint(fields=["execution", "position", "number"], name="step_attempt_once"),
-            models.UniqueConstraint(fields=["execution", "position"], condition=models.Q(state=StepState.DONE), name="step_done_once"),
+            models.UniqueConstraint(
+                fields=["execution", "position"], condition=models.Q(state__in=(StepState.DONE, StepState.SKIPPED)), name="step_settled_once"
+            ),
         ]
 
     def __str__(self) -> str:

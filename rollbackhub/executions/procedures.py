@@ -22,7 +22,7 @@ WEIGHT_FLIP: list[dict[str, Any]] = [
     {"key": "propagate", "title": "Gateways acknowledge", "action": "await_gateways", "segment": "propagate"},
     {"key": "drain", "title": "The bad version's traffic drains", "action": "await_drain", "segment": "drain"},
     {"key": "verify", "title": "Verify traffic, feedback and latency", "action": "verify", "segment": "verify"},
-    {"key": "restore", "title": "Put staging back as it was", "action": "restore_before", "segment": "clean_up", "always": True, "kinds": _DRILL},
+    {"key": "restore", "title": "Put the weights back as they were", "action": "restore_before", "segment": "clean_up", "always": True, "kinds": _DRILL},
     {"key": "restore_gateways", "title": "Gateways take it back", "action": "await_gateways", "segment": "clean_up", "always": True, "kinds": _DRILL},
 ]
 """Route weight to 0 (prompt) or alias mapping with route weight shift (model)."""

@@ -13,13 +13,13 @@ from rollbackhub.executions.enums import ExecutionKind, ExecutionState, Segment
 
 TRANSITIONS: dict[ExecutionState, frozenset[ExecutionState]] = {
     ExecutionState.QUEUED: frozenset({ExecutionState.RUNNING, ExecutionState.CANCELLED}),
-    ExecutionState.RUNNING: frozenset({ExecutionState.CLEANING_UP, ExecutionState.NEEDS_HUMAN, ExecutionState.FINISHED}),
+    ExecutionState.RUNNING: frozenset({ExecutionState.CLEANING_UP, ExecutionState.NEEDS_HUMAN, ExecutionState.FINISHED, ExecutionState.CANCELLED}),
     ExecutionState.CLEANING_UP: frozenset({ExecutionState.NEEDS_HUMAN, ExecutionState.FINISHED}),
     ExecutionState.NEEDS_HUMAN: frozenset({ExecutionState.RUNNING, ExecutionState.CLEANING_UP, ExecutionState.FINISHED}),
     ExecutionState.FINISHED: frozenset(),
     ExecutionState.CANCELLED: frozenset(),
 }
-"""Which state may follow which."""
+"""Which state may follow which. Running becomes cancelled only before its first step, when its owner refuses the start."""
 
 MAX_STEP_ATTEMPTS = 10
 """A step that was begun this often without an end needs a person."""
@@ -35,7 +35,7 @@ class Step(BaseModel):
     action: str
     params: dict[str, Any] = {}
     segment: Segment
-    kinds: tuple[ExecutionKind, ...] = tuple(ExecutionKind)
+    kinds: tuple[ExecutionKind, ...] = (ExecutionKind.DRILL, ExecutionKind.ROLLBACK, ExecutionKind.REHEARSAL)
     """In which kinds of execution it runs: setting up and putting back belong to drills only."""
     always: bool = False
     """It runs also after an earlier step failed."""
@@ -44,8 +44,22 @@ class Step(BaseModel):
 
 
 def steps_for(steps: Sequence[Mapping[str, Any]], *, kind: ExecutionKind) -> list[dict[str, Any]]:
-    """The steps of a procedure that an execution of this kind runs, as JSON."""
-    return [step.model_dump(mode="json", exclude={"kinds"}) for step in map(Step.model_validate, steps) if kind in step.kinds]
+    """The steps of a procedure that an execution of this kind runs, as JSON.
+
+    What always puts things back after a drill is in a rollback a way out that a person may choose: `undo` steps run only then.
+    """
+    found: list[dict[str, Any]] = []
+    for step in map(Step.model_validate, steps):
+        undo = kind == ExecutionKind.ROLLBACK and step.always and kind not in step.kinds
+        if undo or kind in step.kinds:
+            found.append({**step.model_dump(mode="json", exclude={"kinds"}), "undo": undo, "always": step.always and not undo})
+    return found
+
+
+def runs_now(step: Mapping[str, Any], *, putting_back: bool) -> bool:
+    """Whether a step of a frozen plan belongs to what runs now: the procedure itself, or putting things back."""
+    undo = bool(step.get("undo", False))
+    return (bool(step["always"]) or undo) if putting_back else not undo
 
 
 def canonical_hash(content: object) -> str:

@@ -28,6 +28,7 @@ def programs(config: Config) -> list[Program]:
         Program("web", _web_command(config), stop_phase=2, grace_seconds=6),
         Program("sequencer", (*manage, "sequencer"), stop_phase=3),
         Program("sweeper", (*manage, "sweeper"), stop_phase=1),
+        Program("housekeeper", (*manage, "housekeeper"), stop_phase=1),
         Program("worker", (python, *QUIET_ROOT, *celery[1:], "worker", *_worker_options(config)), stop_phase=1, grace_seconds=8),
         Program("beat", (*celery, "beat", "--loglevel", "WARNING", "--schedule", str(config.var / "beat-schedule"), "--pidfile", ""), stop_phase=1),
     ]

@@ -228,7 +228,7 @@ def main() -> int:
     for signum in stop_signals():
         if signum != signal.SIGINT:
             signal.signal(signum, lambda *_: sys.exit(0))
-    printer = Printer(names=["web", "worker", "beat", "sweeper", "sequencer", "lab"])
+    printer = Printer(names=["web", "worker", "beat", "sweeper", "housekeeper", "sequencer", "lab"])
     lock: IO[str] | None = None
     try:
         first = load_config()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
@@ -32,6 +33,7 @@ class Artefact(models.Model):
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="artefacts")
     stakes = models.CharField(max_length=10, choices=Stakes, default=Stakes.STANDARD)
     target_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="This artefact's own target; empty: its change type's")
+    hold_days = models.PositiveSmallIntegerField(default=7, help_text="Days for which a version that was rolled back may not ship again")
     is_lab = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -52,6 +54,7 @@ class Version(models.Model):
     changelog = models.TextField(blank=True)
     eval_reference = models.CharField(max_length=500, blank=True)
     lifecycle = models.CharField(max_length=20, choices=Lifecycle, default=Lifecycle.REGISTERED)
+    is_strategic = models.BooleanField(default=False, help_text="Its release was a strategic decision: rolling it back is senior leadership's")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -90,3 +93,30 @@ class Connection(models.Model):
 
     def __str__(self) -> str:
         return f"{self.connector} of {self.environment}"
+
+
+class StabilityHold(models.Model):
+    """After a rollback the version may get no weight in any production environment until the hold ends or a lead lifts it."""
+
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="holds")
+    rollback_id = models.UUIDField(help_text="The rollback that took the version out")
+    started_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    lift_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-started_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["version"], condition=models.Q(lifted_at=None), name="hold_one_per_version"),
+            models.CheckConstraint(condition=models.Q(ends_at__gt=models.F("started_at")), name="hold_ends_after_start"),
+            models.CheckConstraint(
+                condition=models.Q(lifted_at=None, lift_reason="") | (models.Q(lifted_at__isnull=False) & ~models.Q(lift_reason="")),
+                name="hold_lifted_with_reason",
+            ),
+        ]
+        indexes = [models.Index(fields=["ends_at"], condition=models.Q(lifted_at=None), name="hold_standing")]
+
+    def __str__(self) -> str:
+        return f"hold on {self.version} until {self.ends_at:%Y-%m-%d}"

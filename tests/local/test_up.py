@@ -70,7 +70,7 @@ def test_passwords_are_nowhere_in_plain(running: Installation) -> None:
 def test_health_names_every_part(running: Installation) -> None:
     wait_until(lambda: _is_well(running), seconds=60, what="well")
     _, content, seconds = running.health()
-    assert set(content["parts"]) == {"database", "broker", "web", "worker", "beat", "sweeper", "sequencer", "audit"}
+    assert set(content["parts"]) == {"database", "broker", "web", "worker", "beat", "sweeper", "housekeeper", "sequencer", "audit"}
     assert all(part["status"] == "ok" and part["sentence"].endswith(".") for part in content["parts"].values())
     assert content["parts"]["worker"]["seconds_since_heartbeat"] < 5
     assert content["parts"]["audit"]["unsequenced"] == 0

@@ -8,7 +8,7 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.domain.observers import TrafficObserver
+from rollbackhub.executions.domain.observers import TrafficObserver, keep_counters
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.verification.traffic_share import check_traffic_share, drained_since
 
@@ -36,6 +36,7 @@ class AwaitDrain(Action):
             traffic.look()
             check = check_traffic_share(traffic.samples, bad_version=bad, consecutive=params.consecutive)
             if check.verdict == Verdict.PASSED:
+                keep_counters(context)
                 return StepOutcome(Verdict.PASSED, check.sentence, at=drained_since(traffic.samples, bad_version=bad), result=check.numbers)
             if context.seconds_left(params.limit_seconds) <= 0:
                 break

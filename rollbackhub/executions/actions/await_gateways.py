@@ -95,7 +95,8 @@ def _refused(refusing: list[Gateway], wanted: int) -> StepOutcome:
         )
         for gateway in refusing
     )
-    return StepOutcome(Verdict.FAILED, f"Refused by {', '.join(gateway.node_id for gateway in refusing)}: {refusing[0].refusal}", findings=findings)
+    names = [gateway.node_id for gateway in refusing]
+    return StepOutcome(Verdict.FAILED, f"Refused by {', '.join(names)}: {refusing[0].refusal}", findings=findings, result={"lagging": names, "wanted": wanted})
 
 
 def _too_late(gateways: list[Gateway], lagging: list[Gateway], wanted: int, limit_seconds: float) -> StepOutcome:
@@ -111,7 +112,10 @@ def _too_late(gateways: list[Gateway], lagging: list[Gateway], wanted: int, limi
     )
     names = ", ".join(gateway.node_id for gateway in lagging)
     return StepOutcome(
-        Verdict.FAILED, f"{len(lagging)} of {len(gateways)} gateways did not acknowledge within {limit_seconds:g} s: {names}.", findings=findings
+        Verdict.FAILED,
+        f"{len(lagging)} of {len(gateways)} gateways did not acknowledge within {limit_seconds:g} s: {names}.",
+        findings=findings,
+        result={"lagging": [gateway.node_id for gateway in lagging], "wanted": wanted},
     )
 
 

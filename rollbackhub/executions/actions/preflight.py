@@ -8,8 +8,8 @@ from rollbackhub.connectors.base import Promise
 from rollbackhub.connectors.envoy import EnvoyConnector, ServedRoutes
 from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
 from rollbackhub.executions.domain.context import StepContext, describe
-from rollbackhub.executions.domain.observers import MetricsObserver
-from rollbackhub.executions.enums import FindingCode
+from rollbackhub.executions.domain.observers import MetricsObserver, keep_counters
+from rollbackhub.executions.enums import ExecutionKind, FindingCode
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Version
 from rollbackhub.routing.domain.gateways import list_live_gateways
@@ -25,16 +25,27 @@ class Preflight(Action):
 
     def run(self, context: StepContext, params: Params) -> StepOutcome:
         """Passed when policy, target version and gateways are as the plan says. Metrics are read too: they are the baseline."""
-        findings = [*_policy_findings(context), *_target_findings(context), *_gateway_findings(context)]
+        stopping = [*_policy_findings(context), *_target_findings(context)]
+        of_gateways = _gateway_findings(context)
+        # In production one gateway that is ill must not keep the others on the bad version: flip, and let observing name who did not follow.
+        findings = stopping if context.execution.kind == ExecutionKind.ROLLBACK else stopping + of_gateways
+        keep_counters(context)
         context.in_the_middle()
         # The metrics are needed for verifying, not for acting: if they are down, verifying says so, and a rollback goes on.
         metrics = MetricsObserver(context)
         metrics.look()
+        seen = "; ".join(_in_words(finding) for finding in of_gateways)
         note = f" Metrics cannot be read ({metrics.last_error})." if metrics.last_error else ""
         if findings:
-            message = "; ".join(f"{finding.subject}: expected {finding.expected}, found {finding.found}" for finding in findings) + "."
-            return StepOutcome(Verdict.FAILED, message + note, findings=tuple(findings))
+            message = "; ".join(_in_words(finding) for finding in findings) + "."
+            return StepOutcome(Verdict.FAILED, message + note, findings=tuple(stopping + of_gateways))
+        if of_gateways:
+            return StepOutcome(Verdict.PASSED, f"Policy and target version are as the procedure expects. Gateways: {seen}." + note, findings=tuple(of_gateways))
         return StepOutcome(Verdict.PASSED, "Policy, target version and gateways are as the procedure expects." + note)
+
+
+def _in_words(finding: FindingDraft) -> str:
+    return f"{finding.subject}: expected {finding.expected}, found {finding.found}"
 
 
 def _policy_findings(context: StepContext) -> list[FindingDraft]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pydantic import Field
 
 from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.common.verdict import Verdict
@@ -20,7 +20,7 @@ from rollbackhub.routing.rules import CandidateSpec
 class SetWeightsParams(Params):
     """Which of the plan's weights."""
 
-    to: Literal["canary", "rolled_back"]
+    to: str = Field(pattern=r"^(canary|rolled_back|forward_[1-9])$")
 
 
 class SetWeights(Action):

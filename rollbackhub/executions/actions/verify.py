@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
+from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict, combine
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
@@ -25,6 +28,10 @@ class VerifyParams(Params):
     limit_seconds: float = Field(default=60, gt=0, le=86400)
     interval_seconds: float = Field(default=0.5, gt=0, le=60)
     consecutive: int = Field(default=2, ge=1, le=100)
+    window_seconds: float = Field(default=0, ge=0, le=3600)
+    """The looks in a row that pass must span at least this time."""
+    versions: Literal["all", "fix"] = "all"
+    """Whose metrics must be back at the baseline: of all that serve, or (roll-forward) of the fix alone."""
     min_requests: int = Field(default=30, ge=1, le=1_000_000)
     feedback_margin: float = Field(default=0.05, ge=0, le=1)
     latency_ratio: float = Field(default=1.5, ge=1, le=100)
@@ -41,7 +48,7 @@ class Verify(Action):
     def run(self, context: StepContext, params: VerifyParams) -> StepOutcome:
         """Passed when every check passed at `consecutive` looks in a row; `at` is when the last of them did."""
         traffic, metrics = TrafficObserver(context), MetricsObserver(context)
-        passes = 0
+        passes, since = 0, clock.now()
         while True:
             traffic.look()
             totals = metrics.look()
@@ -50,8 +57,13 @@ class Verify(Action):
                 *self._metric_checks(context, totals, metrics, params),
             ]
             verdict = combine(check.verdict for check in checks)
-            passes = passes + 1 if verdict == Verdict.PASSED else 0
-            if passes >= params.consecutive:
+            if verdict != Verdict.PASSED:
+                passes = 0
+            elif passes == 0:
+                passes, since = 1, clock.now()
+            else:
+                passes += 1
+            if passes >= params.consecutive and (clock.now() - since).total_seconds() >= params.window_seconds:
                 at = Sample.objects.filter(attempt=context.attempt).order_by("-id").values_list("taken_at", flat=True).first()
                 return StepOutcome(Verdict.PASSED, " ".join(check.sentence for check in checks), at=at, checks=tuple(checks))
             no_data = max(metrics.errors_in_a_row, metrics.silent_in_a_row) >= params.no_data_limit
@@ -64,7 +76,8 @@ class Verify(Action):
         if totals is None:
             verdict = Verdict.ERROR if metrics.errors_in_a_row else Verdict.INCONCLUSIVE
             return [CheckOutcome(name, verdict, f"No data: {metrics.last_error}") for name in names]
-        baseline, current = _baseline(context), _window(context, summed(totals), min_requests=params.min_requests)
+        of = [str(context.plan["fix_version"])] if params.versions == "fix" else None
+        baseline, current = _baseline(context), _window(context, summed(totals, of), of=of, min_requests=params.min_requests)
         if baseline is None or current is None:
             return [CheckOutcome(name, Verdict.INCONCLUSIVE, "No metrics were read before the flip, so there is no baseline.") for name in names]
         if current.went_backwards:
@@ -109,9 +122,9 @@ class Verify(Action):
 
 
 def _baseline(context: StepContext) -> Totals | None:
-    """What the good versions had done when the clock started (all that their source has counted until then)."""
-    decided_at = context.execution.decided_at
-    before = Sample.objects.filter(execution=context.execution, kind="metrics", taken_at__lte=decided_at).order_by("-id")[:5] if decided_at else ()
+    """What the good versions had done before the flip (all that their source has counted until then)."""
+    flipped_at = context.execution.executed_at
+    before = Sample.objects.filter(execution=context.execution, kind="metrics", taken_at__lte=flipped_at).order_by("-id")[:5] if flipped_at else ()
     for sample in before:
         totals = totals_of(sample)
         if totals:
@@ -119,7 +132,7 @@ def _baseline(context: StepContext) -> Totals | None:
     return None
 
 
-def _window(context: StepContext, now: Totals, *, min_requests: int) -> Totals | None:
+def _window(context: StepContext, now: Totals, *, of: list[str] | None, min_requests: int) -> Totals | None:
     """What was counted in the shortest window up to now that has `min_requests`, of this step's looks, whichever attempt took them.
 
     The latest window, not all since the flip: what is asked is whether things are back now. None before the first look.
@@ -128,7 +141,7 @@ def _window(context: StepContext, now: Totals, *, min_requests: int) -> Totals |
     for sample in Sample.objects.filter(execution=context.execution, kind="metrics", attempt__position=context.attempt.position).order_by("-id")[:LOOKS_BACK]:
         totals = totals_of(sample)
         if totals:
-            window = now - summed(totals)
+            window = now - summed(totals, of)
             if window.requests >= min_requests and window.duration_count >= min_requests:
                 break
     return window

@@ -20,10 +20,12 @@ from rollbackhub.executions.actions import get_action, parse_params
 from rollbackhub.executions.actions.base import FindingDraft, StepOutcome
 from rollbackhub.executions.domain.claims import ENGINE, Claim, claim_execution
 from rollbackhub.executions.domain.context import CancelRequested, StepContext
+from rollbackhub.executions.domain.owners import owner_of
+from rollbackhub.executions.domain.selectors import costliest_segment
 from rollbackhub.executions.domain.transitions import change_state
-from rollbackhub.executions.enums import RUNNABLE_STATES, ExecutionState, FindingCode, Segment, StepState
+from rollbackhub.executions.enums import RUNNABLE_STATES, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
 from rollbackhub.executions.models import CheckResult, Execution, Finding, StepAttempt
-from rollbackhub.executions.rules import MAX_STEP_ATTEMPTS
+from rollbackhub.executions.rules import MAX_STEP_ATTEMPTS, runs_now
 
 logger = logging.getLogger(__name__)
 
@@ -66,15 +68,36 @@ def _advance_one(claim: Claim) -> bool:
     if execution.state == ExecutionState.RUNNING and execution.cancel_requested_at is not None:
         _leave_off(claim, execution, verdict=Verdict.ERROR, outcome=execution.outcome)
         return True
-    done = set(execution.attempts.filter(state=StepState.DONE).values_list("position", flat=True))
-    cleaning_up = execution.state == ExecutionState.CLEANING_UP
-    position = next((index for index, step in enumerate(execution.plan["steps"]) if index not in done and (step["always"] or not cleaning_up)), None)
+    settled = set(execution.attempts.filter(state__in=(StepState.DONE, StepState.SKIPPED)).values_list("position", flat=True))
+    putting_back = execution.state == ExecutionState.CLEANING_UP
+    steps = enumerate(execution.plan["steps"])
+    position = next((index for index, step in steps if index not in settled and runs_now(step, putting_back=putting_back)), None)
+    if position == 0 and not putting_back and not execution.attempts.exists() and _is_refused(claim, execution):
+        return False
     if position is None:
         failpoint("boundary-end", scope=execution.plan["alias"])
         _finish(claim, execution)
         return False
     failpoint(f"boundary-{execution.plan['steps'][position]['key']}", scope=execution.plan["alias"])
     return _run_step(claim, execution, position)
+
+
+def _is_refused(claim: Claim, execution: Execution) -> bool:
+    """Ask the owner once more before anything happens; a refused execution ends here, having changed nothing."""
+    with claim.fenced():
+        refusal = owner_of(execution).refusal(execution)
+        if refusal is not None:
+            change_state(
+                execution_id=execution.pk,
+                to=ExecutionState.CANCELLED,
+                actor=ENGINE,
+                event="execution.refused",
+                data={"why": refusal},
+                outcome=f"Not started: {refusal}",
+                finished_at=clock.now(),
+                lease_until=None,
+            )
+    return refusal is not None
 
 
 def _run_step(claim: Claim, execution: Execution, position: int) -> bool:
@@ -85,7 +108,7 @@ def _run_step(claim: Claim, execution: Execution, position: int) -> bool:
     failpoint(f"started-{step['key']}", scope=execution.plan["alias"])
     if attempt.number > 1 or (step["starts_clock"] and execution.decided_at is None):
         execution.refresh_from_db()
-    context = StepContext(claim=claim, execution=execution, attempt=attempt, may_be_cancelled=not step["always"])
+    context = StepContext(claim=claim, execution=execution, attempt=attempt, may_be_cancelled=execution.state == ExecutionState.RUNNING and not step["always"])
     try:
         outcome = _act(context, step)
     except CancelRequested:
@@ -207,6 +230,9 @@ def _mark_instant(execution: Execution, segment: Segment, at: dt.datetime) -> No
         restored_at = max(instants["propagated_at"], instants["drained_at"])
         changes |= {"restored_at": restored_at, "rollback_seconds": clock.seconds_between(instants["decided_at"], restored_at)}
     Execution.objects.filter(pk=execution.pk).update(**changes)
+    if "restored_at" in changes:
+        execution.refresh_from_db()
+        owner_of(execution).restored(execution)
 
 
 def _leave_off(claim: Claim, execution: Execution, *, verdict: Verdict, outcome: str) -> None:
@@ -261,19 +287,8 @@ def _finish(claim: Claim, execution: Execution) -> None:
         if not execution.verdict:
             if execution.restored_at is None or execution.verified_at is None:
                 verdict, outcome = Verdict.INCONCLUSIVE, "The procedure ended, but it did not observe that traffic was restored and verified."
-            elif execution.target_seconds is not None and (execution.rollback_seconds or 0) > execution.target_seconds:
-                found = f"{execution.rollback_seconds:.1f} s"
-                finding = FindingDraft(
-                    FindingCode.TOO_SLOW,
-                    f"rollback of {execution.plan['alias']}",
-                    f"at most {execution.target_seconds} s",
-                    found,
-                    "See which segment took the time.",
-                )
-                _keep_findings(execution, (finding,), attempt=None)
-                verdict, outcome = Verdict.FAILED, f"Restored and verified, but in {found}: the target is {execution.target_seconds} s."
             else:
-                outcome = f"Restored in {execution.rollback_seconds:.2f} s and verified."
+                verdict, outcome = _judge_speed(execution)
         if execution.state == ExecutionState.CLEANING_UP:
             cleaned = execution.attempts.filter(state=StepState.DONE, segment=Segment.CLEAN_UP).order_by("position").values_list("message", flat=True).first()
             outcome = f"{outcome} {cleaned or ''}".strip()
@@ -288,3 +303,24 @@ def _finish(claim: Claim, execution: Execution) -> None:
             finished_at=clock.now(),
             lease_until=None,
         )
+
+
+def _judge_speed(execution: Execution) -> tuple[Verdict, str]:
+    """The verdict of what was restored and verified. A drill exists to be fast enough; a rollback that was slow has still rolled back."""
+    said = f"Restored in {execution.rollback_seconds:.2f} s and verified."
+    if execution.target_seconds is None or (execution.rollback_seconds or 0) <= execution.target_seconds:
+        return Verdict.PASSED, said
+    found = f"{execution.rollback_seconds:.1f} s"
+    costliest = costliest_segment(execution)
+    where = f" {costliest.segment.label} cost most ({costliest.seconds:.1f} s)." if costliest else ""
+    finding = FindingDraft(
+        FindingCode.TOO_SLOW,
+        f"rollback of {execution.plan['alias']}",
+        f"at most {execution.target_seconds} s",
+        f"{found}.{where}",
+        "Look at that segment first.",
+    )
+    _keep_findings(execution, (finding,), attempt=None)
+    if execution.kind == ExecutionKind.DRILL:
+        return Verdict.FAILED, f"Restored and verified, but in {found}: the target is {execution.target_seconds} s.{where}"
+    return Verdict.PASSED, f"{said} It missed its target of {execution.target_seconds} s.{where}"

@@ -20,7 +20,8 @@ class TrafficObserver:
         self._context = context
         connector = context.connector("envoy")
         self._connector = connector if isinstance(connector, EnvoyConnector) else None
-        self._versions: dict[str, str] = {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
+        # A roll-forward pins another version on the bad one's candidate, and says so.
+        self._versions: dict[str, str] = context.plan.get("clusters") or {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
         self._before: dict[str, dict[str, ClusterCounters]] = {}
         self.samples: list[TrafficSample] = []
         self.errors: list[str] = []
@@ -63,6 +64,29 @@ class TrafficObserver:
         sample = TrafficSample(taken_at=kept.taken_at, requests=requests, active=active, complete=complete)
         self.samples.append(sample)
         return sample
+
+
+def keep_counters(context: StepContext) -> None:
+    """Keep what the gateways have counted so far, per version and gateway: exposure is reckoned from two of these samples.
+
+    A gateway that does not answer is named in the sample; whoever reckons says so.
+    """
+    connector = context.connector("envoy")
+    if not isinstance(connector, EnvoyConnector):
+        return
+    versions: dict[str, str] = {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
+    per_gateway: dict[str, dict[str, int]] = {}
+    errors: dict[str, str] = {}
+    for node_id in connector.list_nodes():
+        try:
+            counters = connector.read_counters(node_id=node_id, clusters=versions)
+        except RollbackHubError as error:
+            errors[node_id] = describe(error)
+            continue
+        counted = per_gateway.setdefault(node_id, dict.fromkeys(versions.values(), 0))
+        for cluster, counter in counters.items():
+            counted[versions[cluster]] += counter.requests
+    context.keep_sample(kind="counters", source="envoy cluster counters", value={"per_gateway": per_gateway, "errors": errors})
 
 
 class MetricsObserver:

@@ -38,8 +38,22 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
     candidates = get_candidates(policy=policy)
     artefact = policy.artefact
     versions = {version.label: version for version in Version.objects.filter(artefact=artefact, label__in={candidate.version_pin for candidate in candidates})}
-    bad = bad_version or version_under_test(candidates, versions)
+    serving = [candidate for candidate in candidates if candidate.weight > 0]
+    if kind == ExecutionKind.ROLLBACK and bad_version is None and len(serving) < len(candidates) and len({c.version_pin for c in serving}) < 2:
+        raise InvalidInput(
+            f"{policy.alias} in {policy.environment.slug} serves {serving[0].version_pin} alone, so there is no version in canary to take out."
+            f" Name the version to roll back if {serving[0].version_pin} itself is bad.",
+            code="nothing_to_roll_back",
+            fields={"bad_version": ["Name the version that is bad."]},
+        )
+    bad = bad_version or version_under_test(serving if kind == ExecutionKind.ROLLBACK else candidates, versions)
     rolled_back = without_version(candidates, bad.label)
+    if kind == ExecutionKind.ROLLBACK and all(candidate.version_pin != bad.label for candidate in serving):
+        raise InvalidInput(
+            f"{bad.label} has no weight in {policy.alias} in {policy.environment.slug} already: there is nothing to roll back.",
+            code="nothing_to_roll_back",
+            fields={"bad_version": ["Choose a version that has weight."]},
+        )
     procedure_version = get_current_procedure(change_type=artefact.change_type)
     content: dict[str, Any] = {
         "alias": policy.alias,

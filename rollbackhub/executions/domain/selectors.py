@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollbackhub.common import clock
-from rollbackhub.executions.enums import Segment
+from rollbackhub.executions.enums import ExecutionKind, Segment
 from rollbackhub.executions.models import Execution
+
+DECIDED_BY_PEOPLE = (ExecutionKind.ROLLBACK, ExecutionKind.ROLL_FORWARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,35 @@ def segments_of(execution: Execution) -> list[SegmentTime]:
     restored_from = execution.propagated_at
     if restored_from and execution.drained_at:
         restored_from = min(restored_from, execution.drained_at)
+    if execution.kind in DECIDED_BY_PEOPLE:
+        # Decided before it existed; it exists from the moment it was authorised.
+        opening = [
+            SegmentTime(Segment.AUTHORISE, execution.decided_at, execution.created_at),
+            SegmentTime(Segment.EXECUTE, execution.created_at, execution.executed_at),
+        ]
+    else:
+        opening = [
+            SegmentTime(Segment.SETUP, execution.started_at, execution.decided_at),
+            SegmentTime(Segment.EXECUTE, execution.decided_at, execution.executed_at),
+        ]
     segments = [
-        SegmentTime(Segment.SETUP, execution.started_at, execution.decided_at),
-        SegmentTime(Segment.EXECUTE, execution.decided_at, execution.executed_at),
+        *opening,
         SegmentTime(Segment.PROPAGATE, execution.executed_at, execution.propagated_at),
         SegmentTime(Segment.DRAIN, restored_from, execution.drained_at),
         SegmentTime(Segment.VERIFY, execution.restored_at, execution.verified_at),
         SegmentTime(Segment.CLEAN_UP, execution.verified_at, execution.finished_at),
     ]
     return [segment for segment in segments if segment.start is not None]
+
+
+def costliest_segment(execution: Execution) -> SegmentTime | None:
+    """The segment between decision and restoration that took longest; None before any has ended. No query."""
+    counted = [
+        segment
+        for segment in segments_of(execution)
+        if segment.seconds is not None and segment.segment in (Segment.DECIDE, Segment.AUTHORISE, Segment.EXECUTE, Segment.PROPAGATE, Segment.DRAIN)
+    ]
+    return max(counted, key=lambda segment: segment.seconds or 0, default=None)
 
 
 def report_of(execution: Execution) -> dict[str, Any]:

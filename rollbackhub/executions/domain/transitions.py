@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from rollbackhub.accounts.models import User
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
-from rollbackhub.common.errors import Conflict, NotFound
+from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
 from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.domain.plan import Plan
-from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionKind, ExecutionState, StepState
-from rollbackhub.executions.models import Execution
+from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionKind, ExecutionState, Segment, StepState
+from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.executions.rules import TRANSITIONS
 from rollbackhub.routing.models import RoutingPolicy
 
@@ -23,8 +25,12 @@ WAKE_CHANNEL = "rollbackhub_wake"
 """NOTIFY channel on which the sweeper hears that something is due."""
 
 
-def start_execution(*, kind: ExecutionKind, policy: RoutingPolicy, plan: Plan, actor: Actor, user: User | None) -> Execution:
+def start_execution(
+    *, kind: ExecutionKind, policy: RoutingPolicy, plan: Plan, actor: Actor, user: User | None, decided_at: dt.datetime | None = None
+) -> Execution:
     """Freeze the plan onto a new execution and queue it. The sweeper publishes it after the commit.
+
+    `decided_at` starts the clock of a rollback; in a drill, where nobody decides, a step does.
 
     Raises Conflict `already_running`, naming the one that holds the alias.
     """
@@ -46,6 +52,7 @@ def start_execution(*, kind: ExecutionKind, policy: RoutingPolicy, plan: Plan, a
                 requested_by=user,
                 requested_by_label=actor.label,
                 is_lab=policy.environment.is_lab,
+                decided_at=decided_at,
             )
             record(
                 event="execution.requested",
@@ -92,6 +99,7 @@ def change_state(*, execution_id: UUID, to: ExecutionState, actor: Actor, event:
             setattr(execution, name, value)
         execution.save(update_fields=["state", *fields])
         record(event=event, actor=actor, subject_type="execution", subject_id=execution.pk, data={"from": before, "to": to, **(data or {})})
+        owner_of(execution).state_changed(execution, before=before)
         return execution
 
 
@@ -133,10 +141,90 @@ def retry_execution(*, execution_id: UUID, actor: Actor) -> Execution:
         execution = _locked(execution_id)
         _require_waiting_for_a_person(execution)
         had_failed = bool(execution.verdict)
+        said: dict[str, Any] = {"outcome": execution.outcome if had_failed else ""}
         execution.attempts.filter(state=StepState.UNKNOWN).update(state=StepState.INTERRUPTED)
         to = ExecutionState.CLEANING_UP if had_failed else ExecutionState.RUNNING
         execution = change_state(
-            execution_id=execution_id, to=to, actor=actor, event="execution.retried", lease_until=None, published_at=None, retried_at=clock.now()
+            execution_id=execution_id,
+            to=to,
+            actor=actor,
+            event="execution.retried",
+            lease_until=None,
+            published_at=None,
+            retried_at=clock.now(),
+            cancel_requested_at=None,
+            **said,
+        )
+        _wake()
+        return execution
+
+
+def skip_step(*, execution_id: UUID, actor: Actor, reason: str) -> Execution:
+    """Let an execution that needs a person go on without the step that stopped it. What that step was to observe stays unobserved.
+
+    Raises NotFound, Conflict `wrong_state` or `nothing_to_skip`, InvalidInput `step_not_skippable` (without a flip there is no rollback).
+    """
+    with transaction.atomic():
+        execution = _locked(execution_id)
+        _require_waiting_for_a_person(execution)
+        stopped = execution.attempts.exclude(state__in=(StepState.DONE, StepState.SKIPPED)).order_by("-position", "-number").first()
+        if stopped is None or execution.attempts.filter(position=stopped.position, state__in=(StepState.DONE, StepState.SKIPPED)).exists():
+            raise Conflict("No step has failed, so there is none to skip.", code="nothing_to_skip")
+        if stopped.segment == Segment.EXECUTE:
+            raise InvalidInput("The flip itself cannot be skipped: without it nothing is rolled back. Retry it, or put things back.", code="step_not_skippable")
+        now = clock.now()
+        StepAttempt.objects.create(
+            execution=execution,
+            position=stopped.position,
+            key=stopped.key,
+            action=stopped.action,
+            segment=stopped.segment,
+            number=execution.attempts.filter(position=stopped.position).count() + 1,
+            fence=execution.fence,
+            worker=actor.label[:120],
+            state=StepState.SKIPPED,
+            started_at=now,
+            ended_at=now,
+            message=f"Skipped by {actor.label}: {reason}",
+        )
+        to = ExecutionState.CLEANING_UP if execution.verdict else ExecutionState.RUNNING
+        execution = change_state(
+            execution_id=execution_id,
+            to=to,
+            actor=actor,
+            event="execution.step_skipped",
+            data={"step": stopped.key, "reason": reason},
+            lease_until=None,
+            published_at=None,
+            retried_at=now,
+            cancel_requested_at=None,
+            outcome=execution.outcome if execution.verdict else "",
+        )
+        _wake()
+        return execution
+
+
+def undo_execution(*, execution_id: UUID, actor: Actor, reason: str) -> Execution:
+    """Have an execution that needs a person put things back as they were before it, by the procedure's own steps for that.
+
+    Raises NotFound, Conflict `wrong_state` or `nothing_to_undo`.
+    """
+    with transaction.atomic():
+        execution = _locked(execution_id)
+        _require_waiting_for_a_person(execution)
+        if not any(step["always"] or step.get("undo") for step in execution.plan["steps"]):
+            raise Conflict("The procedure has no steps that put things back. Retry, or close it and put them back by hand.", code="nothing_to_undo")
+        execution = change_state(
+            execution_id=execution_id,
+            to=ExecutionState.CLEANING_UP,
+            actor=actor,
+            event="execution.undo_requested",
+            data={"reason": reason},
+            verdict=execution.verdict or Verdict.FAILED,
+            outcome=f"Put back by {actor.label}: {reason}",
+            lease_until=None,
+            published_at=None,
+            retried_at=clock.now(),
         )
         _wake()
         return execution
@@ -181,12 +269,12 @@ def _require_waiting_for_a_person(execution: Execution) -> None:
 def _already_running(running: Execution) -> Conflict:
     alias, environment = running.plan["alias"], running.plan["environment"]
     return Conflict(
-        f"A {running.kind} of {alias} in {environment} is {running.get_state_display().lower()} already"
+        f"A {running.get_kind_display().lower()} of {alias} in {environment} is {running.get_state_display().lower()} already"
         f" ({running.pk}, requested by {running.requested_by_label}). Wait for its end or stop it.",
         code="already_running",
         execution_id=str(running.pk),
         execution_kind=running.kind,
-        url=f"/{running.kind}s/{running.pk}/",
+        url=owner_of(running).address(running),
     )
 
 

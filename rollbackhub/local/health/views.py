@@ -14,7 +14,7 @@ from rollbackhub.local.health.rules import Part, judge_audit, judge_process, jud
 PROBE_SECONDS = 1.5
 """Both probes run at once and share this, so that the answer comes within 2 s."""
 
-PROCESSES = ("web", "worker", "beat", "sweeper", "sequencer")
+PROCESSES = ("web", "worker", "beat", "sweeper", "housekeeper", "sequencer")
 
 
 @require_safe

@@ -11,7 +11,8 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
-from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.registry.domain.holds import describe_hold, held_among
+from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
 from rollbackhub.registry.models import Artefact, Environment, Version
 from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy, RoutingState
 from rollbackhub.routing.rules import CandidateSpec, require_valid
@@ -104,18 +105,23 @@ def append_revision(
 
 
 def _versions_of(policy: RoutingPolicy, candidates: Sequence[CandidateSpec]) -> dict[str, Version]:
-    """The registered versions that the candidates pin; retired ones may not get traffic."""
+    """The registered versions that the candidates pin; retired ones may not get traffic, in production none under a stability hold."""
     pins = {candidate.version_pin for candidate in candidates}
     versions = {version.label: version for version in Version.objects.filter(artefact=policy.artefact, label__in=pins)}
+    held = held_among(versions.values()) if policy.environment.kind == EnvironmentKind.PRODUCTION else {}
     fields: dict[str, list[str]] = {}
+    code = "invalid_policy"
     for index, candidate in enumerate(candidates):
         version = versions.get(candidate.version_pin)
         if version is None:
             fields[f"candidates.{index}"] = [f"The version {candidate.version_pin} is not registered for {policy.artefact.slug}. Register it first."]
         elif version.lifecycle == Lifecycle.RETIRED and candidate.weight > 0:
             fields[f"candidates.{index}"] = [f"The version {candidate.version_pin} is retired and cannot serve traffic."]
+        elif version.pk in held and candidate.weight > 0:
+            fields[f"candidates.{index}"] = [describe_hold(held[version.pk])]
+            code = "version_held"
     if fields:
-        raise InvalidInput(" ".join(sentence for sentences in fields.values() for sentence in sentences), code="invalid_policy", fields=fields)
+        raise InvalidInput(" ".join(sentence for sentences in fields.values() for sentence in sentences), code=code, fields=fields)
     return versions
 
 

@@ -14,8 +14,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rollbackhub.audit.actors import Actor
 from rollbackhub.common.errors import Conflict, InvalidInput
-from rollbackhub.registry.enums import Lifecycle
-from rollbackhub.registry.models import Environment, Version
+from rollbackhub.registry.domain.holds import describe_hold, list_standing_holds
+from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
+from rollbackhub.registry.models import Environment, StabilityHold, Version
 from rollbackhub.routing.domain.transitions import append_revision
 from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec, problems_of
@@ -240,11 +241,12 @@ def _parse_candidate(entry: object, line: int, problems: _Problems) -> Candidate
 
 
 def _check_against_registry(specs: list[AliasSpec], policies: dict[str, RoutingPolicy], environment: Environment, problems: _Problems) -> None:
-    known: dict[int, dict[str, str]] = {}
-    for artefact_id, label, lifecycle in Version.objects.filter(artefact__in={policy.artefact_id for policy in policies.values()}).values_list(
-        "artefact_id", "label", "lifecycle"
-    ):
-        known.setdefault(artefact_id, {})[label] = lifecycle
+    known: dict[int, dict[str, Version]] = {}
+    for version in Version.objects.filter(artefact__in={policy.artefact_id for policy in policies.values()}).only("artefact_id", "label", "lifecycle"):
+        known.setdefault(version.artefact_id, {})[version.label] = version
+    held: dict[int, StabilityHold] = {}
+    if environment.kind == EnvironmentKind.PRODUCTION:
+        held = {hold.version_id: hold for hold in list_standing_holds().filter(version__artefact__in=known)}
     for spec in specs:
         policy = policies.get(spec.alias)
         if policy is None:
@@ -252,10 +254,13 @@ def _check_against_registry(specs: list[AliasSpec], policies: dict[str, RoutingP
             continue
         versions = known.get(policy.artefact_id, {})
         for candidate, line in zip(spec.candidates, spec.lines, strict=True):
-            if candidate.version_pin not in versions:
+            found = versions.get(candidate.version_pin)
+            if found is None:
                 problems.add(line, f"The version {candidate.version_pin} is not registered for {policy.artefact.slug}. Register it first.")
-            elif versions[candidate.version_pin] == Lifecycle.RETIRED and candidate.weight > 0:
+            elif found.lifecycle == Lifecycle.RETIRED and candidate.weight > 0:
                 problems.add(line, f"The version {candidate.version_pin} is retired and cannot serve traffic.")
+            elif found.pk in held and candidate.weight > 0:
+                problems.add(line, describe_hold(held[found.pk]))
 
 
 def _line_of(node: CommentedMap, key: object) -> int:

@@ -9,7 +9,7 @@ import pytest
 from rollbackhub.local.health.rules import Beat, Part, judge_audit, judge_process, judge_whole
 
 OK, DEGRADED, DOWN = (Part(status=status, sentence="") for status in ("ok", "degraded", "down"))
-ALL = ("database", "broker", "web", "worker", "beat", "sweeper", "sequencer", "audit")
+ALL = ("database", "broker", "web", "worker", "beat", "sweeper", "housekeeper", "sequencer", "audit")
 
 
 def beat(**values: Any) -> Beat:
