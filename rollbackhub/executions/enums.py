@@ -14,6 +14,10 @@ class ExecutionKind(models.TextChoices):
     ROLL_FORWARD = "roll_forward", "Roll-forward"
 
 
+DECIDED_BY_PEOPLE = (ExecutionKind.ROLLBACK, ExecutionKind.ROLL_FORWARD)
+"""A person decided it for production, before it existed; it goes before everything else."""
+
+
 class ExecutionState(models.TextChoices):
     """Where an execution stands. What it showed is its verdict, not its state."""
 

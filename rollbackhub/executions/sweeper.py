@@ -20,7 +20,10 @@ from rollbackhub.executions.domain.transitions import WAKE_CHANNEL
 logger = logging.getLogger(__name__)
 
 OWN_RUNS = 4
-"""How many executions a sweeper runs itself at once."""
+"""How many drills and rehearsals a sweeper runs itself at once."""
+
+URGENT_RUNS = 16
+"""How many rollbacks besides: whatever else occupies the workers, production does not queue behind it."""
 
 RECONNECT_SECONDS = 0.5
 
@@ -33,7 +36,9 @@ class Sweeper:
         self._stopping = False
         self._publishing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="publish")
         self._running = ThreadPoolExecutor(max_workers=OWN_RUNS, thread_name_prefix="run")
+        self._running_urgent = ThreadPoolExecutor(max_workers=URGENT_RUNS, thread_name_prefix="run-urgent")
         self._own: set[Future[None]] = set()
+        self._own_urgent: set[Future[None]] = set()
 
     def stop(self) -> None:
         """Ask the loop to end."""
@@ -41,7 +46,7 @@ class Sweeper:
 
     def state(self) -> dict[str, int]:
         """Facts for the heartbeat: how many executions it runs itself now."""
-        return {"running": sum(not future.done() for future in tuple(self._own))}
+        return {"running": sum(not future.done() for future in (*self._own, *self._own_urgent))}
 
     def run(self) -> None:
         """Sweep until stopped; when the database goes away, come back to it."""
@@ -59,13 +64,18 @@ class Sweeper:
                 clock.sleep(RECONNECT_SECONDS)
         self._publishing.shutdown(wait=False, cancel_futures=True)
         self._running.shutdown(wait=False, cancel_futures=True)
+        self._running_urgent.shutdown(wait=False, cancel_futures=True)
 
     def sweep(self) -> int:
         """One round. Returns how many executions were due. Raises DatabaseError."""
         self._own = {future for future in self._own if not future.done()}
+        self._own_urgent = {future for future in self._own_urgent if not future.done()}
         due = take_due()
         for entry in due:
-            if entry.unclaimed and len(self._own) < OWN_RUNS:
+            if entry.unclaimed and entry.urgent and len(self._own_urgent) < URGENT_RUNS:
+                logger.info("rollback %s was not claimed by a worker; running it here", entry.execution_id)
+                self._own_urgent.add(self._running_urgent.submit(self._run_here, entry))
+            elif entry.unclaimed and len(self._own) < OWN_RUNS:
                 logger.info("execution %s was not claimed by a worker; running it here", entry.execution_id)
                 self._own.add(self._running.submit(self._run_here, entry))
             else:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollbackhub.common import clock
-from rollbackhub.executions.enums import ExecutionKind, Segment
+from rollbackhub.executions.enums import DECIDED_BY_PEOPLE, Segment
 from rollbackhub.executions.models import Execution
-
-DECIDED_BY_PEOPLE = (ExecutionKind.ROLLBACK, ExecutionKind.ROLL_FORWARD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,9 @@ def start_hold(*, version: Version, rollback_id: UUID, actor: Actor) -> Stabilit
         if hold is None:
             hold = StabilityHold.objects.create(version=locked, rollback_id=rollback_id, started_at=now, ends_at=ends_at)
         else:
+            hold.started_at = hold.started_at if hold.ends_at > now else now
             hold.rollback_id, hold.ends_at = rollback_id, max(hold.ends_at, ends_at)
-            hold.save(update_fields=["rollback_id", "ends_at"])
+            hold.save(update_fields=["rollback_id", "started_at", "ends_at"])
         record(
             event="hold.started",
             actor=actor,

@@ -12,6 +12,7 @@ from rollbackhub.accounts.domain.notices import list_people_with, tell
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, may, principal_of, require
 from rollbackhub.audit.actors import Actor, system_actor
+from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.rollbacks.domain.authority import get_authority, list_approvers, require_may_break_glass, require_may_decide
@@ -194,6 +195,15 @@ def _decide(
                 decided_at=now,
             )
             if decision == Decision.APPROVED:
+                data = {"plan_hash": rollback.plan_hash, "role": role, "via": via, "reason": reason}
+                record(event="rollback.approved", actor=actor, subject_type="rollback", subject_id=rollback.pk, data=data)
+                tell(
+                    people=[rollback.principal],
+                    key=f"approved:{rollback.pk}",
+                    subject=f"Approved: your request to roll back {aliases_of(rollback)} runs",
+                    text=f"By {actor.label}. {reason}".strip(),
+                    url=address_of(rollback),
+                )
                 return authorise(rollback, how=AuthorisedBy.APPROVAL, by=approver, actor=actor, at=now)
             rollback = change_state(
                 rollback_id=rollback_id,

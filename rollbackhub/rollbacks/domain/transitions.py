@@ -20,11 +20,12 @@ from rollbackhub.executions.domain.transitions import find_active as find_active
 from rollbackhub.executions.domain.transitions import start_execution
 from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.rules import canonical_hash
-from rollbackhub.rollbacks.domain.authority import list_approvers, require_may_break_glass
+from rollbackhub.rollbacks.domain.authority import require_may_break_glass
 from rollbackhub.rollbacks.domain.changes import address_of, change_state, clean_reason, plan_of
 from rollbackhub.rollbacks.domain.proposal import Proposal, Target, propose_rollback
 from rollbackhub.rollbacks.enums import AuthorisedBy, Decision, RollbackState, Via
 from rollbackhub.rollbacks.models import Approval, Rollback, RollbackPart
+from rollbackhub.rollbacks.rules import next_level_roles
 from rollbackhub.routing.models import RoutingPolicy
 
 EARLIEST_DETECTION = dt.timedelta(days=90)
@@ -93,13 +94,18 @@ def request_rollback(
                 return break_the_glass(rollback, account=account, actor=actor, reason=break_glass_reason.strip(), at=now)
             _tell_approvers(rollback)
             return rollback
-    except (IntegrityError, Conflict):
+    except (IntegrityError, Conflict) as error:
         # Two at once: the database let one of them in.
         if idempotency_key is not None and (before := _same_request(owner, idempotency_key, asked)) is not None:
             return before
         for target in targets:
             refuse_unless_free(target.policy)
-        raise
+        if isinstance(error, Conflict):
+            raise
+        # The other one has ended already: what it left is to be looked at first.
+        raise Conflict(
+            "Another rollback of this alias has just ended. Look at where it stands, and ask again if it is still needed.", code="rollback_active"
+        ) from error
 
 
 def find_active(policy: RoutingPolicy) -> Rollback | None:
@@ -163,8 +169,10 @@ def start_next_part(rollback: Rollback, *, actor: Actor) -> RollbackPart | None:
     )
     if part is None:
         return None
+    # The whole's clock runs from the decision; the clock of a later alias starts when its turn comes.
+    decided_at = rollback.decided_at if part.position == 0 else clock.now()
     execution = start_execution(
-        kind=ExecutionKind.ROLLBACK, policy=part.policy, plan=plan_of(part), actor=actor, user=rollback.principal, decided_at=rollback.decided_at
+        kind=ExecutionKind.ROLLBACK, policy=part.policy, plan=plan_of(part), actor=actor, user=rollback.principal, decided_at=decided_at
     )
     part.execution = execution
     part.save(update_fields=["execution"])
@@ -260,7 +268,9 @@ def create_request(
 
 
 def _tell_approvers(rollback: Rollback) -> None:
-    level = [person for person in list_approvers(rollback.required_role, principal=rollback.principal) if person.has_role(Role(rollback.required_role))]
+    """Tell those who may approve: the required authority; when nobody has it, whoever comes next."""
+    level = list(list_people_with(Role(rollback.required_role)).exclude(pk=rollback.principal_id))
+    level = level or list(list_people_with(*next_level_roles(rollback.required_role)).exclude(pk=rollback.principal_id))
     told = tell(
         people=level,
         key=f"approve:{rollback.pk}:{rollback.plan_number}",
