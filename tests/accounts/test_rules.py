@@ -15,9 +15,15 @@ MAY: dict[Capability, set[str]] = {
     Capability.VIEW: {"on_call", "lead", "leadership", "auditor", "admin"},
     Capability.DRILL: {"on_call", "lead", "admin"},
     Capability.ROUTE: {"on_call", "lead", "admin"},
+    Capability.ROLL_BACK: {"on_call", "lead", "leadership", "admin"},
+    Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},
+    Capability.LEAD: {"lead", "leadership"},
     Capability.AUDIT: {"auditor", "lead", "leadership", "admin"},
     Capability.ADMINISTER: {"admin"},
 }
+
+
+SIGNED_IN_ONLY = {Capability.ADMINISTER, Capability.APPROVE, Capability.LEAD}
 
 
 @pytest.mark.parametrize("capability", Capability)
@@ -64,7 +70,8 @@ def test_require_of_who_may_passes(cast: Cast) -> None:
         ([Scope.READ], {Capability.VIEW, Capability.AUDIT}),
         ([Scope.DRILL], {Capability.DRILL}),
         ([Scope.ROUTE], {Capability.ROUTE}),
-        (list(Scope), {Capability.VIEW, Capability.AUDIT, Capability.DRILL, Capability.ROUTE}),
+        ([Scope.ROLLBACK], {Capability.ROLL_BACK}),
+        (list(Scope), {Capability.VIEW, Capability.AUDIT, Capability.DRILL, Capability.ROUTE, Capability.ROLL_BACK}),
     ],
 )
 def test_token_of_administrator_may_what_its_scopes_say_and_never_administer(cast: Cast, scopes: list[Scope], allowed: set[Capability]) -> None:
@@ -76,7 +83,7 @@ def test_token_never_has_more_rights_than_its_person(cast: Cast) -> None:
     for name, person in cast.everybody_but().items():
         token = ApiTokenFactory(user=person, scopes=Scope.values)
         allowed = {capability for capability in Capability if may(user=person, capability=capability, token=token)}
-        assert allowed == {capability for capability in MAY if name in MAY[capability]} - {Capability.ADMINISTER}
+        assert allowed == {capability for capability in MAY if name in MAY[capability]} - SIGNED_IN_ONLY
 
 
 def test_token_of_somebody_else_may_nothing(cast: Cast) -> None:

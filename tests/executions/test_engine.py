@@ -15,9 +15,10 @@ from rollbackhub.common.errors import Conflict, NotFound, TransientError
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
-from rollbackhub.executions.domain import engine
+from rollbackhub.executions.domain import engine, owners
 from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.domain.engine import advance_execution
+from rollbackhub.executions.domain.owners import ExecutionOwner
 from rollbackhub.executions.domain.transitions import change_state, close_execution, request_cancel, retry_execution
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, StepState
 from rollbackhub.executions.models import Execution, StepAttempt
@@ -132,6 +133,7 @@ def test_a_step_that_does_not_pass_stops_the_procedure_and_things_are_put_back(
 
 def test_a_failed_step_of_a_rollback_asks_a_person_instead_of_putting_back(policy: RoutingPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, lambda context: StepOutcome(Verdict.FAILED, "not so"))
+    monkeypatch.setitem(owners._owners, ExecutionKind.ROLLBACK, ExecutionOwner())
     execution = run(start(policy, *WHOLE, kind=ExecutionKind.ROLLBACK))
     assert execution.state == ExecutionState.NEEDS_HUMAN
     assert get_candidates(policy=RoutingPolicy.objects.get(pk=policy.pk))[0].weight == 0

@@ -10,7 +10,7 @@ from rollbackhub.common.errors import InvalidInput
 from rollbackhub.executions.domain.procedures import require_valid_steps
 from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionKind, ExecutionState
 from rollbackhub.executions.procedures import BUILT_IN, WEIGHT_FLIP
-from rollbackhub.executions.rules import TRANSITIONS, canonical_hash, fingerprint, steps_for
+from rollbackhub.executions.rules import TRANSITIONS, canonical_hash, fingerprint, runs_now, steps_for
 
 
 @pytest.mark.parametrize("entry", BUILT_IN, ids=lambda entry: entry["slug"])
@@ -20,9 +20,11 @@ def test_built_in_procedures_are_valid(entry: dict[str, Any]) -> None:
 
 def test_a_rollback_runs_the_same_steps_as_the_drill_between_setting_up_and_putting_back() -> None:
     drilled = [step["key"] for step in steps_for(WEIGHT_FLIP, kind=ExecutionKind.DRILL)]
-    rolled_back = [step["key"] for step in steps_for(WEIGHT_FLIP, kind=ExecutionKind.ROLLBACK)]
+    steps = steps_for(WEIGHT_FLIP, kind=ExecutionKind.ROLLBACK)
+    rolled_back = [step["key"] for step in steps if runs_now(step, putting_back=False)]
     assert rolled_back == ["preflight", "flip", "propagate", "drain", "verify"]
     assert [key for key in drilled if key in rolled_back] == rolled_back
+    assert [step["key"] for step in steps if runs_now(step, putting_back=True)] == ["restore", "restore_gateways"]
 
 
 @pytest.mark.parametrize(
