@@ -14,10 +14,15 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "_jobs", {})
 
 
+def note(ran: list[str], name: str) -> int:
+    ran.append(name)
+    return 1
+
+
 def test_job_runs_at_its_interval_and_not_before(jobs: None, db: None) -> None:
     ran: list[str] = []
-    register_job("often", every_seconds=0, function=lambda: ran.append("often") or 1)
-    register_job("seldom", every_seconds=3600, function=lambda: ran.append("seldom") or 1)
+    register_job("often", every_seconds=0, function=lambda: note(ran, "often"))
+    register_job("seldom", every_seconds=3600, function=lambda: note(ran, "seldom"))
     housekeeper = Housekeeper()
     housekeeper.run_due()
     housekeeper.run_due()
@@ -36,7 +41,7 @@ def test_job_that_fails_is_named_in_the_heartbeat_and_the_others_run(jobs: None,
         return 0
 
     register_job("a_bad_one", every_seconds=0, function=fail)
-    register_job("b_good_one", every_seconds=0, function=lambda: ran.append("good") or 1)
+    register_job("b_good_one", every_seconds=0, function=lambda: note(ran, "good"))
     housekeeper = Housekeeper()
     housekeeper.run_due()
     assert ran == ["good"]

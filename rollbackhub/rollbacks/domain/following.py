@@ -134,12 +134,14 @@ class RollbackOwner(ExecutionOwner):
             return
         if rollback.state in STOPPED_STATES:
             # Nothing was running: a person gave it up.
+            self._hold_what_was_flipped(rollback)
             self._move(rollback, RollbackState.CLOSED, "rollback.closed", outcome=f"{execution.outcome} {standing_in_words(rollback)}")
             return
         if start_next_part(rollback, actor=FOLLOWING) is not None:
             return
         runs = [part.execution for part in rollback.parts.select_related("execution") if part.execution is not None]
         if any(run.verdict != Verdict.PASSED for run in runs):
+            self._hold_what_was_flipped(rollback)
             said = "Not everything was observed, because steps were skipped."
             self._move(rollback, RollbackState.CLOSED, "rollback.closed", outcome=f"{said} {standing_in_words(rollback)}")
             return
@@ -152,6 +154,12 @@ class RollbackOwner(ExecutionOwner):
             verified_at=verified_at,
             outcome=_said_at_the_end(rollback),
         )
+
+    @staticmethod
+    def _hold_what_was_flipped(rollback: Rollback) -> None:
+        """Versions that were taken out stay out, also where nobody saw the end of it."""
+        for part in rollback.parts.select_related("bad_version").filter(execution__executed_at__isnull=False, execution__restored_at=None):
+            start_hold(version=part.bad_version, rollback_id=rollback.pk, actor=FOLLOWING)
 
     @staticmethod
     def _move(rollback: Rollback, to: RollbackState, event: str, data: dict[str, Any] | None = None, **fields: Any) -> None:

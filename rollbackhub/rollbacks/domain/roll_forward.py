@@ -26,7 +26,7 @@ from rollbackhub.executions.domain.transitions import close_execution, start_exe
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.executions.rules import canonical_hash, fingerprint
-from rollbackhub.registry.domain.holds import describe_hold, held_among
+from rollbackhub.registry.domain.holds import describe_hold, held_among, start_hold
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Version
 from rollbackhub.rollbacks.domain.authority import get_authority, may_start_alone
@@ -145,6 +145,8 @@ def roll_back_instead(*, rollback_id: UUID, account: User, actor: Actor) -> Roll
                 f"Neither the fix nor {part.bad_version.label} has any weight: there is nothing to roll back. Close the rollback.", code="wrong_state"
             )
         plan = build_plan(policy=part.policy, kind=ExecutionKind.ROLLBACK, bad_version=bad)
+        if bad != part.bad_version:
+            start_hold(version=part.bad_version, rollback_id=rollback.pk, actor=actor)
         part.plan, part.fingerprint, part.procedure_version, part.bad_version = plan.content, plan.fingerprint, plan.procedure_version, bad
         part.save(update_fields=["plan", "fingerprint", "procedure_version", "bad_version"])
         authority = get_authority(change_types=[plan.content["change_type"]], parts=1, strategic=rollback.is_strategic)
@@ -249,6 +251,7 @@ class RollForwardOwner(ExecutionOwner):
         elif state == ExecutionState.FINISHED and execution.verdict == Verdict.PASSED:
             said = f"{forward.fix_version.label} holds: {execution.outcome}"
             self._end(forward, RollForwardState.HELD, RollbackState.ROLLED_FORWARD, "rollback.rolled_forward", said)
+            start_hold(version=execution.bad_version, rollback_id=forward.rollback_id, actor=FORWARD)
         elif state == ExecutionState.FINISHED and forward.rollback.state == RollbackState.ROLLING_FORWARD:
             self._end(forward, RollForwardState.FAILED, RollbackState.NEEDS_HUMAN, "rollback.fix_does_not_hold", execution.outcome)
 
