@@ -15,13 +15,13 @@ from rich.live import Live
 from drills.domain.selectors import drill_report, get_drill
 from drills.domain.transitions import start_drill
 from drills.models import Drill
-from drills.progress import progress_table
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound, RollbackHubError, Unavailable
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.transitions import request_cancel
 from rollbackhub.executions.enums import ExecutionState
+from rollbackhub.executions.progress import progress_table
 from rollbackhub.registry.models import Version
 from rollbackhub.routing.models import RoutingPolicy
 

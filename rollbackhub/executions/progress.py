@@ -1,4 +1,4 @@
-"""A drill's progress in a terminal."""
+"""An execution's progress in a terminal: of a drill, and of a production rollback."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _WORDS = {
     StepState.FAILED: "[red]failed[/]",
     StepState.INTERRUPTED: "[yellow]interrupted[/]",
     StepState.UNKNOWN: "[yellow]unknown[/]",
+    StepState.SKIPPED: "[yellow]skipped[/]",
 }
 
 
@@ -32,6 +33,8 @@ def progress_table(execution: Execution) -> Table:
     table.add_column("Seen")
     for position, step in enumerate(execution.plan["steps"]):
         tries = attempts.get(position, [])
+        if not tries and step.get("undo"):
+            continue  # Runs only when a person has things put back.
         if not tries:
             table.add_row(step["title"], "[dim]to come[/]", "", "")
             continue
