@@ -198,7 +198,7 @@ class RollForward(models.Model):
     fix_version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
     execution = models.OneToOneField(Execution, on_delete=models.PROTECT, related_name="roll_forward")
     state = models.CharField(max_length=10, choices=RollForwardState, default=RollForwardState.RUNNING)
-    canary_percents = models.JSONField(help_text="The shortened canary: percent of the bad version's weight at each stage")
+    canary_percents = models.JSONField(help_text="The shortened canary: percent of the traffic at each stage")
     skipped_gates = models.JSONField(help_text="Each gate that was skipped: gate, name of who answers for it, reason")
     reason = models.TextField()
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -18,11 +18,12 @@ def policy(*weights: tuple[str, int]) -> list[CandidateSpec]:
     ("before", "percent", "after"),
     [
         (policy(("bad", 25), ("good", 75)), 100, policy(("fix", 25), ("good", 75))),
-        (policy(("bad", 25), ("good", 75)), 25, policy(("fix", 6), ("good", 94))),
+        (policy(("bad", 25), ("good", 75)), 25, policy(("fix", 25), ("good", 75))),
+        (policy(("bad", 50), ("good", 50)), 25, policy(("fix", 25), ("good", 75))),
         (policy(("bad", 100), ("good", 0)), 25, policy(("fix", 25), ("good", 75))),
         (policy(("bad", 100)), 25, policy(("fix", 100))),
         (policy(("bad", 1), ("good", 99)), 5, policy(("fix", 1), ("good", 99))),
-        (policy(("bad", 30), ("bad", 30), ("good", 40)), 50, policy(("fix", 15), ("fix", 15), ("good", 70))),
+        (policy(("bad", 30), ("bad", 30), ("good", 40)), 50, policy(("fix", 25), ("fix", 25), ("good", 50))),
     ],
 )
 def test_fix_takes_its_share_of_the_bad_versions_weight(before: list[CandidateSpec], percent: int, after: list[CandidateSpec]) -> None:
@@ -40,4 +41,4 @@ def test_stage_is_always_a_valid_policy_without_the_bad_version(weights: list[in
     assert problems_of(after) == []
     assert all(candidate.version_pin != "bad" for candidate in after)
     mine = sum(candidate.weight for candidate in after if candidate.version_pin == "fix")
-    assert mine <= max(sum(candidate.weight for candidate in before if candidate.version_pin == "bad"), 1)
+    assert mine <= sum(candidate.weight for candidate in before if candidate.version_pin == "bad")

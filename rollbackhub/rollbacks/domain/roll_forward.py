@@ -1,6 +1,7 @@
 """The other way out: ship a fixed version on a fast track, in the bad version's place, watched at each stage by the same engine.
 
-The fix takes over the bad version's candidates and, stage by stage, its weight; the bad version has none from the first stage on.
+The fix takes over the bad version's candidates and, stage by stage, its weight (never more than that); the bad version has none from
+the first stage on.
 If the fix holds, the rollback is closed as rolled forward; if not, a rollback of the fix is one click away.
 """
 
@@ -42,7 +43,10 @@ from rollbackhub.routing.rules import CandidateSpec
 FORWARD = system_actor("rollbacks")
 
 FAST_TRACK = (25, 100)
-"""The shortened canary, in percent of the bad version's weight; the full one of the chapter is 5/25/50/100 (prompt), 1/5/25/50/100 (model)."""
+"""The shortened canary, in percent of the traffic; the full one of the chapter is 5/25/50/100 (prompt), 1/5/25/50/100 (model)."""
+
+HOLD_LIMIT_SECONDS = 300
+"""How long a stage may wait for enough requests at the fix."""
 
 MAX_STAGES = 5
 
@@ -153,13 +157,17 @@ def roll_back_instead(*, rollback_id: UUID, account: User, actor: Actor) -> Roll
         rollback.plan_hash = plan_hash([plan.content], strategic=rollback.is_strategic)
         rollback.plan_number += 1
         rollback.required_role, rollback.required_because = authority.role, authority.because
-        rollback.save(update_fields=["plan_hash", "plan_number", "required_role", "required_because"])
+        # To roll back is decided now; that something is wrong has been known since the decision to roll forward at the latest.
+        first_decided_at = rollback.decided_at
+        rollback.detected_at = rollback.detected_at or first_decided_at
+        rollback.decided_at = clock.now()
+        rollback.save(update_fields=["plan_hash", "plan_number", "required_role", "required_because", "detected_at", "decided_at"])
         record(
             event="rollback.turned_back",
             actor=actor,
             subject_type="rollback",
             subject_id=rollback.pk,
-            data={"bad_version": bad.label, "plan_hash": rollback.plan_hash},
+            data={"bad_version": bad.label, "plan_hash": rollback.plan_hash, "first_decided_at": first_decided_at.isoformat()},
         )
         if not may_start_alone(account=account, authority=authority):
             raise Forbidden(f"Rolling back takes {authority.in_words}. Ask one of them to press it.", code="not_authorised")
@@ -179,7 +187,9 @@ def forward_plan(*, rollback_plan: Plan, target: Target, fix: Version, percents:
     """
     _require_usable(fix, target=target, bad=rollback_plan.bad_version, percents=percents)
     before = get_candidates(policy=target.policy)
-    stages = [stage_weights(before, bad=rollback_plan.bad_version.label, fix=fix.label, percent=percent) for percent in percents]
+    every = [stage_weights(before, bad=rollback_plan.bad_version.label, fix=fix.label, percent=percent) for percent in percents]
+    # A canary of 25 % leaves one stage only: the fix gets no more than the bad version had.
+    stages = [stage for index, stage in enumerate(every) if stage not in every[:index]]
     content: dict[str, Any] = {key: value for key, value in rollback_plan.content.items() if key not in ("weights_canary", "weights_rolled_back", "steps")}
     content |= {
         "fix_version": fix.label,
@@ -200,13 +210,13 @@ def forward_plan(*, rollback_plan: Plan, target: Target, fix: Version, percents:
 
 
 def stage_weights(candidates: Sequence[CandidateSpec], *, bad: str, fix: str, percent: int) -> list[CandidateSpec]:
-    """The policy at a stage: the fix in the bad version's place with `percent` of its weight, the rest of that with the others. Pure.
+    """The policy at a stage: the fix in the bad version's place with `percent` of the traffic at most, the rest with the others. Pure.
 
-    Whole percents; the fix gets at least 1. Without any other version the fix takes all at once.
+    The fix never gets more than the bad version had. Without any other version it takes all at once.
     """
     others = [index for index, candidate in enumerate(candidates) if candidate.version_pin != bad]
     total = sum(candidate.weight for candidate in candidates if candidate.version_pin == bad)
-    mine = max(1, round(total * percent / 100)) if others else total
+    mine = min(total, percent) if others else total
     weights = {index: candidates[index].weight for index in others}
     if others:
         largest = max(others, key=lambda index: (weights[index], -index))
@@ -292,7 +302,7 @@ def _steps(stages: int) -> list[dict[str, Any]]:
         if number == 1:
             steps.append(_step("drain", "The bad version's traffic drains", "await_drain", "drain", {}))
         segment = "verify" if number == stages else "setup"
-        steps.append(_step(f"hold_{number}", f"The fix holds at stage {number}", "verify", segment, {"versions": "fix"}))
+        steps.append(_step(f"hold_{number}", f"The fix holds at stage {number}", "verify", segment, {"versions": "fix", "limit_seconds": HOLD_LIMIT_SECONDS}))
     return steps
 
 

@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('running', 'Shipping the fix'), ('held', 'The fix holds'), ('failed', 'The fix does not hold')], default='running', max_length=10)),
-                ('canary_percents', models.JSONField(help_text="The shortened canary: percent of the bad version's weight at each stage")),
+                ('canary_percents', models.JSONField(help_text="The shortened canary: percent of the traffic at each stage")),
                 ('skipped_gates', models.JSONField(help_text='Each gate that was skipped: gate, name of who answers for it, reason')),
                 ('reason', models.TextField()),
                 ('outcome', models.TextField(blank=True)),
