@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
 from rich.table import Table
 
 from rollbackhub.common import clock
@@ -36,10 +37,10 @@ def progress_table(execution: Execution) -> Table:
         if not tries and step.get("undo"):
             continue  # Runs only when a person has things put back.
         if not tries:
-            table.add_row(step["title"], "[dim]to come[/]", "", "")
+            table.add_row(escape(step["title"]), "[dim]to come[/]", "", "")
             continue
         last = tries[-1]
         seconds = clock.seconds_between(tries[0].started_at, last.ended_at or clock.now()) or 0
         again = f" (try {len(tries)})" if len(tries) > 1 else ""
-        table.add_row(step["title"], _WORDS[StepState(last.state)] + again, f"{seconds:.2f}", last.message)
+        table.add_row(escape(step["title"]), _WORDS[StepState(last.state)] + again, f"{seconds:.2f}", escape(last.message))
     return table
