@@ -10,6 +10,8 @@ from uuid import UUID
 
 from django.db import transaction
 
+from rollbackhub.accounts.domain.notices import list_people_with, tell
+from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, may, require
 from rollbackhub.audit.actors import Actor
@@ -20,12 +22,23 @@ from rollbackhub.executions.domain.transitions import close_execution, request_c
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.domain.holds import lift_hold
 from rollbackhub.registry.models import StabilityHold
-from rollbackhub.rollbacks.domain.changes import change_state, clean_reason, current_part, locked, note, require_lead, wrong_state
+from rollbackhub.rollbacks.domain.changes import (
+    address_of,
+    change_state,
+    clean_reason,
+    current_part,
+    locked,
+    note,
+    require_lead,
+    require_person,
+    wrong_state,
+)
 from rollbackhub.rollbacks.domain.exposure import reckon_exposure
 from rollbackhub.rollbacks.domain.selectors import get_rollback
-from rollbackhub.rollbacks.domain.transitions import EARLIEST_DETECTION
+from rollbackhub.rollbacks.domain.transitions import EARLIEST_DETECTION, aliases_of
 from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState
 from rollbackhub.rollbacks.models import Rollback
+from rollbackhub.routing.models import PolicyRevision
 
 
 def retry_rollback(*, rollback_id: UUID, account: User, actor: Actor) -> Rollback:
@@ -88,7 +101,9 @@ def stop_rollback(*, rollback_id: UUID, account: User, actor: Actor, reason: str
 
 
 def close_rollback(*, rollback_id: UUID, account: User, actor: Actor, reason: str) -> Rollback:
-    """Close a verified rollback; give up one that has stopped, as it stands (a lead, for what is not restored stays so).
+    """Close a verified rollback, or give up one that has stopped, as it stands: its aliases are free for a new one then.
+
+    Whoever may roll back may give up, so that nobody is locked out at night; when something was changed already, every lead is told.
 
     Raises NotFound, Forbidden, InvalidInput, Conflict `wrong_state`.
     """
@@ -102,9 +117,17 @@ def close_rollback(*, rollback_id: UUID, account: User, actor: Actor, reason: st
             )
     if rollback.state not in STOPPED_STATES:
         raise wrong_state(rollback, "cannot be closed: it has to be verified, or to have stopped")
-    require_lead(account=account, actor=actor, doing="Giving up a rollback that is not restored and verified")
+    require_person(account=account, actor=actor, doing="Giving up a rollback that is not restored and verified")
     execution = _stopped_execution(rollback_id)
     with transaction.atomic():
+        if PolicyRevision.objects.filter(effect_key__startswith=f"{execution.pk}:").exists():
+            tell(
+                people=list_people_with(Role.PLATFORM_LEAD, Role.LEADERSHIP).exclude(pk=account.pk),
+                key=f"given-up:{execution.pk}",
+                subject=f"Given up unfinished: the rollback of {aliases_of(rollback)}",
+                text=f"{actor.label}: {reason}",
+                url=address_of(rollback),
+            )
         close_execution(execution_id=execution.pk, actor=actor, reason=reason)
         record(event="rollback.given_up", actor=actor, subject_type="rollback", subject_id=rollback_id, data={"reason": reason})
         if locked(rollback_id).state in STOPPED_STATES:

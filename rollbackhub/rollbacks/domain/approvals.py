@@ -18,7 +18,7 @@ from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.rollbacks.domain.authority import get_authority, list_approvers, require_may_break_glass, require_may_decide
 from rollbackhub.rollbacks.domain.changes import address_of, change_state, clean_reason, locked, note, require_lead, wrong_state
 from rollbackhub.rollbacks.domain.proposal import Target, propose_rollback
-from rollbackhub.rollbacks.domain.transitions import aliases_of, authorise, break_the_glass
+from rollbackhub.rollbacks.domain.transitions import aliases_of, authorise, break_the_glass, tell_approvers
 from rollbackhub.rollbacks.enums import AuthorisedBy, Decision, RollbackState, Via
 from rollbackhub.rollbacks.models import Approval, Rollback
 from rollbackhub.rollbacks.rules import next_level_roles
@@ -265,7 +265,7 @@ def _refresh_plan(rollback_id: UUID) -> bool:
         try:
             proposal = propose_rollback(targets=targets, account=rollback.requested_by, strategic=rollback.is_strategic)
         except InvalidInput as error:
-            if error.code != "nothing_to_roll_back":
+            if error.code not in ("nothing_to_roll_back", "version_not_in_policy"):
                 raise
             change_state(
                 rollback_id=rollback_id,
@@ -293,6 +293,7 @@ def _refresh_plan(rollback_id: UUID) -> bool:
             required_because=authority.because,
             is_strategic=proposal.strategic,
         )
+        tell_approvers(rollback)
         return True
 
 

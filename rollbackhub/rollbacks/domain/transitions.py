@@ -16,6 +16,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.domain.transitions import find_active as find_active_execution
 from rollbackhub.executions.domain.transitions import start_execution
 from rollbackhub.executions.enums import ExecutionKind
@@ -92,7 +93,7 @@ def request_rollback(
                 return authorise(rollback, how=AuthorisedBy.OWN, by=principal_of(account), actor=actor, at=now)
             if break_glass_reason:
                 return break_the_glass(rollback, account=account, actor=actor, reason=break_glass_reason.strip(), at=now)
-            _tell_approvers(rollback)
+            tell_approvers(rollback)
             return rollback
     except (IntegrityError, Conflict) as error:
         # Two at once: the database let one of them in.
@@ -267,8 +268,8 @@ def create_request(
     return rollback
 
 
-def _tell_approvers(rollback: Rollback) -> None:
-    """Tell those who may approve: the required authority; when nobody has it, whoever comes next."""
+def tell_approvers(rollback: Rollback) -> None:
+    """Tell those who may approve this plan: the required authority; when nobody has it, whoever comes next. In the open transaction."""
     level = list(list_people_with(Role(rollback.required_role)).exclude(pk=rollback.principal_id))
     level = level or list(list_people_with(*next_level_roles(rollback.required_role)).exclude(pk=rollback.principal_id))
     told = tell(
@@ -298,7 +299,7 @@ def refuse_unless_free(policy: RoutingPolicy) -> None:
             f"A {running.get_kind_display().lower()} of {policy.alias} in {policy.environment.slug} runs already ({running.pk}). Wait for its end or stop it.",
             code="already_running",
             execution_id=str(running.pk),
-            url=f"/{running.kind}s/{running.pk}/",
+            url=owner_of(running).address(running),
         )
 
 
