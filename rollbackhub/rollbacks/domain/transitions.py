@@ -63,17 +63,15 @@ def request_rollback(
         return before
     if break_glass_reason:
         require_may_break_glass(account=account, actor=actor, reason=break_glass_reason)
-    for target in targets:
-        # Before the plan is built: 49 of 50 who press at once learn of the one, whatever its flip has done to the policy by now.
-        refuse_unless_free(target.policy)
-    proposal = propose_rollback(targets=targets, account=account, strategic=strategic)
-    if seen_plan_hash is not None and seen_plan_hash != proposal.plan_hash:
-        raise Conflict(
-            "The plan has changed since you looked at it: somebody changed the policy, the procedure or a connection. Look at the new plan and confirm again.",
-            code="plan_changed",
-        )
-    if not proposal.alone and not break_glass_reason:
-        _require_new_plan(proposal)
+    try:
+        proposal = _proposal_if_free(targets, account=account, strategic=strategic, seen_plan_hash=seen_plan_hash)
+        if not proposal.alone and not break_glass_reason:
+            _require_new_plan(proposal)
+    except (Conflict, InvalidInput):
+        # The same request may have come in a moment ago, through another process.
+        if idempotency_key is not None and (before := _same_request(owner, idempotency_key, asked)) is not None:
+            return before
+        raise
     try:
         with transaction.atomic():
             rollback = create_request(
@@ -107,6 +105,19 @@ def request_rollback(
         raise Conflict(
             "Another rollback of this alias has just ended. Look at where it stands, and ask again if it is still needed.", code="rollback_active"
         ) from error
+
+
+def _proposal_if_free(targets: Sequence[Target], *, account: User, strategic: bool, seen_plan_hash: str | None) -> Proposal:
+    for target in targets:
+        # Before the plan is built: 49 of 50 who press at once learn of the one, whatever its flip has done to the policy by now.
+        refuse_unless_free(target.policy)
+    proposal = propose_rollback(targets=targets, account=account, strategic=strategic)
+    if seen_plan_hash is not None and seen_plan_hash != proposal.plan_hash:
+        raise Conflict(
+            "The plan has changed since you looked at it: somebody changed the policy, the procedure or a connection. Look at the new plan and confirm again.",
+            code="plan_changed",
+        )
+    return proposal
 
 
 def find_active(policy: RoutingPolicy) -> Rollback | None:
@@ -234,7 +245,7 @@ def create_request(
         target_seconds=proposal.target_seconds,
         **fields,
     )
-    RollbackPart.objects.bulk_create(
+    parts = [
         RollbackPart(
             rollback=rollback,
             position=position,
@@ -245,7 +256,9 @@ def create_request(
             fingerprint=part.plan.fingerprint,
         )
         for position, part in enumerate(proposal.parts)
-    )
+    ]
+    # Aliases are taken in one order, whatever theirs in the rollback is: two coordinated requests at once do not wait for each other.
+    RollbackPart.objects.bulk_create(sorted(parts, key=lambda part: part.policy_id))
     record(
         event="rollback.requested",
         actor=actor,
