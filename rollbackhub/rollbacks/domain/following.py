@@ -23,6 +23,7 @@ from rollbackhub.rollbacks.domain.transitions import start_next_part
 from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState
 from rollbackhub.rollbacks.models import Rollback, RollbackPart
 from rollbackhub.rollbacks.rules import plan_hash
+from rollbackhub.routing.domain.current import get_candidates
 
 FOLLOWING = system_actor("rollbacks")
 
@@ -157,9 +158,11 @@ class RollbackOwner(ExecutionOwner):
 
     @staticmethod
     def _hold_what_was_flipped(rollback: Rollback) -> None:
-        """Versions that were taken out stay out, also where nobody saw the end of it."""
-        for part in rollback.parts.select_related("bad_version").filter(execution__executed_at__isnull=False, execution__restored_at=None):
-            start_hold(version=part.bad_version, rollback_id=rollback.pk, actor=FOLLOWING)
+        """Versions that were taken out stay out, also where nobody saw the end of it; not those that were put back meanwhile."""
+        for part in rollback.parts.select_related("bad_version", "policy").filter(execution__executed_at__isnull=False, execution__restored_at=None):
+            label = part.bad_version.label
+            if not any(candidate.version_pin == label and candidate.weight for candidate in get_candidates(policy=part.policy)):
+                start_hold(version=part.bad_version, rollback_id=rollback.pk, actor=FOLLOWING)
 
     @staticmethod
     def _move(rollback: Rollback, to: RollbackState, event: str, data: dict[str, Any] | None = None, **fields: Any) -> None:
