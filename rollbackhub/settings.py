@@ -185,6 +185,12 @@ SPECTACULAR_SETTINGS = {
         "ChangeTypeEnum": "rollbackhub.registry.enums.ChangeType",
         "ScopeEnum": "rollbackhub.accounts.enums.Scope",
         "RoleEnum": "rollbackhub.accounts.enums.Role",
+        "RollbackStateEnum": "rollbackhub.rollbacks.enums.RollbackState",
+        "RollForwardStateEnum": "rollbackhub.rollbacks.enums.RollForwardState",
+        "AuthorisedByEnum": "rollbackhub.rollbacks.enums.AuthorisedBy",
+        "AuthoritySubjectEnum": "rollbackhub.rollbacks.enums.AuthoritySubject",
+        "DecisionEnum": "rollbackhub.rollbacks.enums.Decision",
+        "ViaEnum": "rollbackhub.rollbacks.enums.Via",
     },
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
@@ -216,6 +222,7 @@ UNFOLD = {"SITE_TITLE": "RollbackHub settings", "SITE_HEADER": "RollbackHub sett
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"one_line": {"()": "rollbackhub.common.logs.OneLine"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
@@ -223,6 +230,7 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"filters": ["one_line"], "level": "WARNING"},
         # A line or two per task, canaries included; the engine says what matters about executions.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.worker.request": {"level": "WARNING"},
