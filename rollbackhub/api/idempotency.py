@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from rollbackhub.api.models import KeptAnswer
 from rollbackhub.api.permissions import token_of
-from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.common.errors import Conflict, InvalidInput, RollbackHubError
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -41,10 +41,11 @@ def key_of(request: Request) -> str | None:
     return bare
 
 
-def once(request: Request, act: Callable[[str | None], Response], *, secret_members: tuple[str, ...] = ()) -> Response:
+def once(request: Request, act: Callable[[str | None], Response], *, secret_members: tuple[str, ...] = (), refusals_leave_traces: bool = False) -> Response:
     """Do `act(key)` and answer with its response, or with the kept answer of the same request before.
 
-    Members named in `secret_members` are answered once and not kept: null in a replay.
+    Members named in `secret_members` are answered once and not kept: null in a replay. `refusals_leave_traces`: what the domain wrote
+    although it refused (a request that has expired, a plan that was renewed) stays, with a key as without one.
     Raises InvalidInput for a bad key and Conflict `idempotency_key_reused` when the key belongs to another request.
     """
     key = key_of(request)
@@ -55,20 +56,34 @@ def once(request: Request, act: Callable[[str | None], Response], *, secret_memb
     kept = KeptAnswer.objects.filter(owner=owner, key=key).first()
     if kept is not None:
         return _replay(kept, wanted)
+    refusal: RollbackHubError | None = None
     with transaction.atomic():
         try:
             with transaction.atomic():
                 row = KeptAnswer.objects.create(owner=owner, key=key, request_hash=wanted)
         except IntegrityError:
             return _replay(KeptAnswer.objects.get(owner=owner, key=key), wanted)
-        response = act(key)
-        body = json.loads(json.dumps(response.data, cls=DjangoJSONEncoder))
-        row.status = response.status_code
-        row.body = json.dumps({name: None if name in secret_members else value for name, value in body.items()})
-        row.location = response.headers.get("Location", "")
-        row.save(update_fields=["status", "body", "location"])
-        _forget_old()
+        try:
+            response = act(key)
+        except RollbackHubError as error:
+            if not refusals_leave_traces:
+                raise
+            refusal = error
+            row.delete()
+        else:
+            _keep(row, response, secret_members=secret_members)
+            _forget_old()
+    if refusal is not None:
+        raise refusal
     return response
+
+
+def _keep(row: KeptAnswer, response: Response, *, secret_members: tuple[str, ...]) -> None:
+    body = json.loads(json.dumps(response.data, cls=DjangoJSONEncoder))
+    row.status = response.status_code
+    row.body = json.dumps({name: None if name in secret_members else value for name, value in body.items()})
+    row.location = response.headers.get("Location", "")
+    row.save(update_fields=["status", "body", "location"])
 
 
 def _replay(kept: KeptAnswer, wanted: str) -> Response:

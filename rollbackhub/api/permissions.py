@@ -68,6 +68,40 @@ class IsSignedIn(CapabilityPermission):
     capability = None
 
 
+class MayRollBack(CapabilityPermission):
+    """Request and run production rollbacks."""
+
+    capability = Capability.ROLL_BACK
+
+
+class InPerson(CapabilityPermission):
+    """For decisions: by a person in a signed-in session, never by a token."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """As its capability says; raises Forbidden `token_not_allowed` for a token."""
+        if token_of(request) is not None:
+            raise Forbidden("No token may do this: sign in and decide it as yourself.", code="token_not_allowed")
+        return super().has_permission(request, view)
+
+
+class MayRollBackInPerson(InPerson):
+    """Break the glass, roll forward."""
+
+    capability = Capability.ROLL_BACK
+
+
+class MayApproveInPerson(InPerson):
+    """Approve and reject."""
+
+    capability = Capability.APPROVE
+
+
+class MayLeadInPerson(InPerson):
+    """What takes a lead."""
+
+    capability = Capability.LEAD
+
+
 class MayViewInPerson(MayView):
     """Any role, by a signed-in session: no token may do it."""
 

@@ -71,7 +71,7 @@ class CapabilitySchema(AutoSchema):
             found += PAGING
         if self.method == "GET" and getattr(self.view, "conditional", False):
             found.append(IF_NONE_MATCH)
-        if self.method == "POST":
+        if self.method == "POST" and getattr(self.view, "acts", True):
             found.append(IDEMPOTENCY_KEY)
         return found
 
@@ -91,14 +91,14 @@ def add_problems(result: dict[str, Any], generator: Any, request: Any, public: A
     """Postprocessing hook: every operation may answer with a problem document."""
     result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
     for operations in result["paths"].values():
-        for method, operation in operations.items():
+        for operation in operations.values():
             operation["responses"]["default"] = {
                 "description": "Any error",
                 "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             }
             if any(parameter["name"] == IF_NONE_MATCH.name for parameter in operation.get("parameters", [])):
                 operation["responses"]["304"] = {"description": "Nothing has changed since the ETag of your If-None-Match"}
-            if method == "post":
+            if any(parameter["name"] == HEADER for parameter in operation.get("parameters", [])):
                 for status, answer in operation["responses"].items():
                     if status != "default":
                         answer.setdefault("headers", {})[REPLAYED] = {"schema": {"type": "string", "enum": ["true"]}, "description": "A kept answer"}
