@@ -12,8 +12,10 @@ from django.db import connection
 from factory.django import DjangoModelFactory
 
 import tests.factories
+from rollbackhub.rollbacks.enums import RollbackState
 from tests.factories.executions import ExecutionFactory
 from tests.factories.fixtures import Cast
+from tests.factories.rollbacks import RollbackFactory
 
 MADE_BY_DOMAIN = {"AuditPending", "AuditLeaf", "AuditTreeHead"}
 """Written by triggers or the sequencer alone."""
@@ -45,6 +47,13 @@ def test_execution_factory_with_trait_is_accepted(db: None, trait: str) -> None:
     execution = ExecutionFactory(**{trait: True})
     execution.refresh_from_db()
     assert execution.started_at is not None
+
+
+@pytest.mark.parametrize("state", RollbackState.values)
+def test_rollback_factory_with_trait_is_accepted_in_that_state(db: None, state: str) -> None:
+    rollback = RollbackFactory(**{"awaiting" if state == "awaiting_approval" else state: True}, parts=2)
+    rollback.refresh_from_db()
+    assert (rollback.state, rollback.parts.count()) == (state, 2)
 
 
 def test_cast_has_each_role_once(cast: Cast) -> None:
