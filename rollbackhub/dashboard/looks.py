@@ -9,6 +9,7 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.rollbacks.enums import RollbackState
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,24 @@ ALIASES = {
     AliasState.OVERDUE: Look("Drill overdue", "calendar-due", "warn"),
     AliasState.RUNNING: Look("Drill running", "loader-2", "busy", spin=True),
     AliasState.PASSED: Look("Last drill passed", "circle-check", "ok"),
+}
+ROLLBACKS = {
+    RollbackState.AWAITING_APPROVAL: Look("Awaiting approval", "hourglass", "warn"),
+    RollbackState.REJECTED: Look("Rejected", "circle-x", "idle"),
+    RollbackState.EXPIRED: Look("Expired unapproved", "clock", "idle"),
+    RollbackState.WITHDRAWN: Look("Withdrawn", "ban", "idle"),
+    RollbackState.RUNNING: Look("Rolling back", "loader-2", "busy", spin=True),
+    RollbackState.NEEDS_HUMAN: Look("Needs a person", "user-exclamation", "warn"),
+    RollbackState.PARTIALLY_RESTORED: Look("Partially restored", "alert-triangle", "bad"),
+    RollbackState.RESTORED: Look("Restored, being verified", "loader-2", "busy", spin=True),
+    RollbackState.VERIFICATION_FAILED: Look("Verification failed", "alert-triangle", "bad"),
+    RollbackState.VERIFIED: Look("Restored and verified", "circle-check", "ok"),
+    RollbackState.UNDOING: Look("Putting back", "arrow-back-up", "busy"),
+    RollbackState.UNDONE: Look("Put back as before", "history", "warn"),
+    RollbackState.CANCELLED: Look("Cancelled", "ban", "idle"),
+    RollbackState.ROLLING_FORWARD: Look("Rolling forward", "loader-2", "busy", spin=True),
+    RollbackState.ROLLED_FORWARD: Look("Rolled forward", "circle-check", "ok"),
+    RollbackState.CLOSED: Look("Closed", "check", "idle"),
 }
 
 

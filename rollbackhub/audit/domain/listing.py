@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rollbackhub.audit.models import AuditEvent, AuditPending, AuditTreeHead
@@ -51,6 +52,12 @@ def list_events(
 def list_events_about(*, subject_types: list[str], subject_id: str, limit: int = 100) -> list[AuditEvent]:
     """What was recorded about one thing, oldest first. One query."""
     return list(AuditEvent.objects.filter(subject_type__in=subject_types, subject_id=subject_id).order_by("id")[:limit])
+
+
+def list_events_of(*, subject_types: Collection[str], subject_ids: Collection[str], limit: int = 300) -> list[AuditEvent]:
+    """What was recorded about several things, e.g. a rollback and its executions: the newest of it, oldest first. One query."""
+    found = AuditEvent.objects.filter(subject_type__in=subject_types, subject_id__in=subject_ids).order_by("-id")[:limit]
+    return list(reversed(found))
 
 
 def get_event(event_id: int) -> AuditEvent:

@@ -20,11 +20,12 @@ from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.icons import ICONS
-from rollbackhub.dashboard.looks import ALIASES, EXECUTIONS, LIFECYCLES, VERDICTS, Look, look_of_execution
+from rollbackhub.dashboard.looks import ALIASES, EXECUTIONS, LIFECYCLES, ROLLBACKS, VERDICTS, Look, look_of_execution
 from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.routing.models import Candidate, PolicyRevision
 
 register = template.Library()
@@ -76,6 +77,13 @@ def lifecycle_pill(lifecycle: str) -> dict[str, Any]:
 def alias_pill(state: str) -> dict[str, Any]:
     """What the drills of an alias say about it."""
     look = ALIASES[AliasState(state)]
+    return {"look": look, "word": look.word}
+
+
+@register.inclusion_tag("components/state_pill.html")
+def rollback_pill(state: str) -> dict[str, Any]:
+    """Where a production rollback stands."""
+    look = ROLLBACKS[RollbackState(state)]
     return {"look": look, "word": look.word}
 
 

@@ -100,10 +100,11 @@ def costliest_segment_of(rollback: Rollback) -> SegmentTime | None:
 def standing_in_words(rollback: Rollback) -> str:
     """What was changed and what was not, alias by alias. One query."""
     parts = rollback.parts.select_related("execution", "policy", "bad_version").order_by("position")
-    return " ".join(f"{part.policy.alias}: {_standing(part)}." for part in parts)
+    return " ".join(f"{part.policy.alias}: {stands_in_words(part)}." for part in parts)
 
 
-def _standing(part: RollbackPart) -> str:
+def stands_in_words(part: RollbackPart) -> str:
+    """What was changed at one alias and what was not. One query once something was changed."""
     execution, bad = part.execution, part.bad_version.label
     if execution is None:
         return f"not begun, {bad} keeps its weight"
@@ -156,7 +157,7 @@ def rollback_report(rollback: Rollback) -> dict[str, Any]:
             {
                 "alias": part.policy.alias,
                 "bad_version": part.bad_version.label,
-                "stands": _standing(part),
+                "stands": stands_in_words(part),
                 "execution": report_of(part.execution) if part.execution else None,
             }
             for part in parts
