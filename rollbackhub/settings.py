@@ -191,6 +191,7 @@ SPECTACULAR_SETTINGS = {
         "AuthoritySubjectEnum": "rollbackhub.rollbacks.enums.AuthoritySubject",
         "DecisionEnum": "rollbackhub.rollbacks.enums.Decision",
         "ViaEnum": "rollbackhub.rollbacks.enums.Via",
+        "RollbackScopeEnum": "rollbackhub.api.rollbacks.serializers.SCOPES",
     },
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from rollbackhub.accounts.enums import Scope
 from rollbackhub.accounts.models import User
 from rollbackhub.api.throttling import CALLERS, STRANGERS
+from rollbackhub.routing.models import RoutingPolicy
 from tests.api.openapi import CheckedClient
-from tests.factories.accounts import ApiTokenFactory
+from tests.factories.accounts import PASSWORD, ApiTokenFactory
 from tests.factories.fixtures import Cast, cast
+from tests.rollbacks.conftest import Observe, seed_production
 
 __all__ = ["cast"]
 
@@ -50,6 +52,38 @@ def by_session(db: None) -> Caller:
         return client
 
     return make
+
+
+@pytest.fixture
+def by_password(by_session: Caller) -> Caller:
+    """A client that is signed in and has just entered the password: `by_password(user)`."""
+
+    def make(user: User) -> CheckedClient:
+        client = by_session(user)
+        assert client.post("/accounts/reauthenticate/", {"password": PASSWORD}).status_code == 302
+        return client
+
+    return make
+
+
+@pytest.fixture
+def reasoner(db: None) -> RoutingPolicy:
+    """A model's alias in production, the bad version with 25 %: on-call engineers decide about it."""
+    return seed_production("model", alias="smart-reasoner")
+
+
+@pytest.fixture
+def corpus(db: None) -> RoutingPolicy:
+    """A data set's alias in production: rolling it back is a platform lead's."""
+    return seed_production("dataset", alias="answers-corpus")
+
+
+@pytest.fixture
+def scripted() -> Iterator[None]:
+    """No test plays another's script of what the gateways show."""
+    Observe.plays.clear()
+    yield
+    Observe.plays.clear()
 
 
 @pytest.fixture

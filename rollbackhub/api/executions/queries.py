@@ -13,14 +13,14 @@ from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.models import Execution, Sample
 from rollbackhub.routing.models import RoutingPolicy
 
+_OWNERS = ("rollback_part", "roll_forward")
 _EQUAL = ("kind", "state", "verdict", "change_type")
 
 
 def list_executions(*, query: dict[str, Any], kind: ExecutionKind | None = None) -> QuerySet[Execution]:
     """Executions that match the checked query parameters, without their plans. One query for a page of them."""
     found = Execution.objects.defer("plan").select_related("policy__artefact", "environment", "bad_version")
-    if kind is not None:
-        found = found.filter(kind=kind)
+    found = found.select_related(*_OWNERS).defer("rollback_part__plan") if kind is None else found.filter(kind=kind)
     for name in _EQUAL:
         if name in query:
             found = found.filter(**{name: query[name]})
@@ -40,7 +40,7 @@ def list_executions(*, query: dict[str, Any], kind: ExecutionKind | None = None)
 
 def get_execution(*, execution_id: UUID, kind: ExecutionKind | None = None) -> Execution:
     """An execution with all that its detail shows. Raises NotFound. Five queries at most."""
-    executions = Execution.objects.filter(kind=kind).select_related("drill") if kind == ExecutionKind.DRILL else Execution.objects.all()
+    executions = Execution.objects.filter(kind=kind).select_related("drill") if kind == ExecutionKind.DRILL else Execution.objects.select_related(*_OWNERS)
     execution = get_for_page(executions, execution_id=execution_id)
     if execution is None:
         raise _none(kind)
