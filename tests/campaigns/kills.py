@@ -52,13 +52,13 @@ def main() -> int:
 
     from django.core.management import call_command
 
-    from tests.integration.hub import running_staging
+    from tests.integration.hub import Staging, running_lab
 
     call_command("migrate", verbosity=0)
     environment = {name: os.environ[name] for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL")}
     print(f"seed {options.seed}, {options.kills} kills", flush=True)
     tally = Tally()
-    with running_staging(environment=environment, folder=Path(tempfile.mkdtemp(prefix="kills-"))) as staging:
+    with running_lab(Staging, environment=environment, folder=Path(tempfile.mkdtemp(prefix="kills-"))) as staging:
         _campaign(staging, tally, kills=options.kills, choose=random.Random(options.seed))
         audit = _audit_verdict(staging)
     _report(tally, audit)

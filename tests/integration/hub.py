@@ -1,4 +1,4 @@
-"""A whole hub of real processes for tests: web, worker, beat, sweeper, sequencer, beside a lab with a real Envoy."""
+"""A whole hub of real processes for tests: web, worker, beat, sweeper, sequencer, housekeeper, beside a lab with a real Envoy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar, TypeVar
 from uuid import UUID
 
 import redis
@@ -30,7 +31,7 @@ from rollbackhub.routing.models import Gateway, RoutingPolicy, RoutingState
 
 ACTOR = system_actor("test")
 
-QUICK = {
+QUICK: dict[str, dict[str, object]] = {
     "expose_traffic": {"min_requests": 2, "min_baseline_requests": 10, "interval_seconds": 0.1},
     "drain": {"interval_seconds": 0.15},
     "verify": {"min_requests": 10, "interval_seconds": 0.15, "feedback_margin": 0.1, "latency_ratio": 20},
@@ -70,7 +71,8 @@ class Hub:
         self.beat = self._child("beat", [*celery, "beat", "-s", str(folder / "beat-schedule"), "-l", "info"])
         self.sweeper = self._child("sweeper", [python, "manage.py", "sweeper"])
         self.sequencer = self._child("sequencer", [python, "manage.py", "sequencer"])
-        self.children = [self.web, self.worker, self.beat, self.sweeper, self.sequencer]
+        self.housekeeper = self._child("housekeeper", [python, "manage.py", "housekeeper"])
+        self.children = [self.web, self.worker, self.beat, self.sweeper, self.sequencer, self.housekeeper]
         self._held: set[str] = set()
         self._ending = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -108,6 +110,23 @@ class Hub:
         child.start()
         self._held.discard(child.name)
         self.wait_up(child)
+
+    def kill_whole(self) -> None:
+        """Kill every process at once, and start none again until `start_whole`."""
+        self._held |= {child.name for child in self.children}
+        for child in self.children:
+            # Each leads a group of its own: the worker's pool goes with it.
+            os.killpg(child.pid or 0, signal.SIGKILL)
+        for child in self.children:
+            child.wait_until_ended()
+
+    def start_whole(self) -> None:
+        """Start what `kill_whole` has killed, and wait until it works."""
+        for child in self.children:
+            child.start()
+        self._held.clear()
+        for child in self.children:
+            self.wait_up(child)
 
     def wait_up(self, child: Child, *, restarts_before: int = -1) -> None:
         """Wait until a process (started again, after a kill) says by its heartbeat that it works."""
@@ -157,26 +176,29 @@ class Hub:
                     child.restarts += 1
 
 
-class Staging:
-    """A hub with the lab's staging environment, and aliases in it that drill quickly."""
+class LabHub:
+    """A hub with one of the lab's environments. Its procedures have the quick parameters."""
+
+    environment: ClassVar[str]
+    quick: ClassVar[Mapping[str, Mapping[str, object]]] = QUICK
 
     def __init__(self, *, hub: Hub, world: LabWorld) -> None:
         self.hub = hub
         self.world = world
         seed_lab(world)
         for procedure in Procedure.objects.all():
-            append_procedure_version(procedure=procedure, steps=quick_steps(), actor=ACTOR)
+            append_procedure_version(procedure=procedure, steps=quick_steps(self.quick), actor=ACTOR)
 
     def policy(self, alias: str = "smart-reasoner") -> RoutingPolicy:
-        """An alias of the lab in staging, as it stands now."""
-        return RoutingPolicy.objects.select_related("environment", "artefact").get(alias=alias, environment__slug="staging")
+        """An alias of the lab in this environment, as it stands now."""
+        return RoutingPolicy.objects.select_related("environment", "artefact").get(alias=alias, environment__slug=self.environment)
 
     def wait_gateways(self) -> None:
         """Wait until the gateway serves by the present routing state."""
         deadline = clock.monotonic() + 30
         while clock.monotonic() < deadline:
-            number = RoutingState.objects.get(environment__slug="staging").number
-            gateways = list(Gateway.objects.filter(environment__slug="staging"))
+            number = RoutingState.objects.get(environment__slug=self.environment).number
+            gateways = list(Gateway.objects.filter(environment__slug=self.environment))
             if gateways and all(gateway.applied_number >= number for gateway in gateways):
                 return
             clock.sleep(0.05)
@@ -188,10 +210,6 @@ class Staging:
         for execution_id in Execution.objects.filter(state__in=ACTIVE_STATES).values_list("pk", flat=True):
             self.wait_ended(execution_id, timeout_seconds=120)
 
-    def drill(self, alias: str = "smart-reasoner") -> UUID:
-        """Start a drill."""
-        return start_drill(policy=self.policy(alias), actor=ACTOR, user=None).execution_id
-
     def wait_ended(self, execution_id: UUID, *, timeout_seconds: float = 60) -> Execution:
         """Wait for an execution's end."""
         deadline = clock.monotonic() + timeout_seconds
@@ -200,14 +218,31 @@ class Staging:
             if not execution.is_active:
                 return execution
             if clock.monotonic() > deadline:
-                steps = [(attempt.key, attempt.number, attempt.state, attempt.message) for attempt in execution.attempts.all()]
-                raise AssertionError(f"still {execution.state} after {timeout_seconds} s: {steps}; {execution.outcome}")
+                raise AssertionError(f"still {execution.state} after {timeout_seconds} s: {steps_of(execution)}; {execution.outcome}")
             clock.sleep(0.05)
 
 
-def quick_steps() -> list[dict[str, object]]:
-    """The built-in procedure with the quick parameters."""
-    return [{**step, "params": {**step.get("params", {}), **QUICK.get(step["key"], {})}} for step in WEIGHT_FLIP]
+Lab = TypeVar("Lab", bound=LabHub)
+
+
+class Staging(LabHub):
+    """Aliases that drill quickly."""
+
+    environment = "staging"
+
+    def drill(self, alias: str = "smart-reasoner") -> UUID:
+        """Start a drill."""
+        return start_drill(policy=self.policy(alias), actor=ACTOR, user=None).execution_id
+
+
+def steps_of(execution: Execution) -> list[tuple[str, int, str, str]]:
+    """What became of each step, for messages of failed tests."""
+    return [(attempt.key, attempt.number, attempt.state, attempt.message) for attempt in execution.attempts.all()]
+
+
+def quick_steps(quick: Mapping[str, Mapping[str, object]]) -> list[dict[str, object]]:
+    """The built-in procedure with these parameters of its steps."""
+    return [{**step, "params": {**step.get("params", {}), **quick.get(step["key"], {})}} for step in WEIGHT_FLIP]
 
 
 def free_port_block(size: int) -> int:
@@ -226,17 +261,18 @@ def _is_free(port: int) -> bool:
 
 
 @contextmanager
-def running_staging(*, environment: dict[str, str], folder: Path, requests_per_second: float = 60, concurrency: int = 4) -> Iterator[Staging]:
+def running_lab(kind: type[Lab], *, environment: dict[str, str], folder: Path, requests_per_second: float = 60, concurrency: int = 4) -> Iterator[Lab]:
     """A running hub and lab on free ports; everything is ended afterwards."""
     base = free_port_block(50)
     hub = Hub(environment=environment, port=base + 49, folder=folder / "var", concurrency=concurrency)
     try:
         hub.start()
-        with LabWorld(hub_url=hub.url, base_port=base, directory=folder / "lab", requests_per_second=requests_per_second) as world:
-            staging = Staging(hub=hub, world=world)
+        environments = (kind.environment,)
+        with LabWorld(hub_url=hub.url, base_port=base, directory=folder / "lab", environments=environments, requests_per_second=requests_per_second) as world:
+            lab = kind(hub=hub, world=world)
             world.wait_ready()
-            staging.wait_gateways()
-            yield staging
+            lab.wait_gateways()
+            yield lab
     finally:
         hub.stop()
         shutil.rmtree(folder, ignore_errors=True)
