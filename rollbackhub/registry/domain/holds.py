@@ -18,7 +18,7 @@ from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
-from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import StabilityHold, Version
 
@@ -55,7 +55,7 @@ def lift_hold(*, hold_id: int, user: User, actor: Actor, reason: str) -> Stabili
     """End a hold before its time. Raises NotFound, Forbidden (not a lead), InvalidInput (no reason), Conflict `hold_over`."""
     require(user=user, capability=Capability.LEAD)
     if actor.kind == "token" or user.is_service:
-        raise Conflict("A hold is lifted by a person who is signed in, not by a token or a service account.", code="token_not_allowed")
+        raise Forbidden("A hold is lifted by a person who is signed in, not by a token or a service account.", code="token_not_allowed")
     reason = reason.strip()
     if len(reason) < 3:
         raise InvalidInput("Say why the hold may be lifted: it goes on the record.", code="reason_missing", fields={"reason": ["Say why."]})
