@@ -58,8 +58,17 @@ class WeightsRow(serializers.Serializer[Any]):
     """The policies that an execution moves between."""
 
     before = WeightRow(many=True, source="weights_before")
-    canary = WeightRow(many=True, source="weights_canary")
-    rolled_back = WeightRow(many=True, source="weights_rolled_back")
+    canary = WeightRow(many=True, source="weights_canary", allow_null=True, default=None, help_text="Null in a roll-forward")
+    rolled_back = WeightRow(many=True, source="weights_rolled_back", allow_null=True, default=None, help_text="Null in a roll-forward")
+    stages = serializers.SerializerMethodField(help_text="Of a roll-forward, in their order; empty otherwise")
+
+    @extend_schema_field(serializers.ListField(child=WeightRow(many=True)))
+    def get_stages(self, plan: dict[str, Any]) -> list[Any]:
+        """Numbered from 1 in the plan."""
+        found = []
+        while (key := f"weights_forward_{len(found) + 1}") in plan:
+            found.append(plan[key])
+        return found
 
 
 class ProcedureRow(serializers.Serializer[Any]):
