@@ -118,9 +118,9 @@ def close_rollback(*, rollback_id: UUID, account: User, actor: Actor, reason: st
     if rollback.state not in STOPPED_STATES:
         raise wrong_state(rollback, "cannot be closed: it has to be verified, or to have stopped")
     require_person(account=account, actor=actor, doing="Giving up a rollback that is not restored and verified")
-    execution = _stopped_execution(rollback_id)
+    execution = _execution_of(rollback)
     with transaction.atomic():
-        if PolicyRevision.objects.filter(effect_key__startswith=f"{execution.pk}:").exists():
+        if execution is not None and PolicyRevision.objects.filter(effect_key__startswith=f"{execution.pk}:").exists():
             tell(
                 people=list_people_with(Role.PLATFORM_LEAD, Role.LEADERSHIP).exclude(pk=account.pk),
                 key=f"given-up:{execution.pk}",
@@ -128,7 +128,9 @@ def close_rollback(*, rollback_id: UUID, account: User, actor: Actor, reason: st
                 text=f"{actor.label}: {reason}",
                 url=address_of(rollback),
             )
-        close_execution(execution_id=execution.pk, actor=actor, reason=reason)
+        # A roll-forward whose steps were skipped has ended by itself without holding: then there is none to close.
+        if execution is not None and execution.is_active:
+            close_execution(execution_id=execution.pk, actor=actor, reason=reason)
         record(event="rollback.given_up", actor=actor, subject_type="rollback", subject_id=rollback_id, data={"reason": reason})
         if locked(rollback_id).state in STOPPED_STATES:
             # A roll-forward that failed leaves the rollback as it is: the way back to rolling back ends here.
