@@ -14,6 +14,7 @@ from django.db import OperationalError
 
 from rollbackhub.accounts.enums import Role
 from rollbackhub.audit.models import AuditEvent
+from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
@@ -61,7 +62,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         def sleep(seconds: float) -> None:
             (waiting.pop(0) if len(waiting) > 1 else waiting[0])()
 
-        monkeypatch.setattr(module.clock, "sleep", sleep)
+        monkeypatch.setattr(clock, "sleep", sleep)
 
     return plan
 
@@ -144,7 +145,7 @@ def test_bad_version_of_one_alias_may_stand_alone(named: str, policy: RoutingPol
 
 def test_detection_is_written_down(policy: RoutingPolicy, cast: Cast, meanwhile: Any) -> None:
     meanwhile(work)
-    detected = module.clock.now().isoformat()
+    detected = clock.now().isoformat()
     assert command("smart-reasoner", "--detected-at", detected, "--detected-by", "alert", "--json").code == 0
     rollback = Rollback.objects.get()
     assert rollback.detected_at is not None

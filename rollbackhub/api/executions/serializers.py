@@ -65,7 +65,7 @@ class WeightsRow(serializers.Serializer[Any]):
     @extend_schema_field(serializers.ListField(child=WeightRow(many=True)))
     def get_stages(self, plan: dict[str, Any]) -> list[Any]:
         """Numbered from 1 in the plan."""
-        found = []
+        found: list[Any] = []
         while (key := f"weights_forward_{len(found) + 1}") in plan:
             found.append(plan[key])
         return found

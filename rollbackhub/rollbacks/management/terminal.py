@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from rollbackhub.accounts.models import User
@@ -66,7 +67,7 @@ def rollback_table(rollback: Rollback) -> Group:
     return Group(Text(f"Rollback {rollback.pk}: {rollback.get_state_display()}{clock}", style="bold"), *(_steps(rollback, part) for part in parts))
 
 
-def _steps(rollback: Rollback, part: RollbackPart) -> object:
+def _steps(rollback: Rollback, part: RollbackPart) -> Text | Table:
     if part.execution is None:
         waits = "waits for approval" if rollback.state == RollbackState.AWAITING_APPROVAL else "not begun"
         return Text(f"{part.policy.alias}: {waits}")
