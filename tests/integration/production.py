@@ -18,6 +18,7 @@ from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.enums import Scope
 from rollbackhub.accounts.models import User
 from rollbackhub.common import clock
+from rollbackhub.connectors.prometheus import PrometheusConnector
 from rollbackhub.executions.enums import RUNNABLE_STATES
 from rollbackhub.executions.models import Execution
 from rollbackhub.lab.catalogue import ALIASES, SMART_REASONER
@@ -38,6 +39,8 @@ from tests.factories.fixtures import make_cast
 from tests.integration.hub import ACTOR, QUICK, Hub, LabHub, steps_of
 
 REASON = "degraded feedback"
+BASELINE_REQUESTS = 80
+"""So many of an alias, of which the good version gets more than half, are enough for every check."""
 
 
 class Production(LabHub):
@@ -66,6 +69,17 @@ class Production(LabHub):
                 Version.objects.filter(artefact__slug=alias.alias, label=version.label).update(lifecycle=version.lifecycle)
             self.route(alias.alias, [CandidateSpec(candidate.candidate_id, candidate.version_pin, candidate.weight) for candidate in alias.candidates])
         self.wait_gateways()
+        for alias in ALIASES:
+            self._wait_baseline(alias.alias)
+
+    def _wait_baseline(self, alias: str) -> None:
+        """A lab that has just started has no history to compare with."""
+        connector = PrometheusConnector(PrometheusConnector.parse_settings(self.world.connections(self.environment)["prometheus"]), timeout_seconds=5)
+        deadline = clock.monotonic() + 30
+        while sum(found.requests for found in connector.read_versions(environment=self.environment, alias=alias).values()) < BASELINE_REQUESTS:
+            if clock.monotonic() > deadline:
+                raise AssertionError(f"no traffic at {alias}")
+            clock.sleep(0.2)
 
     def route(self, alias: str, candidates: list[CandidateSpec]) -> None:
         """Somebody writes these weights, unless they are so already."""
