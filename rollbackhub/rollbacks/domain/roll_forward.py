@@ -139,7 +139,8 @@ def roll_back_instead(*, rollback_id: UUID, account: User, actor: Actor) -> Roll
         if forward.execution.is_active:
             close_execution(execution_id=forward.execution_id, actor=actor, reason="rolled back instead")
         rollback = locked(rollback_id)
-        if rollback.state != RollbackState.NEEDS_HUMAN:
+        if rollback.state != RollbackState.NEEDS_HUMAN or current_part(rollback).execution_id is not None:
+            # Turned back already: from there it is a rollback that stopped, to be retried, put back or given up.
             raise wrong_state(rollback, "has no roll-forward that failed")
         part = rollback.parts.select_related("policy__environment", "policy__artefact").get()
         pins = {candidate.version_pin for candidate in get_candidates(policy=part.policy) if candidate.weight > 0}
