@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "rollbackhub.lab",
     "rollbackhub.local",
     "drills",
+    "incidents",
 ]
 
 MIDDLEWARE = [

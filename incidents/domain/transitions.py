@@ -1,0 +1,191 @@
+"""Incidents follow rollbacks: each rollback opens an incident or joins one, and what it knows is filled in there.
+
+It is done beside the rollback, by the number of its changes, never in the rollback's transaction: nothing that goes wrong here
+keeps anybody from rolling back (docs/decisions/0014-incidents-follow.md).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F, QuerySet
+
+from incidents.domain.selectors import list_rollbacks_of
+from incidents.domain.summary import summary_of
+from incidents.enums import How, IncidentState
+from incidents.models import Incident, IncidentRollback
+from incidents.rules import CHANGES_NO_MORE, TRANSITIONS, Standing, last_of, over_at, those_that_count
+from rollbackhub.audit.actors import system_actor
+from rollbackhub.audit.domain.record import record
+from rollbackhub.common import clock
+from rollbackhub.common.errors import Conflict
+from rollbackhub.common.housekeeping import register_job
+from rollbackhub.registry.models import Environment
+from rollbackhub.rollbacks.models import Rollback
+from rollbackhub.routing.models import RoutingPolicy
+
+FOLLOWER = system_actor("incidents")
+
+JOIN_WITHIN = dt.timedelta(days=7)
+"""A rollback joins an incident of its alias that was opened within this time and is not closed: the length of a stability hold."""
+
+LOOKED_BACK = dt.timedelta(hours=1)
+"""How far the quick job looks for rollbacks without an incident; the thorough one looks at all."""
+
+AT_ONCE = 100
+
+
+def register() -> None:
+    """Once, when the app is ready."""
+    register_job("incidents.follow_rollbacks", every_seconds=0.5, function=follow_rollbacks)
+    register_job("incidents.follow_what_was_missed", every_seconds=60, function=follow_what_was_missed)
+
+
+def follow_rollbacks() -> int:
+    """Let incidents catch up with the rollbacks that may still change, and with new ones. Safe to run twice at once. Returns how many.
+
+    An incident is opened as soon as a rollback is requested, also one that waits for approval: a person has said that something is
+    wrong, and users are hurt meanwhile. If the request comes to nothing the incident stays open, for a person to close.
+    """
+    behind = IncidentRollback.objects.filter(changes_no_more=False, followed_number__lt=F("rollback__number")).values_list("rollback", flat=True)
+    new = Rollback.objects.filter(incident_link=None, created_at__gte=clock.now() - LOOKED_BACK)
+    return _follow_all([*_oldest(new), *behind[:AT_ONCE]])
+
+
+def follow_what_was_missed() -> int:
+    """The same for all rollbacks that there are: corrections after the end, and whatever happened while nobody kept house."""
+    behind = IncidentRollback.objects.filter(followed_number__lt=F("rollback__number")).values_list("rollback", flat=True)
+    return _follow_all([*_oldest(Rollback.objects.filter(incident_link=None)), *behind[:AT_ONCE]])
+
+
+def _oldest(rollbacks: QuerySet[Rollback]) -> list[UUID]:
+    return list(rollbacks.order_by("created_at", "pk").values_list("pk", flat=True)[:AT_ONCE])
+
+
+def _follow_all(rollback_ids: Sequence[UUID]) -> int:
+    """One by one: what cannot be followed does not keep the others from it. Raises at the end what went wrong."""
+    failed: list[Exception] = []
+    for rollback_id in rollback_ids:
+        try:
+            _follow(rollback_id)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            error.add_note(f"while following rollback {rollback_id}")
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup("some rollbacks could not be followed", failed)
+    return len(rollback_ids)
+
+
+def _follow(rollback_id: UUID) -> None:
+    with transaction.atomic():
+        environment_id = Rollback.objects.values_list("environment", flat=True).get(pk=rollback_id)
+        # One at a time in an environment, so that two housekeepers do not open two incidents for one harm. Without the key: a rollback
+        # that refers to the environment does not wait for this.
+        Environment.objects.select_for_update(no_key=True).get(pk=environment_id)
+        rollback = Rollback.objects.select_related("environment", "principal", "authorised_by").get(pk=rollback_id)
+        policies = list(RoutingPolicy.objects.filter(rollback_parts__rollback=rollback).order_by("rollback_parts__position"))
+        link = IncidentRollback.objects.filter(rollback=rollback).first()
+        if link is None:
+            link = _join(rollback, policies) or _open(rollback, policies)
+        elif link.followed_number >= rollback.number:
+            return
+        if link.followed_state != rollback.state:
+            link.over_at = over_at(state=rollback.state, verified_at=rollback.verified_at, closed_at=rollback.closed_at, before=link.followed_state)
+        link.followed_number, link.followed_state, link.changes_no_more = rollback.number, rollback.state, rollback.state in CHANGES_NO_MORE
+        link.save()
+        incident = Incident.objects.select_for_update().get(pk=link.incident_id)
+        counting = those_that_count(_standings_of(incident))
+        _fill_in(incident, rollback, counting)
+        _settle(incident, rollback, counting)
+
+
+def _open(rollback: Rollback, policies: Sequence[RoutingPolicy]) -> IncidentRollback:
+    aliases = [policy.alias for policy in policies]
+    title = f"{', '.join(aliases)} in {rollback.environment.slug}: {rollback.reason}"
+    incident = Incident.objects.create(
+        title=title if len(title) <= 200 else f"{title[:199]}…", environment=rollback.environment, is_lab=rollback.is_lab, opened_at=rollback.decided_at
+    )
+    incident.aliases.set(policies)
+    _record(incident, "incident.opened", {"rollback": str(rollback.pk), "title": incident.title, "aliases": aliases, "state": rollback.state})
+    return IncidentRollback(incident=incident, rollback=rollback, how=How.OPENED)
+
+
+def _join(rollback: Rollback, policies: Sequence[RoutingPolicy]) -> IncidentRollback | None:
+    """The newest incident of one of its aliases that is not closed and not too old. None: there is none."""
+    incident = (
+        Incident.objects.filter(
+            pk__in=Incident.aliases.through.objects.filter(routingpolicy__in=policies).values("incident"),
+            environment=rollback.environment,
+            opened_at__gte=rollback.decided_at - JOIN_WITHIN,
+        )
+        .exclude(state=IncidentState.CLOSED)
+        .order_by("-opened_at")
+        .first()
+    )
+    if incident is None:
+        return None
+    incident.aliases.add(*policies)
+    _record(incident, "incident.joined", {"rollback": str(rollback.pk), "aliases": [policy.alias for policy in policies], "state": rollback.state})
+    return IncidentRollback(incident=incident, rollback=rollback, how=How.JOINED)
+
+
+def _fill_in(incident: Incident, rollback: Rollback, counting: Sequence[Standing]) -> None:
+    """What all its rollbacks know, and what of that is new, on the record."""
+    values = summary_of(list_rollbacks_of(incident), counting=counting)
+    changes = {name: {"before": _plain(getattr(incident, name)), "after": _plain(value)} for name, value in values.items() if getattr(incident, name) != value}
+    if not changes:
+        return
+    for name, value in values.items():
+        setattr(incident, name, value)
+    incident.save(update_fields=list(values))
+    _record(incident, "incident.updated", {"rollback": str(rollback.pk), "state": rollback.state, "changes": changes})
+
+
+def _settle(incident: Incident, rollback: Rollback, counting: Sequence[Standing]) -> None:
+    """Stable when the harm was shown to be over at every alias; open again when it is back. Only a person closes."""
+    over = last_of(standing.over_at for standing in counting)
+    if over is not None and incident.state == IncidentState.OPEN:
+        _change_state(incident, IncidentState.STABLE, "incident.stable", {"rollback": str(rollback.pk), "stable_at": over.isoformat()}, stable_at=over)
+    elif over is None and incident.state == IncidentState.STABLE:
+        _change_state(incident, IncidentState.OPEN, "incident.reopened", {"rollback": str(rollback.pk), "state": rollback.state}, stable_at=None)
+
+
+def _standings_of(incident: Incident) -> list[Standing]:
+    aliases: dict[UUID, set[int]] = {}
+    for rollback_id, policy_id in incident.rollback_links.values_list("rollback", "rollback__parts__policy"):
+        aliases.setdefault(rollback_id, set()).add(policy_id)
+    return [
+        Standing(
+            rollback_id=link.rollback_id,
+            aliases=frozenset(aliases[link.rollback_id]),
+            state=link.followed_state,
+            decided_at=link.rollback.decided_at,
+            over_at=link.over_at,
+        )
+        for link in incident.rollback_links.select_related("rollback")
+    ]
+
+
+def _change_state(incident: Incident, to: IncidentState, event: str, data: dict[str, Any], **fields: Any) -> None:
+    """Move a locked incident to a state that may follow its present one, with its audit record."""
+    if to not in TRANSITIONS[IncidentState(incident.state)]:
+        raise Conflict(f"The incident is {incident.get_state_display().lower()} and cannot become {to.label.lower()}.", code="wrong_state")
+    before = incident.state
+    for name, value in (fields | {"state": to}).items():
+        setattr(incident, name, value)
+    incident.save(update_fields=[*fields, "state"])
+    _record(incident, event, {"from": before, "to": to, **data})
+
+
+def _record(incident: Incident, event: str, data: dict[str, Any]) -> None:
+    record(event=event, actor=FOLLOWER, subject_type="incident", subject_id=incident.pk, data=data)
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, dt.datetime) else value
