@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 
-from incidents.models import Incident
+from incidents.models import Incident, IncidentRollback
 from rollbackhub.common.errors import NotFound
 from rollbackhub.rollbacks.models import Rollback
 
@@ -26,7 +26,8 @@ def get_incident(incident_id: UUID) -> Incident:
 
 def list_incidents(*, state: str = "", environment: str = "", alias: str = "") -> QuerySet[Incident]:
     """Incidents, newest first, with their aliases and rollbacks. Three queries for any number."""
-    found = Incident.objects.select_related("environment", "decided_by", "authorised_by").prefetch_related("aliases", "rollback_links__rollback")
+    links = Prefetch("rollback_links", IncidentRollback.objects.select_related("rollback"))
+    found = Incident.objects.select_related("environment", "decided_by", "authorised_by").prefetch_related("aliases", links)
     if state:
         found = found.filter(state=state)
     if environment:
