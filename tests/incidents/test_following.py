@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 
 import pytest
@@ -332,4 +333,4 @@ def test_incidents_are_filtered_by_state_environment_and_alias(policy: RoutingPo
 
 def test_incident_that_does_not_exist_is_not_found(db: None) -> None:
     with pytest.raises(NotFound):
-        get_incident(RollbackFactory.build(parts=False).pk)
+        get_incident(uuid.uuid4())
