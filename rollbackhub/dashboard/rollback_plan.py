@@ -1,0 +1,140 @@
+"""What the page of a rollback says before anything happens: which aliases its address names, and each one's plan in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from rollbackhub.common.durations import in_words
+from rollbackhub.common.errors import NotFound
+from rollbackhub.dashboard.plans import weights_yaml
+from rollbackhub.executions.actions import parse_params
+from rollbackhub.executions.enums import Segment
+from rollbackhub.registry.models import Version
+from rollbackhub.rollbacks.domain.proposal import ProposedPart, Target
+from rollbackhub.rollbacks.models import Rollback, RollbackPart
+from rollbackhub.routing.domain.selectors import get_present_revisions
+from rollbackhub.routing.models import RoutingPolicy
+
+OBSERVED = (Segment.PROPAGATE, Segment.DRAIN, Segment.VERIFY)
+CONNECTIONS = {"envoy": "its gateways take the new weights; their counters show the traffic", "prometheus": "read for feedback and latency"}
+"""What a rollback does with a connection, by its connector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What an address asks for: aliases in their order, for each the bad version if one is named, and whether it is declared strategic."""
+
+    environment: str
+    policies: list[RoutingPolicy]
+    served: dict[str, list[Version]]
+    """Of each alias: the versions that have weight now."""
+    bad: dict[str, Version]
+    strategic: bool
+
+    @property
+    def targets(self) -> list[Target]:
+        """As the domain takes them."""
+        return [Target(policy=policy, bad_version=self.bad.get(policy.alias)) for policy in self.policies]
+
+    @property
+    def aliases(self) -> list[str]:
+        """Their names, in order."""
+        return [policy.alias for policy in self.policies]
+
+    def address(self, *, aliases: Sequence[str] | None = None) -> str:
+        """The address of this choice, or of the same with other aliases or another order."""
+        names = list(self.aliases if aliases is None else aliases)
+        query: list[tuple[str, str]] = [("alias", name) for name in names]
+        query += [(f"bad_version.{name}", self.bad[name].label) for name in names if name in self.bad]
+        if self.strategic:
+            query.append(("strategic", "1"))
+        return f"{reverse('rollbacks:start', args=[self.environment])}?{urlencode(query)}"
+
+
+def read_choice(request: HttpRequest, *, environment: str) -> Choice:
+    """The choice that the address names. Raises NotFound (an alias or a version that is not there). Four queries for any number."""
+    names = list(dict.fromkeys(request.GET.getlist("alias")))
+    found = {
+        policy.alias: policy
+        for policy in RoutingPolicy.objects.select_related("environment", "artefact", "artefact__team").filter(environment__slug=environment, alias__in=names)
+    }
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise NotFound(f"There is no alias {', '.join(missing)[:200]} in {environment}.", code="policy_not_found")
+    policies = [found[name] for name in names]
+    served = served_versions(policies)
+    bad: dict[str, Version] = {}
+    for name in names:
+        label = request.GET.get(f"bad_version.{name}", "")
+        if not label:
+            continue
+        version = next((version for version in served[name] if version.label == label), None)
+        if version is None:
+            raise NotFound(f"{name} does not serve a version {label[:120]} now.", code="version_not_in_policy")
+        bad[name] = version
+    return Choice(environment=environment, policies=policies, served=served, bad=bad, strategic=request.GET.get("strategic") == "1")
+
+
+def served_versions(policies: list[RoutingPolicy]) -> dict[str, list[Version]]:
+    """The versions that have weight now, by alias. Three queries."""
+    revisions = get_present_revisions(policies)
+    served: dict[str, list[Version]] = {}
+    for policy in policies:
+        revision = revisions.get(policy.pk)
+        candidates = revision.candidates.all() if revision else []
+        served[policy.alias] = list({candidate.version.label: candidate.version for candidate in candidates if candidate.weight > 0}.values())
+    return served
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPart:
+    """One alias of a plan, for `rollbacks/partials/_plan_part.html`. `proposed` is there before the request, None afterwards."""
+
+    content: dict[str, Any]
+    proposed: ProposedPart | None = None
+
+    @property
+    def before(self) -> str:
+        """The weights now, as YAML."""
+        return weights_yaml(self.content["alias"], self.content["weights_before"])
+
+    @property
+    def after(self) -> str:
+        """The weights afterwards, as YAML."""
+        return weights_yaml(self.content["alias"], self.content["weights_rolled_back"])
+
+    @property
+    def observed(self) -> list[str]:
+        """What will be verified, a sentence a step."""
+        return [step_in_words(step) for step in self.content["steps"] if step["segment"] in OBSERVED and not step.get("undo")]
+
+    @property
+    def connections(self) -> list[tuple[str, str]]:
+        """Each connection and what is done with it."""
+        return [(name, CONNECTIONS.get(name, "used by the steps")) for name in sorted(self.content["connections"])]
+
+
+def plan_parts(rollback: Rollback) -> list[PlanPart]:
+    """The frozen plans of a request, in order. Its parts must be fetched, or it costs a query."""
+    parts: list[RollbackPart] = sorted(rollback.parts.all(), key=lambda part: part.position)
+    return [PlanPart(part.plan) for part in parts]
+
+
+def step_in_words(step: dict[str, Any]) -> str:
+    """`Gateways acknowledge: within 30 s`, `Verify traffic: 2 looks in a row must pass, within 60 s`."""
+    params = parse_params(action=step["action"], params=step.get("params") or {})
+    details = []
+    consecutive, window, limit = (getattr(params, name, None) for name in ("consecutive", "window_seconds", "limit_seconds"))
+    if consecutive:
+        details.append(f"{consecutive} looks in a row must pass" if consecutive > 1 else "one look must pass")
+    if window:
+        details.append(f"over at least {in_words(window)}")
+    if limit:
+        details.append(f"within {in_words(limit)}")
+    return f"{step.get('title') or step['key']}: {', '.join(details)}." if details else f"{step.get('title') or step['key']}."
