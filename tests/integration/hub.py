@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ import redis
 
 from drills.domain.transitions import start_drill
 from rollbackhub.audit.actors import system_actor
+from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.common.models import ProcessHeartbeat
 from rollbackhub.executions.domain.procedures import append_procedure_version
@@ -40,6 +42,7 @@ QUICK: dict[str, dict[str, object]] = {
 
 LEASE_SECONDS = 3.0
 SWEEP_SECONDS = 0.5
+RESUME_LIMIT_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2
 
 
 class Hub:
@@ -276,6 +279,26 @@ def running_lab(kind: type[Lab], *, environment: dict[str, str], folder: Path, r
     finally:
         hub.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def resume_seconds(hub: Hub, point: str, alias: str, execution: Execution) -> float:
+    """From the kill at an armed point to the claim that went on."""
+    killed_at = hub.fired_at(point, alias=alias)
+    assert killed_at is not None, f"{point} was never reached"
+    resumed = AuditEvent.objects.filter(event__in=["execution.resumed", "execution.started"], subject_id=str(execution.pk)).order_by("id")
+    after = [event.at.timestamp() for event in resumed if event.at.timestamp() > killed_at]
+    assert after, "nobody resumed it"
+    return after[0] - killed_at
+
+
+def assert_audit_log_verifies(hub: Hub) -> None:
+    """It is whole, and every event has its place in it within 10 s."""
+    deadline = clock.monotonic() + 10
+    while AuditEvent.objects.filter(leaf=None).exists() and clock.monotonic() < deadline:
+        clock.sleep(0.2)
+    assert not AuditEvent.objects.filter(leaf=None).exists()
+    result = subprocess.run([sys.executable, "manage.py", "verify_audit"], env=os.environ | hub.environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def wake(pid: int) -> None:

@@ -5,9 +5,6 @@ Both of the lab's aliases are drilled at once, one killed at the boundary before
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -21,10 +18,9 @@ from rollbackhub.executions.models import Execution, Sample
 from rollbackhub.executions.procedures import WEIGHT_FLIP
 from rollbackhub.lab.catalogue import SMART_REASONER, SUPPORT_ANSWER
 from rollbackhub.routing.models import PolicyRevision
-from tests.integration.hub import LEASE_SECONDS, SWEEP_SECONDS, Staging, wake
+from tests.integration.hub import RESUME_LIMIT_SECONDS, Staging, assert_audit_log_verifies, resume_seconds, wake
 
 BOUNDARY, MIDDLE = SMART_REASONER.alias, SUPPORT_ANSWER.alias
-RESUME_LIMIT_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2
 KEYS = [step["key"] for step in WEIGHT_FLIP]
 
 
@@ -32,12 +28,7 @@ KEYS = [step["key"] for step in WEIGHT_FLIP]
 def audit_log_verifies_after_all_of_it(staging: Staging) -> Iterator[None]:
     """However the tests are shared out: each hub's audit log is whole at its end, and every event has its place within 10 s."""
     yield
-    deadline = clock.monotonic() + 10
-    while AuditEvent.objects.filter(leaf=None).exists() and clock.monotonic() < deadline:
-        clock.sleep(0.2)
-    assert not AuditEvent.objects.filter(leaf=None).exists()
-    result = subprocess.run([sys.executable, "manage.py", "verify_audit"], env=os.environ | staging.hub.environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert_audit_log_verifies(staging.hub)
 
 
 def kill_lines(staging: Staging, target: str) -> list[str]:
@@ -45,16 +36,6 @@ def kill_lines(staging: Staging, target: str) -> list[str]:
     hub = staging.hub
     others = {"child": [], "main": [hub.worker], "sweeper": [hub.sweeper], "beat": [hub.beat]}[target]
     return [*(f"kill {child.pid}" for child in others), "kill self"]
-
-
-def resume_seconds(staging: Staging, point: str, alias: str, execution: Execution) -> float:
-    """From the kill to the claim that went on."""
-    killed_at = staging.hub.fired_at(point, alias=alias)
-    assert killed_at is not None, f"{point} was never reached"
-    resumed = AuditEvent.objects.filter(event__in=["execution.resumed", "execution.started"], subject_id=str(execution.pk)).order_by("id")
-    after = [event.at.timestamp() for event in resumed if event.at.timestamp() > killed_at]
-    assert after, "nobody resumed it"
-    return after[0] - killed_at
 
 
 def assert_ended_well(execution: Execution) -> None:
@@ -79,7 +60,7 @@ def test_drill_whose_processes_are_killed_resumes_by_itself(staging: Staging, ke
     for alias, drill in drills.items():
         execution = staging.wait_ended(drill)
         assert_ended_well(execution)
-        seconds = resume_seconds(staging, points[alias], alias, execution)
+        seconds = resume_seconds(staging.hub, points[alias], alias, execution)
         assert seconds <= RESUME_LIMIT_SECONDS, f"{points[alias]}, {target} killed: resumed after {seconds:.2f} s"
     for child, name in ((hub.worker, "main"), (hub.sweeper, "sweeper"), (hub.beat, "beat")):
         if name == target:
@@ -92,7 +73,7 @@ def test_drill_killed_around_an_effect_has_it_once(staging: Staging, point: str)
     staging.hub.arm(point, alias=BOUNDARY, lines=["kill self"])
     execution = staging.wait_ended(staging.drill(BOUNDARY))
     assert_ended_well(execution)
-    assert resume_seconds(staging, point, BOUNDARY, execution) <= RESUME_LIMIT_SECONDS
+    assert resume_seconds(staging.hub, point, BOUNDARY, execution) <= RESUME_LIMIT_SECONDS
 
 
 @pytest.mark.parametrize("key", ["flip", "drain", "restore"])
