@@ -63,7 +63,7 @@ class Observe(Action):
     def run(self, context: StepContext, params: Params) -> StepOutcome:
         """Play what is scripted for this step of this alias, else for this step."""
         alias, key = context.plan["alias"], context.attempt.key
-        return (self.plays.get((alias, key)) or self.plays.get(("", key)) or passes)(context)
+        return (self.plays.get((alias, key)) or self.plays.get(("", key)) or self.plays.get(("", ""), passes))(context)
 
 
 class ObserveAnyhow(Observe):
@@ -78,7 +78,7 @@ class ObserveAnyhow(Observe):
 
 
 def script(key: str, play: Play | None, *, alias: str = "") -> None:
-    """Have a step (of one alias, or of all) do this; None: pass again."""
+    """Have a step (of one alias, or of all; "": every step that nothing else is said of) do this; None: pass again."""
     if play is None:
         Observe.plays.pop((alias, key), None)
     else:
