@@ -111,8 +111,8 @@ def missing_authority(rollback: Rollback, *, present_hash: str) -> str | None:
     return None
 
 
-def set_rule(*, subject: str, role: str, tell_next_after_seconds: int, expires_after_seconds: int, actor: Actor) -> AuthorityRule:
-    """Change a row of the authority table. Raises InvalidInput."""
+def wrong_fields_of_rule(*, subject: str, role: str, tell_next_after_seconds: int, expires_after_seconds: int) -> dict[str, list[str]]:
+    """What is wrong with a row of the authority table, by field; empty: nothing. Pure."""
     fields: dict[str, list[str]] = {}
     if subject not in AuthoritySubject.values:
         fields["subject"] = [f"There is no subject {subject}; there are {', '.join(AuthoritySubject.values)}."]
@@ -120,6 +120,12 @@ def set_rule(*, subject: str, role: str, tell_next_after_seconds: int, expires_a
         fields["role"] = [f"Choose one of {', '.join(level.value for level in LEVELS)}."]
     if not 0 < tell_next_after_seconds < expires_after_seconds <= 7 * 86400:
         fields["expires_after_seconds"] = ["The next level is told before the request expires, and it expires within 7 days."]
+    return fields
+
+
+def set_rule(*, subject: str, role: str, tell_next_after_seconds: int, expires_after_seconds: int, actor: Actor) -> AuthorityRule:
+    """Change a row of the authority table. Raises InvalidInput."""
+    fields = wrong_fields_of_rule(subject=subject, role=role, tell_next_after_seconds=tell_next_after_seconds, expires_after_seconds=expires_after_seconds)
     if fields:
         raise InvalidInput(" ".join(sentence for found in fields.values() for sentence in found), fields=fields)
     with transaction.atomic():
