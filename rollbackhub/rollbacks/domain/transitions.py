@@ -308,6 +308,10 @@ def refuse_unless_free(policy: RoutingPolicy) -> None:
         raise rollback_active(active, policy.alias)
     running = find_active_execution(policy)
     if running is not None:
+        # A rollback may have come in between the two looks, and its execution with it.
+        active = find_active(policy)
+        if active is not None:
+            raise rollback_active(active, policy.alias)
         raise Conflict(
             f"A {running.get_kind_display().lower()} of {policy.alias} in {policy.environment.slug} runs already ({running.pk}). Wait for its end or stop it.",
             code="already_running",
