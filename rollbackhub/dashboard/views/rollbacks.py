@@ -11,9 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from incidents.domain.selectors import incident_of
 from rollbackhub.accounts.rules import Capability, may
 from rollbackhub.common import clock
 from rollbackhub.dashboard.access import person, requires
+from rollbackhub.dashboard.approval_block import approval_context, may_sign
 from rollbackhub.dashboard.csv_export import csv_response
 from rollbackhub.dashboard.figures import chart_templates
 from rollbackhub.dashboard.rollback_forms import RollbackFilterForm
@@ -73,6 +75,7 @@ def rollback_detail(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         view.load_samples()
     context = {
         **live_context(request, view),
+        "incident": incident_of(view.rollback),
         "clock_figure": view.clock_figure() if settled else None,
         "charts": settled and (bool(view.segments) or any(run.figure for run in view.runs)),
         "chart_templates": chart_templates(),
@@ -100,6 +103,7 @@ def live_context(request: HttpRequest, view: RollbackView) -> dict[str, Any]:
     costliest = costliest_segment_of(rollback)
     offers = offers_of(request, view)
     return {
+        **approval_context(rollback=rollback, person=person(request)),
         "view": view,
         "rollback": rollback,
         "answer": headline_of(rollback, steps=current.steps if current else (), part=view.part_in_words, fix=view.fix, lagging=view.lagging),
@@ -109,18 +113,12 @@ def live_context(request: HttpRequest, view: RollbackView) -> dict[str, Any]:
         "missed": missed_in_words(rollback, costliest),
         "costliest": costliest.segment if costliest else None,
         "late": target_passed(rollback, seconds=so_far),
-        "may_sign": rollback.review_is_open and _may_sign(request, rollback),
+        "may_sign": may_sign(rollback=rollback, person=person(request)),
         "clock_runs": rollback.state in (RollbackState.AWAITING_APPROVAL, *MOVING_STATES, RollbackState.NEEDS_HUMAN, RollbackState.PARTIALLY_RESTORED)
         and rollback.restored_at is None,
         "settled": rollback.state not in MOVING_STATES,
         "again": rollback.state in AGAIN_STATES,
     }
-
-
-def _may_sign(request: HttpRequest, rollback: Rollback) -> bool:
-    """A lead who neither asked for the rollback nor broke the glass."""
-    viewer = person(request)
-    return may(user=viewer, capability=Capability.LEAD) and viewer.pk not in (rollback.principal_id, rollback.requested_by_id, rollback.authorised_by_id)
 
 
 AGAIN_STATES = (RollbackState.REJECTED, RollbackState.EXPIRED, RollbackState.WITHDRAWN, RollbackState.CANCELLED, RollbackState.UNDONE)
