@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from uuid import UUID
 
@@ -68,7 +69,7 @@ def correct_detection(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         rollback_id=rollback_id,
         account=person(request),
         actor=actor(request),
-        detected_at=form.cleaned_data["detected_at"],
+        detected_at=form.cleaned_data["detected_at"].astimezone(dt.UTC),
         reason=request.POST.get("reason", ""),
     )
     return _back(request, rollback_id, "The detection is corrected; the exposure was reckoned again where it was known.")
