@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from rollbackhub.dashboard.views import account, audit, drill_actions, drills, overview, policy_import, registry, routing
+from rollbackhub.dashboard.views import (
+    account,
+    approvals,
+    audit,
+    drill_actions,
+    drills,
+    holds,
+    notices,
+    overview,
+    policy_import,
+    registry,
+    roll_forward,
+    rollback_acts,
+    rollback_start,
+    rollbacks,
+    routing,
+)
 
 dashboard_patterns = [
     path("", overview.overview, name="overview"),
     path("running/", overview.running, name="running"),
+    path("notices/put-away/", notices.put_away, name="put-away"),
     path("account/", account.account, name="account"),
 ]
 drill_patterns = [
@@ -20,6 +37,30 @@ drill_patterns = [
     path("<uuid:drill_id>/stop/", drill_actions.stop, name="stop"),
     path("<uuid:drill_id>/retry/", drill_actions.retry, name="retry"),
     path("<uuid:drill_id>/close/", drill_actions.close, name="close"),
+]
+rollback_patterns = [
+    path("", rollbacks.rollback_list, name="list"),
+    path("export.csv", rollbacks.export, name="export"),
+    path("start/", rollback_start.choose, name="choose"),
+    path("start/<slug:environment>/", rollback_start.start, name="start"),
+    path("forward/<slug:environment>/<slug:alias>/", roll_forward.forward, name="forward"),
+    path("approvals/", approvals.approvals, name="approvals"),
+    path("holds/", holds.holds, name="holds"),
+    path("holds/<int:hold_id>/lift/", holds.lift, name="lift-hold"),
+    path("<uuid:rollback_id>/", rollbacks.rollback_detail, name="detail"),
+    path("<uuid:rollback_id>/approve/", approvals.approve, name="approve"),
+    path("<uuid:rollback_id>/reject/", approvals.reject, name="reject"),
+    path("<uuid:rollback_id>/withdraw/", approvals.withdraw, name="withdraw"),
+    path("<uuid:rollback_id>/break-glass/", approvals.break_the_glass, name="break-glass"),
+    path("<uuid:rollback_id>/sign-review/", approvals.sign, name="sign-review"),
+    path("<uuid:rollback_id>/live/", rollbacks.rollback_live, name="live"),
+    path("<uuid:rollback_id>/stop/", rollback_acts.stop, name="stop"),
+    path("<uuid:rollback_id>/retry/", rollback_acts.retry, name="retry"),
+    path("<uuid:rollback_id>/skip/", rollback_acts.skip, name="skip"),
+    path("<uuid:rollback_id>/undo/", rollback_acts.undo, name="undo"),
+    path("<uuid:rollback_id>/close/", rollback_acts.close, name="close"),
+    path("<uuid:rollback_id>/correct-detection/", rollback_acts.correct_detection, name="correct-detection"),
+    path("<uuid:rollback_id>/roll-back-instead/", rollback_acts.instead, name="roll-back-instead"),
 ]
 routing_patterns = [
     path("", routing.policy_list, name="list"),
@@ -41,6 +82,7 @@ audit_patterns = [
 urlpatterns = [
     path("", include((dashboard_patterns, "dashboard"))),
     path("drills/", include((drill_patterns, "drills"))),
+    path("rollbacks/", include((rollback_patterns, "rollbacks"))),
     path("routing/", include((routing_patterns, "routing"))),
     path("registry/", include((registry_patterns, "registry"))),
     path("audit/", include((audit_patterns, "audit"))),

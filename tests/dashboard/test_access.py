@@ -17,12 +17,16 @@ from tests.factories.fixtures import Cast
 
 ARGUMENTS: dict[str, Any] = {
     "drill_id": uuid.UUID(int=1),
+    "rollback_id": uuid.UUID(int=1),
+    "hold_id": 1,
     "environment": "staging",
     "alias": "smart-reasoner",
     "slug": "reasoner-model",
     "event_id": 1,
 }
 FOR_EVERYBODY_SIGNED_IN = {"dashboard:account"}
+REFUSED_BY_THE_DOMAIN = {"rollbacks:break-glass": {"admin"}}
+"""Who has the capability and is refused all the same: an administrator is no operational authority."""
 
 
 def _patterns(patterns: list[Any], namespace: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -84,8 +88,11 @@ def test_page_each_role_gets_in_exactly_where_its_capability_says(name: str, cas
         Capability.VIEW: {"on_call", "lead", "leadership", "auditor", "admin"},
         Capability.DRILL: {"on_call", "lead", "admin"},
         Capability.ROUTE: {"on_call", "lead", "admin"},
+        Capability.ROLL_BACK: {"on_call", "lead", "leadership", "admin"},
+        Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},
+        Capability.LEAD: {"lead", "leadership"},
         Capability.AUDIT: {"lead", "leadership", "auditor", "admin"},
-    }.get(_capability(name), {"on_call", "lead", "leadership", "auditor", "admin"})
+    }.get(_capability(name), {"on_call", "lead", "leadership", "auditor", "admin"}) - REFUSED_BY_THE_DOMAIN.get(name, set())
     for who, user in cast.everybody_but("stranger").items():
         refused = _answer(client_of(user), name).status_code == 403
         assert refused == (who not in allowed), f"{who} at {name}"

@@ -96,6 +96,10 @@
       var words = elapsed(secondsSince(node.dataset.since));
       if (node.textContent !== words) node.textContent = words;
     });
+    document.querySelectorAll("[data-until]").forEach(function (node) {
+      var words = elapsed(-secondsSince(node.dataset.until));
+      if (node.textContent !== words) node.textContent = words;
+    });
     document.querySelectorAll("time[data-relative]").forEach(function (node) {
       var words = relative(secondsSince(node.dateTime));
       var target = node.firstElementChild;

@@ -16,16 +16,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from drills.enums import AliasState
+from rollbackhub.accounts.models import User
 from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.icons import ICONS
 from rollbackhub.dashboard.looks import ALIASES, EXECUTIONS, LIFECYCLES, ROLLBACKS, VERDICTS, Look, look_of_execution
 from rollbackhub.dashboard.plans import plan_yaml
+from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import Lifecycle
-from rollbackhub.rollbacks.enums import RollbackState
+from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState
+from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.models import Candidate, PolicyRevision
 
 register = template.Library()
@@ -243,15 +246,28 @@ def query(context: template.Context, **changes: Any) -> str:
 
 
 @register.filter
-def digest_of_running(active: Iterable[Execution]) -> str:
-    """What the bar of running things shows, as one word: equal while nothing has changed."""
-    return "_".join(f"{execution.pk}.{execution.state}" for execution in active) or "none"
-
-
-@register.filter
 def age(value: dt.datetime) -> str:
     """How long ago, as the counters of app.js say it."""
     return in_words(float(max(0, int((clock.now() - value).total_seconds()))))
+
+
+@register.filter
+def left(value: dt.datetime) -> str:
+    """How long until then, as the counters of app.js say it; `0 s` once it is over."""
+    seconds = float(max(0, int((value - clock.now()).total_seconds())))
+    return in_words(seconds) if seconds < 86_400 else f"{seconds / 86_400:.1f} days"
+
+
+@register.filter
+def needs_person(rollback: Rollback) -> bool:
+    """Whether nothing runs until somebody says how it goes on."""
+    return rollback.state in STOPPED_STATES
+
+
+@register.filter
+def address_of(execution: Execution) -> str:
+    """The page where a person follows it: a drill's own, or that of the rollback that it belongs to."""
+    return owner_of(execution).address(execution)
 
 
 @register.filter
@@ -270,6 +286,12 @@ def as_yaml(value: dict[str, Any]) -> str:
 def words(value: str) -> str:
     """`negative_feedback` as `Negative feedback`."""
     return value.replace("_", " ").capitalize()
+
+
+@register.filter
+def named(user: User) -> str:
+    """The person's name as the record has it: the full name, else the account's."""
+    return user.get_full_name() or user.username
 
 
 @register.filter

@@ -11,10 +11,9 @@ from django.views.decorators.http import require_safe
 from drills.domain.overview import count_states, list_alias_rows, list_standings
 from drills.enums import AliasState
 from rollbackhub.accounts.rules import Capability
-from rollbackhub.dashboard.access import requires
+from rollbackhub.dashboard.access import person, requires
+from rollbackhub.dashboard.bar import bar_for
 from rollbackhub.dashboard.looks import ALIASES
-from rollbackhub.dashboard.templatetags.hub import digest_of_running
-from rollbackhub.executions.domain.listing import list_active
 from rollbackhub.registry.domain.selectors import list_environments
 
 PAGE_SIZE = 25
@@ -64,10 +63,10 @@ def _tone(counts: dict[AliasState, int], total: int) -> str:
 @requires(Capability.VIEW)
 def running(request: HttpRequest) -> HttpResponse:
     """The bar alone, for polling. 204 while it is as the page has it."""
-    active = list_active()
-    if request.GET.get("seen") == digest_of_running(active):
+    bar = bar_for(person(request))
+    if request.GET.get("seen") == bar.digest:
         return HttpResponse(status=204)
-    response = render(request, "dashboard/partials/_running.html", {"running": active})
+    response = render(request, "dashboard/partials/_running.html", {"bar": bar})
     # Parts of the page that show the same fetch themselves anew.
     response["HX-Trigger"] = "hubRunning"
     return response

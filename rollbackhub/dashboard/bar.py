@@ -1,0 +1,66 @@
+"""The bar above every page: what runs, what waits for this person, what this person was told."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from rollbackhub.accounts.domain.notices import list_unread
+from rollbackhub.accounts.models import Notice, User
+from rollbackhub.executions.domain.listing import list_active
+from rollbackhub.executions.enums import ExecutionKind
+from rollbackhub.executions.models import Execution
+from rollbackhub.rollbacks.domain.matters import Matters, list_matters
+
+SHOWN = 5
+"""Of each kind; the rest is counted."""
+
+OF_ROLLBACKS = (ExecutionKind.ROLLBACK, ExecutionKind.ROLL_FORWARD)
+
+
+@dataclass
+class Bar:
+    """What it shows."""
+
+    executions: list[Execution] = field(default_factory=list)
+    """Drills: executions of rollbacks show as their rollback."""
+    matters: Matters = field(default_factory=Matters)
+    notices: list[Notice] = field(default_factory=list)
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say."""
+        matters = self.matters
+        return not (self.executions or self.notices or matters.running or matters.waiting or matters.mine or matters.reviews)
+
+    @cached_property
+    def digest(self) -> str:
+        """Short, equal while the bar shows the same; `none` when it shows nothing."""
+        if self.is_empty:
+            return "none"
+        matters = self.matters
+        rollbacks = [f"{kind}{rollback.pk}.{rollback.number}" for kind in ("running", "waiting", "mine", "reviews") for rollback in getattr(matters, kind)]
+        seen = [*(f"{execution.pk}.{execution.state}" for execution in self.executions), *rollbacks, *(str(notice.pk) for notice in self.notices)]
+        return hashlib.sha256(" ".join(seen).encode()).hexdigest()[:16]
+
+    @property
+    def shown_notices(self) -> list[Notice]:
+        """The newest; what the lines above say already is left out."""
+        return self._other_notices[:SHOWN]
+
+    @property
+    def more_notices(self) -> int:
+        """How many more there are."""
+        return len(self._other_notices) - len(self.shown_notices)
+
+    @cached_property
+    def _other_notices(self) -> list[Notice]:
+        said = {f"/rollbacks/{rollback.pk}/" for rollback in [*self.matters.waiting, *self.matters.reviews]}
+        return [notice for notice in self.notices if notice.url not in said]
+
+
+def bar_for(user: User) -> Bar:
+    """What the bar shows this person. Three queries, four for leads."""
+    drills = [execution for execution in list_active(limit=4 * SHOWN) if execution.kind not in OF_ROLLBACKS]
+    return Bar(executions=drills[:SHOWN], matters=list_matters(user), notices=list_unread(user))
