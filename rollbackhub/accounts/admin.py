@@ -1,4 +1,4 @@
-"""People, roles, teams and API tokens in the admin. Rights change only by accounts/domain/transitions.py."""
+"""People, roles, teams, API tokens and notices in the admin. Rights change only by accounts/domain/transitions.py."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from rollbackhub.accounts.audited_admin import AuditedModelAdmin, admin_actor
-from rollbackhub.accounts.domain.transitions import change_email, create_person, grant_role, revoke_role, revoke_token, set_active
+from rollbackhub.accounts.domain.transitions import change_email, create_person, grant_role, revoke_role, revoke_token, set_active, set_responsible
 from rollbackhub.accounts.enums import Role
-from rollbackhub.accounts.models import ApiToken, Team, User
+from rollbackhub.accounts.models import ApiToken, Notice, Team, User
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin
 
@@ -59,7 +59,7 @@ class PersonChangeForm(UserChangeForm):
 
     class Meta(UserChangeForm.Meta):
         model = User
-        fields = ("username", "password", "email", "first_name", "last_name", "timezone", "is_active")
+        fields = ("username", "password", "email", "first_name", "last_name", "timezone", "is_active", "responsible")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -74,15 +74,16 @@ class PersonAdmin(DjangoUserAdmin, AuditedModelAdmin):  # type: ignore[type-arg,
     add_form = PersonAddForm
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "full_name", "email", "roles_in_words", "is_active", "last_login"]
-    list_filter = ["is_active", "role_assignments__role"]
+    list_filter = ["is_active", "role_assignments__role", ("responsible", admin.EmptyFieldListFilter)]
     search_fields = ["username", "email", "first_name", "last_name"]
     ordering = ["username"]
     filter_horizontal = ()
+    autocomplete_fields = ["responsible"]
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = (
         (None, {"fields": ("username", "password", "is_active")}),
         ("Person", {"fields": ("first_name", "last_name", "email", "timezone")}),
-        ("Rights", {"fields": ("roles",)}),
+        ("Rights", {"fields": ("roles", "responsible")}),
         ("Since", {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "first_name", "last_name", "timezone", "roles", "password1", "password2")}),)
@@ -116,16 +117,17 @@ class PersonAdmin(DjangoUserAdmin, AuditedModelAdmin):  # type: ignore[type-arg,
                 )
                 obj.__dict__.update(made.__dict__)
                 return
-            wanted_active, wanted_email = values["is_active"], values["email"]
-            before = User.objects.get(pk=obj.pk)
-            obj.is_active, obj.email = before.is_active, before.email
+            wanted_active, wanted_email, wanted_responsible = values["is_active"], values["email"], values["responsible"]
+            before = User.objects.select_related("responsible").get(pk=obj.pk)
+            obj.is_active, obj.email, obj.responsible = before.is_active, before.email, before.responsible
             obj.save()
-            by_transition = {"roles", "is_active", "email"}
+            by_transition = {"roles", "is_active", "email", "responsible"}
             form.changed_data[:] = [name for name in form.changed_data if name not in by_transition]
             self.record_saved(request, obj, form, change)
             change_email(user=obj, email=wanted_email, actor=actor)
             for role in Role:
                 (grant_role if role in values["roles"] else revoke_role)(user=obj, role=role, actor=actor)
+            set_responsible(user=obj, responsible=wanted_responsible, actor=actor)
             set_active(user=obj, active=wanted_active, actor=actor)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
@@ -166,3 +168,13 @@ class ApiTokenAdmin(ReadOnlyModelAdmin):
             for token in tokens:
                 revoke_token(token=token, actor=admin_actor(request))
         self.message_user(request, f"{len(tokens)} revoked.")
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnlyModelAdmin):
+    """What people were told, and whether the mail went out."""
+
+    list_display = ["subject", "user", "created_at", "read_at", "mailed_at", "mail_error"]
+    list_select_related = ["user"]
+    list_filter = [("mail_error", admin.EmptyFieldListFilter)]
+    search_fields = ["subject", "user__username__exact"]

@@ -6,15 +6,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from rollbackhub.accounts.audited_admin import AuditedModelAdmin
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin
 from rollbackhub.common.secret_names import has_password_in_url, looks_secret
 from rollbackhub.connectors.base import connector_type, list_connector_names
-from rollbackhub.registry.models import Artefact, Connection, Environment, SpeedTarget, Version
+from rollbackhub.registry.domain.holds import LONGEST_DAYS
+from rollbackhub.registry.models import Artefact, Connection, Environment, SpeedTarget, StabilityHold, Version
 
 
 @admin.register(SpeedTarget)
@@ -34,32 +37,66 @@ class SpeedTargetAdmin(AuditedModelAdmin):
         return False
 
 
+class ArtefactForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An artefact; a hold that would never end is a mistake."""
+
+    hold_days = forms.IntegerField(
+        min_value=1, max_value=LONGEST_DAYS, initial=7, widget=UnfoldAdminIntegerFieldWidget, help_text=Artefact._meta.get_field("hold_days").help_text
+    )
+
+    class Meta:
+        model = Artefact
+        fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days"]
+
+
 @admin.register(Artefact)
 class ArtefactAdmin(AuditedModelAdmin):
     """What is released. Its change type decides which procedure runs, so it stays."""
 
-    list_display = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "is_lab"]
+    form = ArtefactForm
+    list_display = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days", "is_lab"]
     list_filter = ["change_type", "stakes", "team"]
     list_select_related = ["team"]
     search_fields = ["slug", "name"]
-    fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds"]
+    fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days"]
     fixed_fields = ("slug", "change_type")
 
 
 @admin.register(Version)
 class VersionAdmin(AuditedModelAdmin):
-    """A version is immutable: it is added, or, while nothing refers to it, deleted."""
+    """A version is immutable: it is added, or, while nothing refers to it, deleted. Whether its release was strategic may be said later."""
 
-    list_display = ["label", "artefact", "lifecycle", "created_at"]
-    list_filter = ["lifecycle", "artefact__change_type"]
+    list_display = ["label", "artefact", "lifecycle", "is_strategic", "created_at"]
+    list_filter = ["lifecycle", "is_strategic", "artefact__change_type"]
     list_select_related = ["artefact"]
     search_fields = ["label", "artefact__slug", "digest"]
     autocomplete_fields = ["artefact"]
-    fields = ["artefact", "label", "digest", "uri", "changelog", "eval_reference"]
+    fields = ["artefact", "label", "digest", "uri", "changelog", "eval_reference", "is_strategic"]
+    fixed_fields = ("artefact", "label", "digest", "uri", "changelog", "eval_reference")
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Never: register the next version."""
-        return False
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Version], change: bool) -> None:
+        """Only what may change is written: whatever happened to the version meanwhile stays."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        with transaction.atomic():
+            obj.save(update_fields=["is_strategic"])
+            self.record_saved(request, obj, form, change)
+
+
+@admin.register(StabilityHold)
+class StabilityHoldAdmin(ReadOnlyModelAdmin):
+    """What may not ship again yet. Leads lift holds on the page, with a reason."""
+
+    list_display = ["version", "artefact", "started_at", "ends_at", "lifted_at", "lifted_by"]
+    list_select_related = ["version__artefact", "lifted_by"]
+    list_filter = [("lifted_at", admin.EmptyFieldListFilter)]
+    search_fields = ["version__label", "rollback_id__exact"]
+
+    @admin.display(description="artefact")
+    def artefact(self, hold: StabilityHold) -> str:
+        """What the version is a version of."""
+        return hold.version.artefact.slug
 
 
 @admin.register(Environment)

@@ -9,10 +9,13 @@ from django.test import Client
 from django.urls import reverse
 
 from drills.models import Drill
-from rollbackhub.accounts.models import ApiToken
+from incidents.models import Incident
+from rollbackhub.accounts.models import ApiToken, Notice
 from rollbackhub.audit.domain.sequence import sequence_pending
 from rollbackhub.audit.models import AuditEvent, AuditLeaf, AuditTreeHead
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
+from rollbackhub.registry.models import StabilityHold
+from rollbackhub.rollbacks.models import Approval, HeldTraffic, Rollback, RollForward
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 from tests.admin.addresses import AUDITED, READ_ONLY, REGISTERED, address, name_of
 from tests.factories.accounts import PASSWORD, ApiTokenFactory, RoleAssignmentFactory, UserFactory
@@ -20,10 +23,18 @@ from tests.factories.audit import AuditEventFactory
 from tests.factories.drills import DrillFactory
 from tests.factories.executions import CheckResultFactory, FindingFactory, SampleFactory
 from tests.factories.fixtures import Cast
+from tests.factories.incidents import IncidentRollbackFactory
 from tests.factories.registry import ConnectionFactory, VersionFactory
+from tests.factories.rollbacks import ApprovalFactory, HeldTrafficFactory, NoticeFactory, RollForwardFactory, StabilityHoldFactory
 from tests.factories.routing import GatewayFactory
 
-EVIDENCE = {AuditEvent, AuditLeaf, AuditTreeHead, Execution, StepAttempt, CheckResult, Sample, Finding, Drill, PolicyRevision, RoutingPolicy, Gateway, ApiToken}
+EVIDENCE = {
+    *(AuditEvent, AuditLeaf, AuditTreeHead),
+    *(Execution, StepAttempt, CheckResult, Sample, Finding, Drill),
+    *(PolicyRevision, RoutingPolicy, Gateway),
+    *(Rollback, Approval, RollForward, HeldTraffic, StabilityHold, Incident),
+    *(ApiToken, Notice),
+}
 
 
 @pytest.fixture
@@ -37,6 +48,11 @@ def world(cast: Cast) -> Cast:
     ConnectionFactory()
     VersionFactory()
     ApiTokenFactory(user=cast.lead)
+    IncidentRollbackFactory(rollback=ApprovalFactory().rollback)
+    RollForwardFactory()
+    HeldTrafficFactory()
+    StabilityHoldFactory()
+    NoticeFactory()
     return cast
 
 

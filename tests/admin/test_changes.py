@@ -14,6 +14,7 @@ from rollbackhub.audit.models import AuditEvent
 from rollbackhub.executions.models import Execution, Procedure, ProcedureVersion
 from rollbackhub.executions.procedures import WEIGHT_FLIP
 from rollbackhub.registry.models import Artefact, Connection, Environment, SpeedTarget, Version
+from rollbackhub.rollbacks.models import AuthorityRule
 from tests.admin.addresses import address
 from tests.factories.accounts import ApiTokenFactory, TeamFactory, UserFactory
 from tests.factories.audit import AuditEventFactory
@@ -122,7 +123,15 @@ def test_team_that_owns_something_cannot_be_deleted(admin: Client) -> None:
 
 def test_artefact_keeps_its_slug_and_change_type(admin: Client) -> None:
     artefact = ArtefactFactory(slug="assistant")
-    values = {"slug": "other", "change_type": "prompt", "name": "Assistant", "team": artefact.team.pk, "stakes": "high", "target_seconds": "120"}
+    values = {
+        "slug": "other",
+        "change_type": "prompt",
+        "name": "Assistant",
+        "team": artefact.team.pk,
+        "stakes": "high",
+        "target_seconds": "120",
+        "hold_days": "7",
+    }
     assert saved(admin.post(address(Artefact, "change", artefact.pk), values))
     artefact.refresh_from_db()
     assert (artefact.slug, artefact.change_type, artefact.stakes, artefact.target_seconds) == ("assistant", "model", "high", 120)
@@ -131,14 +140,32 @@ def test_artefact_keeps_its_slug_and_change_type(admin: Client) -> None:
     assert [entry["field"] for entry in data["fields"]] == ["stakes", "target_seconds"]
 
 
-def test_version_is_added_and_then_never_changed(admin: Client) -> None:
+def test_version_is_added_and_then_only_called_strategic(admin: Client) -> None:
     artefact = ArtefactFactory()
     assert saved(admin.post(address(Version, "add"), {"artefact": artefact.pk, "label": "v9", "digest": "sha256:9"}))
     version = Version.objects.get(label="v9")
-    assert admin.post(address(Version, "change", version.pk), {"artefact": artefact.pk, "label": "v10"}).status_code == 403
+    # What happens to it while the form is open stays.
+    admin.get(address(Version, "change", version.pk))
+    Version.objects.filter(pk=version.pk).update(lifecycle="live")
+    values = {"artefact": ArtefactFactory().pk, "label": "v10", "digest": "sha256:10", "lifecycle": "retired", "is_strategic": "on"}
+    assert saved(admin.post(address(Version, "change", version.pk), values))
     version.refresh_from_db()
-    assert version.label == "v9"
-    assert [event for event, _, _ in events()] == ["registry.version.added"]
+    assert (version.artefact, version.label, version.digest, version.lifecycle, version.is_strategic) == (artefact, "v9", "sha256:9", "live", True)
+    assert [(event, data["fields"]) for event, _, data in events()][1:] == [
+        ("registry.version.changed", [{"field": "is_strategic", "before": False, "after": True}])
+    ]
+
+
+def test_days_of_a_hold_are_recorded_and_nonsense_is_refused(admin: Client) -> None:
+    artefact = ArtefactFactory()
+    values = {"name": artefact.name, "team": artefact.team.pk, "stakes": artefact.stakes}
+    for nonsense in ("0", "-1", "367", "a week", ""):
+        assert "hold_days" in errors_of(admin.post(address(Artefact, "change", artefact.pk), values | {"hold_days": nonsense}))
+    assert events() == []
+    assert saved(admin.post(address(Artefact, "change", artefact.pk), values | {"hold_days": "30"}))
+    artefact.refresh_from_db()
+    assert artefact.hold_days == 30
+    assert events()[0][2]["fields"] == [{"field": "hold_days", "before": 7, "after": 30}]
 
 
 def test_version_in_a_policy_cannot_be_deleted_and_an_unused_one_can(admin: Client) -> None:
@@ -298,6 +325,95 @@ def test_last_administrator_cannot_lock_everybody_out(admin: Client, cast: Cast,
     assert "is the only administrator who can sign in" in answer.content.decode()
     found = User.objects.get(pk=cast.admin.pk)
     assert (found.roles, found.is_active, found.first_name) == (frozenset({"admin"}), True, "Adam")
+    assert events() == []
+
+
+def test_service_account_has_a_person_who_answers_for_it(admin: Client, cast: Cast) -> None:
+    bot = UserFactory(username="bot", roles=[Role.ON_CALL])
+    assert saved(admin.post(address(User, "change", bot.pk), person_values(bot, responsible=cast.lead.pk)))
+    bot.refresh_from_db()
+    assert (bot.responsible, bot.is_service) == (cast.lead, True)
+    assert saved(admin.post(address(User, "change", bot.pk), person_values(bot, responsible="")))
+    assert events() == [
+        ("accounts.responsible_changed", str(bot.pk), {"username": "bot", "before": None, "after": "lead"}),
+        ("accounts.responsible_changed", str(bot.pk), {"username": "bot", "before": "lead", "after": None}),
+    ]
+
+
+@pytest.mark.parametrize("who", ["itself", "a service account", "inactive", "counted on", "last administrator"])
+def test_service_account_of_nobody_who_can_answer_is_refused(admin: Client, cast: Cast, who: str) -> None:
+    bot, other = UserFactory(username="bot"), UserFactory(username="other")
+    account, person, said = bot, other, ""
+    if who == "itself":
+        person, said = bot, "answers for a service account"
+    elif who == "a service account":
+        User.objects.filter(pk=other.pk).update(responsible=cast.lead)
+        said = "answers for a service account"
+    elif who == "inactive":
+        User.objects.filter(pk=other.pk).update(is_active=False)
+        said = "a person who can sign in answers for a service account"
+    elif who == "counted on":
+        User.objects.filter(pk=cast.lead.pk).update(responsible=bot)
+        said = "answers for service accounts, so it cannot be one"
+    else:
+        account, said = cast.admin, "is the only administrator who can sign in"
+    answer = admin.post(address(User, "change", account.pk), person_values(account, responsible=person.pk), follow=True)
+    assert said in answer.content.decode()
+    account.refresh_from_db()
+    assert account.responsible is None
+    assert events() == []
+
+
+def rule_values(**changes: Any) -> dict[str, Any]:
+    """The form of a row of the authority table."""
+    return {"role": "platform_lead", "tell_next_after_seconds": "300", "expires_after_seconds": "3600"} | changes
+
+
+def test_authority_rule_is_changed_by_the_domains_function_with_before_and_after(admin: Client) -> None:
+    rule = AuthorityRule.objects.get(subject="prompt")
+    before = {"role": rule.role, "tell_next_after_seconds": rule.tell_next_after_seconds, "expires_after_seconds": rule.expires_after_seconds}
+    values = rule_values(subject="strategic", tell_next_after_seconds="120")
+    assert saved(admin.post(address(AuthorityRule, "change", rule.pk), values))
+    rule.refresh_from_db()
+    assert (rule.subject, rule.role, rule.tell_next_after_seconds) == ("prompt", "platform_lead", 120)
+    after = {"role": "platform_lead", "tell_next_after_seconds": 120, "expires_after_seconds": 3600}
+    assert events() == [("authority.rule_changed", "prompt", {"before": before, "after": after})]
+    # The same again changes nothing.
+    assert saved(admin.post(address(AuthorityRule, "change", rule.pk), values))
+    assert len(events()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"role": "auditor"}, "role"),
+        ({"role": "admin"}, "role"),
+        ({"role": ""}, "role"),
+        ({"tell_next_after_seconds": "0"}, "expires_after_seconds"),
+        ({"tell_next_after_seconds": "3600"}, "expires_after_seconds"),
+        ({"tell_next_after_seconds": "-5"}, "tell_next_after_seconds"),
+        ({"tell_next_after_seconds": "soon"}, "tell_next_after_seconds"),
+        ({"expires_after_seconds": "60"}, "expires_after_seconds"),
+        ({"expires_after_seconds": "604801"}, "expires_after_seconds"),
+        ({"expires_after_seconds": "99999999999"}, "expires_after_seconds"),
+    ],
+)
+def test_authority_rule_that_makes_no_sense_is_refused_at_its_field(admin: Client, changes: dict[str, str], field: str) -> None:
+    rule = AuthorityRule.objects.get(subject="dataset")
+    before = AuthorityRule.objects.values().get(pk=rule.pk)
+    answer = admin.post(address(AuthorityRule, "change", rule.pk), rule_values(**changes))
+    assert field in json.loads(errors_of(answer))
+    assert AuthorityRule.objects.values().get(pk=rule.pk) == before
+    assert events() == []
+
+
+def test_authority_table_has_its_seven_subjects_and_no_other(admin: Client) -> None:
+    rule = AuthorityRule.objects.get(subject="strategic")
+    assert AuthorityRule.objects.count() == 7
+    assert admin.post(address(AuthorityRule, "add"), rule_values(subject="weather")).status_code == 403
+    assert admin.post(address(AuthorityRule, "delete", rule.pk), {"post": "yes"}).status_code == 403
+    admin.post(address(AuthorityRule, "changelist"), {"action": "delete_selected", "_selected_action": [rule.pk], "post": "yes"})
+    assert AuthorityRule.objects.count() == 7
     assert events() == []
 
 

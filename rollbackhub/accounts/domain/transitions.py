@@ -119,6 +119,32 @@ def change_email(*, user: User, email: str, actor: Actor) -> bool:
     return True
 
 
+def set_responsible(*, user: User, responsible: User | None, actor: Actor) -> bool:
+    """Make an account a service account of this person, or (None) a person's own; answers whether that is a change.
+
+    Raises InvalidInput (the person is a service account, inactive, or the account itself; others count on the account) and Conflict
+    (last_admin).
+    """
+    with transaction.atomic():
+        # Both rows, in one order: two changes at once do not make a chain of service accounts.
+        ids = {user.pk, *([responsible.pk] if responsible else [])}
+        rows = {row.pk: row for row in User.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
+        found = rows[user.pk]
+        user.responsible = responsible
+        if found.responsible_id == (responsible.pk if responsible else None):
+            return False
+        before = found.responsible.username if found.responsible else None
+        if responsible is not None:
+            _require_can_answer(found, rows[responsible.pk])
+            if Role.ADMIN in found.roles:
+                _require_another_admin(found)
+        found.responsible = responsible
+        found.save(update_fields=["responsible"])
+        data = {"username": user.username, "before": before, "after": responsible.username if responsible else None}
+        record(event="accounts.responsible_changed", actor=actor, subject_type="user", subject_id=user.pk, data=data)
+    return True
+
+
 def issue_token(*, user: User, name: str, scopes: Collection[Scope | str], days: int, actor: Actor) -> tuple[ApiToken, str]:
     """Make an API token that expires after so many days. The second answer is the token itself: shown once, kept nowhere.
 
@@ -176,6 +202,18 @@ def _settle(user: User) -> None:
     user.__dict__.pop("roles", None)
     user.is_staff = user.is_superuser = Role.ADMIN in user.roles
     User.objects.filter(pk=user.pk).update(is_staff=user.is_staff, is_superuser=user.is_superuser)
+
+
+def _require_can_answer(service: User, person: User) -> None:
+    sentence = ""
+    if person.pk == service.pk:
+        sentence = "An account does not answer for itself. Leave this empty for a person's own account."
+    elif person.is_service or not person.is_active:
+        sentence = f"{person.username} is {'a service account' if person.is_service else 'not active'}: a person who can sign in answers for a service account."
+    elif service.service_accounts.exists():
+        sentence = f"{service.username} answers for service accounts, so it cannot be one. Name somebody else for those first."
+    if sentence:
+        raise InvalidInput(sentence, fields={"responsible": [sentence]})
 
 
 def _require_another_admin(user: User) -> None:
