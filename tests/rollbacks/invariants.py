@@ -102,7 +102,7 @@ def nothing_is_missing_in_the_audit_log(rollback: Rollback, events: list[AuditEv
     steps = [("", "awaiting_approval")] + [(event.data["from"], event.data["to"]) for event in events if "from" in event.data and "to" in event.data]
     for (_, before), (source, to) in pairwise(steps):
         assert source == before, steps
-        assert to in TRANSITIONS[source], (source, to)  # type: ignore[index]
+        assert to in TRANSITIONS[source], (source, to)
     assert steps[-1][1] == rollback.state, (steps, rollback.state)
     assert rollback.number == len(steps) - 1 + sum(event.event in NOTES for event in events), [event.event for event in events]
 

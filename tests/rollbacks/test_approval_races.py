@@ -11,7 +11,7 @@ import pytest
 
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.enums import Role
-from rollbackhub.accounts.models import Notice
+from rollbackhub.accounts.models import Notice, User
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict
 from rollbackhub.executions.models import Execution
@@ -38,7 +38,7 @@ def waiting(number: int, cast: Cast) -> Rollback:
 
 def test_two_approvals_race_and_one_wins(fresh_database: FreshDatabase) -> None:
     cast = make_cast()
-    approvers = [cast.lead, cast.leadership, cast.admin, UserFactory(roles=[Role.PLATFORM_LEAD])]
+    approvers: list[User] = [cast.lead, cast.leadership, cast.admin, UserFactory(roles=[Role.PLATFORM_LEAD])]
     for number in range(ROUNDS):
         rollback = waiting(number, cast)
         results = at_once(4, lambda index, rollback=rollback: approve(rollback, approvers[index]))  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -369,7 +370,7 @@ def test_lead_who_broke_the_glass_does_not_sign_the_review(cast: Cast, dataset: 
 def test_glass_is_broken_on_a_request_that_waits_and_only_for_the_plan_that_was_seen(waiting: Rollback, cast: Cast, dataset: RoutingPolicy) -> None:
     seen = waiting.plan_hash
     reroute(dataset, bad=30)
-    values = {"rollback_id": waiting.pk, "account": cast.on_call, "actor": actor_of(cast.on_call), "reason": "customers see wrong answers now"}
+    values: dict[str, Any] = {"rollback_id": waiting.pk, "account": cast.on_call, "actor": actor_of(cast.on_call), "reason": "customers see wrong answers now"}
     with pytest.raises(Conflict) as caught:
         break_glass(**values, plan_hash=seen)
     assert caught.value.code == "plan_changed"

@@ -105,7 +105,7 @@ def expected_estimate(rollback: Rollback) -> int:
     """Seconds since the detection × requests a second after the flip × the bad version's weight, from the samples that were kept."""
     first = Sample.objects.filter(kind="counters").earliest("id")
     looks = list(Sample.objects.filter(kind="traffic").order_by("id"))
-    rate = sum(look.value["total"] for look in looks[1:]) / (looks[-1].taken_at - looks[0].taken_at).total_seconds()
+    rate: float = sum(look.value["total"] for look in looks[1:]) / (looks[-1].taken_at - looks[0].taken_at).total_seconds()
     assert rollback.detected_at is not None
     return round((first.taken_at - rollback.detected_at).total_seconds() * rate * 0.25)
 

@@ -23,6 +23,7 @@ from rollbackhub.accounts.models import User
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
+from rollbackhub.common.failpoints import failpoint
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.actions.base import StepOutcome
 from rollbackhub.executions.domain import context as context_module
@@ -356,9 +357,9 @@ class Rollbacks(RuleBasedStateMachine):
             if not revoke_role(user=user, role=role, actor=ACTOR):
                 grant_role(user=user, role=role, actor=ACTOR)
         elif what == "table":
-            subject, role = ("model", "dataset", "coordinated")[which % 3], list(invariants.RANK)[which % 2]
-            set_rule(subject=subject, role=role, tell_next_after_seconds=60, expires_after_seconds=600, actor=ACTOR)
-            self.table[subject] = role
+            subject, level = ("model", "dataset", "coordinated")[which % 3], list(invariants.RANK)[which % 2]
+            set_rule(subject=subject, role=level, tell_next_after_seconds=60, expires_after_seconds=600, actor=ACTOR)
+            self.table[subject] = level
         elif (hold := list_standing_holds().first()) is not None:
             account = self.person(name)
             self.attempt("lift a hold", lambda: lift_hold(hold_id=hold.pk, user=account, actor=actor_of(account), reason="it was not this"))
@@ -404,8 +405,8 @@ def world(cast: Cast, scripted_actions: None, monkeypatch: pytest.MonkeyPatch) -
     for counter in (World.reached, World.refused, World.done):
         counter.clear()
     # Set for good by each machine; put back by these when the test ends.
-    monkeypatch.setattr(engine, "failpoint", engine.failpoint)
-    monkeypatch.setattr(context_module, "failpoint", context_module.failpoint)
+    monkeypatch.setattr(engine, "failpoint", failpoint)
+    monkeypatch.setattr(context_module, "failpoint", failpoint)
 
 
 def tell(title: str, counter: Counter[str]) -> None:
