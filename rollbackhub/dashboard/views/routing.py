@@ -15,6 +15,7 @@ from rollbackhub.dashboard.access import requires
 from rollbackhub.dashboard.plans import candidates_yaml
 from rollbackhub.executions.domain.transitions import find_active
 from rollbackhub.registry.domain.selectors import get_environment, list_environments
+from rollbackhub.rollbacks.domain.transitions import find_active as find_active_rollback
 from rollbackhub.routing.domain.selectors import get_policy, get_present_revisions, list_gateway_rows, list_policies, list_revisions
 from rollbackhub.routing.domain.yaml_io import export_policies
 from rollbackhub.routing.models import PolicyRevision, RoutingPolicy, RoutingState
@@ -56,6 +57,7 @@ def policy_detail(request: HttpRequest, environment: str, alias: str) -> HttpRes
         "is_first": before is None,
         "gateways": list_gateway_rows(environment_id=policy.environment_id, routing_number=present.routing_number if present else 0),
         "active": find_active(policy),
+        "rollback": find_active_rollback(policy),
         "yaml": candidates_yaml(alias, present.candidates.all()) if present else "",
         "diff": _difference(request, policy),
     }
