@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TEST_PROCESSES ?= 2
 # These hold processes to a number of seconds, so they run before all others, which make the machine busy.
-KILL_TESTS := tests/integration/test_kills.py
+KILL_TESTS := tests/integration/test_kills.py tests/integration/test_rollback_kills.py tests/integration/test_rollback_faults.py
 N ?= 300
 
 help: ## List the targets
@@ -25,7 +25,7 @@ install-dev: $(VENV)/.installed-dev node_modules/.installed chromium ## Bring in
 
 test: install-dev lint ## Lint, types, layers, and all tests
 	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(KILL_TESTS)
-	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) --ignore $(KILL_TESTS) tests
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(addprefix --ignore=,$(KILL_TESTS)) tests
 
 lint: $(VENV)/.installed-dev ## Lint, format, types, layers
 	$(BIN)/ruff check .

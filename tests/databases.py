@@ -20,7 +20,10 @@ from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 from psycopg import sql
 
+from rollbackhub.common.database_url import database_from_url
+
 NEEDED = ("DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL")
+SERVER_SETTINGS = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
 TEMPLATE_LOCK = 7_302_118
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,6 +78,26 @@ def point_django_at(name: str) -> None:
         connections[alias].close()
         cast(DatabaseWrapper, connections[alias]).close_pool()
         connections[alias].settings_dict["NAME"] = name
+
+
+@contextmanager
+def django_at(url: str, *, owner_url: str) -> Iterator[None]:
+    """Have both of Django's connections use another server meanwhile."""
+    before = {}
+    for alias, wanted in (("default", url), ("owner", owner_url)):
+        settings = connections[alias].settings_dict
+        connections[alias].close()
+        cast(DatabaseWrapper, connections[alias]).close_pool()
+        before[alias] = {key: settings[key] for key in SERVER_SETTINGS}
+        found = database_from_url(wanted, pool=False)
+        settings.update({key: found[key] for key in SERVER_SETTINGS})
+    try:
+        yield
+    finally:
+        for alias, values in before.items():
+            connections[alias].close()
+            cast(DatabaseWrapper, connections[alias]).close_pool()
+            connections[alias].settings_dict.update(values)
 
 
 def migrated_template() -> str:
