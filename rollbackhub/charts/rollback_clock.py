@@ -39,7 +39,9 @@ def rollback_clock(
         )
         figure.add_shape(type="line", x0=0, x1=0, xref="x", y0=0, y1=1, yref="paper", line={"dash": "solid", "width": 1})
     elif detect_seconds:
+        # On a line of its own: on a phone it would run into the target's.
+        figure.update_layout(margin={"t": 60}, height=figure.layout.height + 16)
         figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", yshift=16, text=f"← detected {in_words(detect_seconds)} before"
+            x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", yshift=32, text=f"← detected {in_words(detect_seconds)} before"
         )
     return figure

@@ -29,6 +29,11 @@ class Offer:
     is_danger: bool = False
 
     @property
+    def is_aside(self) -> bool:
+        """It mends the record and is no way on: its button stands beside what it mends."""
+        return self.name == "correct-detection"
+
+    @property
     def style(self) -> str:
         """The button's look: the next act stands out, whatever gives something up is red."""
         if self.is_next:
