@@ -60,9 +60,11 @@ class Choice:
 def read_choice(request: HttpRequest, *, environment: str) -> Choice:
     """The choice that the address names. Raises NotFound (an alias or a version that is not there). Four queries for any number."""
     names = list(dict.fromkeys(request.GET.getlist("alias")))
+    # PostgreSQL takes no NUL, so no alias has one.
+    known = [name for name in names if "\x00" not in name]
     found = {
         policy.alias: policy
-        for policy in RoutingPolicy.objects.select_related("environment", "artefact", "artefact__team").filter(environment__slug=environment, alias__in=names)
+        for policy in RoutingPolicy.objects.select_related("environment", "artefact", "artefact__team").filter(environment__slug=environment, alias__in=known)
     }
     missing = [name for name in names if name not in found]
     if missing:

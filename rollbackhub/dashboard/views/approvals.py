@@ -76,7 +76,7 @@ def approve(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         plan_hash=request.POST.get("plan_hash", ""),
         reauthenticated_at=entered_at,
         via=Via.PAGE,
-        reason=request.POST.get("reason", "").strip()[:1000],
+        reason=_typed(request, "reason").strip()[:1000],
     )
     _put_notices_away(request, rollback_id)
     messages.success(request, "Approved: it starts now, in your name.")
@@ -95,7 +95,7 @@ def reject(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         plan_hash=request.POST.get("plan_hash", ""),
         reauthenticated_at=entered_at,
         via=Via.PAGE,
-        reason=request.POST.get("reason", ""),
+        reason=_typed(request, "reason"),
     )
     _put_notices_away(request, rollback_id)
     messages.info(request, "Rejected. Who asked is told your reason; nothing was changed.")
@@ -106,7 +106,7 @@ def reject(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
 @requires(Capability.ROLL_BACK)
 def withdraw(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
     """Take a request back."""
-    withdraw_rollback(rollback_id=rollback_id, account=person(request), actor=actor(request), reason=request.POST.get("reason", ""))
+    withdraw_rollback(rollback_id=rollback_id, account=person(request), actor=actor(request), reason=_typed(request, "reason"))
     messages.info(request, "Withdrawn. Nothing was changed.")
     return redirect("rollbacks:detail", rollback_id=rollback_id)
 
@@ -119,7 +119,7 @@ def break_the_glass(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         rollback_id=rollback_id,
         account=person(request),
         actor=actor(request),
-        reason=request.POST.get("reason", ""),
+        reason=_typed(request, "reason"),
         plan_hash=request.POST.get("plan_hash", ""),
     )
     messages.warning(request, "The glass is broken: it starts now, in your name. Every lead was told; one of them has to sign the review.")
@@ -130,10 +130,15 @@ def break_the_glass(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
 @requires(Capability.LEAD)
 def sign(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
     """Sign the review of a break-glass."""
-    sign_review(rollback_id=rollback_id, account=person(request), actor=actor(request), note_text=request.POST.get("note", ""))
+    sign_review(rollback_id=rollback_id, account=person(request), actor=actor(request), note_text=_typed(request, "note"))
     _put_notices_away(request, rollback_id)
     messages.success(request, "The review is signed, with your note.")
     return redirect("rollbacks:approvals")
+
+
+def _typed(request: HttpRequest, name: str) -> str:
+    """What was typed into a field; whether it is enough the domain says."""
+    return request.POST.get(name, "").replace("\x00", "")
 
 
 def _fresh_password(request: HttpRequest, rollback_id: UUID) -> dt.datetime | None:

@@ -30,6 +30,6 @@ def holds(request: HttpRequest) -> HttpResponse:
 @requires(Capability.LEAD)
 def lift(request: HttpRequest, hold_id: int) -> HttpResponse:
     """End a hold before its time."""
-    hold = lift_hold(hold_id=hold_id, user=person(request), actor=actor(request), reason=request.POST.get("reason", ""))
+    hold = lift_hold(hold_id=hold_id, user=person(request), actor=actor(request), reason=request.POST.get("reason", "").replace("\x00", ""))
     messages.success(request, f"The hold on {hold.version.label} is lifted: it may get weight again.")
     return redirect("rollbacks:holds")
