@@ -413,6 +413,7 @@ def tell(title: str, counter: Counter[str]) -> None:
     sys.stdout.write(f"{title}: {', '.join(f'{name} {count}' for name, count in counter.most_common())}\n")
 
 
+@pytest.mark.timeout(600)
 def test_no_sequence_breaks_what_must_hold(world: None) -> None:
     how = settings(
         max_examples=EXAMPLES,
