@@ -47,7 +47,7 @@ class AuthorityRuleForm(forms.ModelForm):  # type: ignore[type-arg]
         if not self.errors:
             wrong = wrong_fields_of_rule(subject=self.instance.subject, **{name: values[name] for name in CHANGEABLE})
             for field, sentences in wrong.items():
-                self.add_error(field if field in self.fields else None, sentences)  # type: ignore[arg-type]
+                self.add_error(field if field in self.fields else None, sentences)
         return values
 
     def validate_constraints(self) -> None:
@@ -197,7 +197,7 @@ class RollbackAdmin(ReadOnlyModelAdmin):
         return redirect(_address_of(rollback))
 
     def _page(self, request: HttpRequest, rollback: Rollback, form: DecisionForm, *, refusal: Forbidden | None = None) -> HttpResponse:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
             "opts": self.model._meta,

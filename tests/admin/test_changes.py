@@ -343,7 +343,8 @@ def test_service_account_has_a_person_who_answers_for_it(admin: Client, cast: Ca
 @pytest.mark.parametrize("who", ["itself", "a service account", "inactive", "counted on", "last administrator"])
 def test_service_account_of_nobody_who_can_answer_is_refused(admin: Client, cast: Cast, who: str) -> None:
     bot, other = UserFactory(username="bot"), UserFactory(username="other")
-    account, person, said = bot, other, ""
+    account: User = bot
+    person, said = other, ""
     if who == "itself":
         person, said = bot, "answers for a service account"
     elif who == "a service account":
