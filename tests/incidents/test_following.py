@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from incidents.domain import transitions
 from incidents.domain.selectors import get_incident, incident_of, list_incidents
+from incidents.domain.summary import summary_of
 from incidents.domain.transitions import follow_rollbacks, follow_what_was_missed
 from incidents.enums import How, IncidentState
 from incidents.models import Incident, IncidentRollback
@@ -270,7 +271,7 @@ def test_long_reason_is_cut_in_the_title(db: None) -> None:
 
 def test_one_that_cannot_be_followed_does_not_keep_the_others_from_it(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = RollbackFactory(), RollbackFactory()
-    real = transitions.summary_of
+    real = summary_of
 
     def summary(rollbacks: list[Rollback], **values: Any) -> dict[str, Any]:
         if rollbacks[0].pk == bad.pk:
