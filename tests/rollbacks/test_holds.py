@@ -186,13 +186,15 @@ def test_api_refuses_the_revision_and_the_file(policy: RoutingPolicy, held: Roll
     unchanged(policy, held)
 
 
-def test_rolling_back_to_a_held_version_stops_before_it_gets_weight(policy: RoutingPolicy, held: Rollback, cast: Cast) -> None:
+def test_rolling_back_to_a_held_version_is_refused_when_it_is_asked_for(policy: RoutingPolicy, held: Rollback, cast: Cast) -> None:
     """The other version turns out bad, too, and the only one to go back to is under hold: a lead has to lift it first."""
     good = Version.objects.get(artefact=policy.artefact_id, label=GOOD)
-    rollback = run(ask_for(policy, good, cast.on_call))
-    assert rollback.state == RollbackState.NEEDS_HUMAN
-    assert "stability hold" in rollback.outcome
+    with pytest.raises(InvalidInput, match="nothing to go back to") as refusal:
+        ask_for(policy, good, cast.on_call)
+    assert refusal.value.code == "target_held"
+    assert "stability hold" in refusal.value.message
     assert (weight_of(policy), weight_of(policy, GOOD)) == (0, 100)
+    assert Rollback.objects.count() == 1
     assert Rollback.objects.get(pk=held.pk).state == RollbackState.VERIFIED
 
 

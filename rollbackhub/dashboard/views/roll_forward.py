@@ -65,7 +65,7 @@ def forward(request: HttpRequest, environment: str, alias: str) -> HttpResponse:
             show_refusal(form, error, names=FIELD_NAMES)
     context: dict[str, Any] = {"policy": policy, "form": form, "served": served, "bad": bad, "held": aliases_held([policy]), "has_fix": versions.exists()}
     try:
-        context |= proposal_context(request, propose_rollback(targets=[target], account=person(request)))
+        context |= proposal_context(request, propose_rollback(targets=[target], account=person(request), going_back=False))
     except RollbackHubError as error:
         context["refusal"] = error
     return render(request, "rollbacks/forward.html", context, status=422 if request.method == "POST" else 200)

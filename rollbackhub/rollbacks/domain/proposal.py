@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from django.db.models import Exists, OuterRef
 
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import principal_of
@@ -14,6 +16,7 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.plan import Plan, build_plan
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState
 from rollbackhub.executions.models import Execution
+from rollbackhub.registry.domain.holds import describe_hold, held_among, list_standing_holds
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Version
 from rollbackhub.rollbacks.domain.authority import Authority, get_authority, list_approvers, may_start_alone
@@ -113,30 +116,28 @@ class Proposal:
         return None if None in targets else sum(targets)
 
 
-def propose_rollback(*, targets: Sequence[Target], account: User, strategic: bool = False) -> Proposal:
+def propose_rollback(*, targets: Sequence[Target], account: User, strategic: bool = False, going_back: bool = True) -> Proposal:
     """What rolling these aliases back, in this order, would mean now for this account.
 
-    `strategic` may be declared; a version that is marked strategic makes it so anyway.
-    Raises InvalidInput (no alias, not production, twice the same, nothing to roll back), NotFound (no procedure).
+    `strategic` may be declared; a version that is marked strategic makes it so anyway. `going_back=False` is for a roll-forward, which
+    needs no version to go back to.
+    Raises InvalidInput (no alias, not production, twice the same, nothing to roll back, `target_held`), NotFound (no procedure).
     """
     _require_targets(targets)
     plans = [build_plan(policy=target.policy, kind=ExecutionKind.ROLLBACK, bad_version=target.bad_version) for target in targets]
     strategic = strategic or any(plan.bad_version.is_strategic for plan in plans)
     authority = get_authority(change_types=[plan.content["change_type"] for plan in plans], parts=len(plans), strategic=strategic)
     drills = _last_drills([target.policy for target in targets])
-    versions = Version.objects.filter(
-        artefact__in=[target.policy.artefact_id for target in targets], label__in=[label for plan in plans for label in plan.content["good_versions"]]
-    )
-    by_artefact: dict[int, list[Version]] = {}
-    for version in versions:
-        by_artefact.setdefault(version.artefact_id, []).append(version)
+    by_artefact = _targets_of(targets, plans)
+    if going_back:
+        _require_free_targets(versions)
     parts = [
         ProposedPart(
             policy=target.policy,
             plan=plan,
             last_drill=drills.get(target.policy.alias),
             expectation=expect_rollback(alias=target.policy.alias),
-            targets=by_artefact.get(target.policy.artefact_id, []),
+            targets=[version for version in by_artefact.get(target.policy.artefact_id, []) if version.label in plan.content["good_versions"]],
         )
         for target, plan in zip(targets, plans, strict=True)
     ]
@@ -148,6 +149,22 @@ def propose_rollback(*, targets: Sequence[Target], account: User, strategic: boo
         approvers=list_approvers(authority.role, principal=principal_of(account)),
         plan_hash=plan_hash([plan.content for plan in plans], strategic=strategic),
     )
+
+
+def _targets_of(targets: Sequence[Target], plans: Sequence[Plan]) -> dict[int, list[Version]]:
+    """The versions that serve afterwards, by artefact. One query. Raises InvalidInput `version_held`: such a flip would be refused in the end."""
+    wanted = {(target.policy.artefact_id, label) for target, plan in zip(targets, plans, strict=True) for label in plan.content["good_versions"]}
+    found: dict[int, list[Version]] = {}
+    standing = list_standing_holds().filter(version=OuterRef("pk"))
+    versions = Version.objects.filter(artefact__in=[artefact for artefact, _ in wanted], label__in=[label for _, label in wanted])
+    for version in versions.annotate(is_held=Exists(standing)):
+        if (version.artefact_id, version.label) not in wanted:
+            continue
+        if version.is_held:
+            sentence = describe_hold(held_among([version])[version.pk])
+            raise InvalidInput(f"There is no version to go back to: {sentence}", code="version_held", fields={"aliases": [sentence]})
+        found.setdefault(version.artefact_id, []).append(version)
+    return found
 
 
 def expect_rollback(*, alias: str) -> Expectation:
@@ -195,6 +212,16 @@ def _last_drills(policies: Sequence[RoutingPolicy]) -> dict[str, Execution]:
         .select_related("policy")
     )
     return {drill.policy.alias: drill for drill in drills}
+
+
+def _require_free_targets(versions: Iterable[Version]) -> None:
+    """A version that was rolled back itself is nothing to go back to; better said now than at the flip."""
+    held = held_among(versions)
+    if held:
+        said = " ".join(describe_hold(hold) for hold in held.values())
+        raise InvalidInput(
+            f"There is nothing to go back to: {said} Name another bad version, add a good one to the policy, or roll forward with a fix.", code="target_held"
+        )
 
 
 def _require_targets(targets: Sequence[Target]) -> None:

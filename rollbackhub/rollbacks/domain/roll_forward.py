@@ -88,7 +88,7 @@ def start_roll_forward(
     require_person(account=account, actor=actor, doing="Rolling forward")
     reason = clean_reason(reason)
     refuse_unless_free(target.policy)
-    proposal = propose_rollback(targets=[target], account=account)
+    proposal = propose_rollback(targets=[target], account=account, going_back=False)
     if not proposal.alone:
         raise Forbidden(f"Rolling forward takes the same authority as rolling back: {proposal.authority.in_words}. Ask one of them.", code="not_authorised")
     gates = _checked_gates(skipped_gates)
