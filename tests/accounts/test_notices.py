@@ -56,3 +56,19 @@ def test_mail_server_that_fails_is_written_on_the_notice(cast: Cast, settings: S
     tell(people=[cast.lead], key="k", subject="Look at this")
     assert send_mails() == 0
     assert "refused" in Notice.objects.get().mail_error
+
+
+def test_mail_server_that_fails_is_asked_once_a_turn(cast: Cast, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.EMAIL_HOST = "mail.example.org"
+    tell(people=[cast.lead, cast.admin, cast.leadership], key="k", subject="Look at this")
+    asked: list[object] = []
+
+    def hang(*args: object) -> None:
+        asked.append(args)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("rollbackhub.accounts.domain.notices.send_mail", hang)
+    assert (send_mails(), len(asked)) == (0, 1)
+    assert Notice.objects.filter(mailed_at=None).count() == 2
+    monkeypatch.undo()
+    assert send_mails() == 2

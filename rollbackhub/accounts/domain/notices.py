@@ -51,17 +51,9 @@ def send_mails() -> int:
     """
     if not settings.EMAIL_HOST:
         return 0
-    with transaction.atomic():
-        due = list(
-            Notice.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(mailed_at=None, user__is_active=True)
-            .exclude(user__email="")
-            .select_related("user")
-            .order_by("id")[:MAILS_AT_ONCE]
-        )
-        Notice.objects.filter(pk__in=[notice.pk for notice in due]).update(mailed_at=clock.now())
     sent = 0
-    for notice in due:
+    # A mail server that hangs costs one time-out a turn: whoever keeps house has approval timers to look after, too.
+    while sent < MAILS_AT_ONCE and (notice := _claim_unmailed()) is not None:
         body = "\n\n".join(part for part in (notice.text, f"{settings.PUBLIC_URL}{notice.url}" if notice.url else "") if part)
         try:
             send_mail(f"[RollbackHub] {notice.subject}", body, None, [notice.user.email])
@@ -70,4 +62,21 @@ def send_mails() -> int:
             # smtplib's errors are OSErrors.
             logger.warning("the mail of notice %s could not be sent (%s)", notice.pk, error)
             Notice.objects.filter(pk=notice.pk).update(mail_error=str(error)[:300])
+            break
     return sent
+
+
+def _claim_unmailed() -> Notice | None:
+    """The oldest notice that was not mailed, now marked as mailed. None: all are, or somebody else mails them."""
+    with transaction.atomic():
+        notice = (
+            Notice.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(mailed_at=None, user__is_active=True)
+            .exclude(user__email="")
+            .select_related("user")
+            .order_by("id")
+            .first()
+        )
+        if notice is not None:
+            Notice.objects.filter(pk=notice.pk).update(mailed_at=clock.now())
+        return notice
