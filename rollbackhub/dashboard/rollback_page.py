@@ -140,9 +140,10 @@ class RollbackView:
 
     @property
     def shows_standing(self) -> bool:
-        """Whether the reader has to know what stands: it stopped or ended in the middle."""
+        """Whether the reader has to know what stands: there are several aliases, or it stopped or ended in the middle."""
+        several = len(self.parts) > 1 and self.rollback.authorised_at is not None
         ended_unverified = self.rollback.state == RollbackState.CLOSED and self.rollback.verified_at is None
-        return ended_unverified or self.rollback.state in (*STOPPED_STATES, RollbackState.UNDONE)
+        return several or ended_unverified or self.rollback.state in (*STOPPED_STATES, RollbackState.UNDONE)
 
     @property
     def is_live(self) -> bool:
@@ -154,14 +155,14 @@ class RollbackView:
         """All executions, those of earlier plans and of roll-forwards included, as they came. Four queries."""
         titles: dict[UUID, str] = {}
         for part in self.parts:
-            several = f"{part.policy.alias}: " if len(self.parts) > 1 else ""
-            titles.update({UUID(str(earlier)): f"{several}earlier rollback" for earlier in part.earlier_executions})
+            of = f" of {part.policy.alias}" if len(self.parts) > 1 else ""
+            titles.update({UUID(str(earlier)): f"Earlier rollback{of}" for earlier in part.earlier_executions})
             if part.execution_id:
-                titles[part.execution_id] = f"{several}rollback"
-        titles.update({forward.execution_id: f"roll-forward to {forward.fix_version.label}" for forward in self.forwards})
+                titles[part.execution_id] = f"Rollback{of}"
+        titles.update({forward.execution_id: f"Roll-forward to {forward.fix_version.label}" for forward in self.forwards})
         found = Execution.objects.filter(pk__in=titles).prefetch_related("attempts", "checks", "findings").order_by("created_at", "pk")
         current = self._current_id()
-        runs = [Run(execution, _upper(titles[execution.pk]), execution.pk == current, rows_of(execution)) for execution in found]
+        runs = [Run(execution, titles[execution.pk], execution.pk == current, rows_of(execution)) for execution in found]
         return sorted(runs, key=lambda run: run.execution.created_at)
 
     @property
@@ -363,7 +364,3 @@ def live_digest(rollback_id: UUID) -> str:
             "gateways": Sample.objects.filter(execution__in=ids, kind="gateways").aggregate(newest=Max("id"))["newest"],
         }
     )
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]

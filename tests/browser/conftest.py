@@ -23,6 +23,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
+from tests.dashboard.rollback_world import make_rollbacks
 from tests.dashboard.test_pages import addresses_of
 from tests.dashboard.world import World, make_world
 from tests.databases import cloned_database, point_django_at, url_of
@@ -62,7 +63,8 @@ def site(
         before = connections["default"].settings_dict["NAME"]
         point_django_at(name)
         cast, world = make_cast(), make_world()
-        addresses = {**addresses_of(world), **make_long_names(world.staging)}
+        rollbacks = {f"rollback-{name}": f"/rollbacks/{rollback.pk}/" for name, rollback in make_rollbacks().items()}
+        addresses = {**addresses_of(world), **make_long_names(world.staging), "rollbacks": "/rollbacks/", **rollbacks}
         point_django_at(before)
         urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
         port = _free_port()
