@@ -33,7 +33,8 @@ _STATES_SQL = """
     ) last ON true
     LEFT JOIN LATERAL (
         SELECT x.state FROM executions_execution x
-        WHERE x.environment_id = p.environment_id AND x.policy_id = p.id AND x.state IN ('queued', 'running', 'cleaning_up', 'needs_human') LIMIT 1
+        WHERE x.environment_id = p.environment_id AND x.policy_id = p.id AND x.state IN ('queued', 'running', 'cleaning_up', 'needs_human')
+            AND x.kind NOT IN ('rollback', 'roll_forward') LIMIT 1
     ) active ON true
     ORDER BY p.alias
 """
