@@ -17,12 +17,14 @@ def approval_context(*, rollback: Rollback, person: User) -> dict[str, Any]:
     waits = rollback.state == RollbackState.AWAITING_APPROVAL
     may_roll_back = may(user=person, capability=Capability.ROLL_BACK)
     is_lead = may(user=person, capability=Capability.LEAD)
+    able = waits and may_decide(rollback, person)
     return {
         "rollback": rollback,
         "plan_hash": rollback.plan_hash,
-        "may_decide": waits and may_decide(rollback, person),
+        "may_decide": able,
         "may_withdraw": waits and may_roll_back and (is_own(rollback, person) or is_lead),
-        "may_break_glass": waits and may_roll_back and not person.is_service and level_of(person.roles) > 0,
+        # Who may approve has no glass to break.
+        "may_break_glass": waits and may_roll_back and not able and not person.is_service and level_of(person.roles) > 0,
     }
 
 

@@ -12,9 +12,14 @@ from rollbackhub.executions.domain.listing import list_active
 from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.models import Execution
 from rollbackhub.rollbacks.domain.matters import Matters, list_matters
+from rollbackhub.rollbacks.enums import STOPPED_STATES
+from rollbackhub.rollbacks.models import Rollback
 
 SHOWN = 5
-"""Of each kind; the rest is counted."""
+"""Of drills and of notices."""
+
+SHOWN_ROLLBACKS = 3
+"""Of each kind; the rest is counted: on a phone the page itself has to be seen, too."""
 
 OF_ROLLBACKS = (ExecutionKind.ROLLBACK, ExecutionKind.ROLL_FORWARD)
 
@@ -43,6 +48,32 @@ class Bar:
         rollbacks = [f"{kind}{rollback.pk}.{rollback.number}" for kind in ("running", "waiting", "mine", "reviews") for rollback in getattr(matters, kind)]
         seen = [*(f"{execution.pk}.{execution.state}" for execution in self.executions), *rollbacks, *(str(notice.pk) for notice in self.notices)]
         return hashlib.sha256(" ".join(seen).encode()).hexdigest()[:16]
+
+    @property
+    def rollbacks(self) -> list[Rollback]:
+        """Those that run, the ones that need a person first."""
+        return sorted(self.matters.running, key=lambda rollback: rollback.state not in STOPPED_STATES)[:SHOWN_ROLLBACKS]
+
+    @property
+    def more_rollbacks(self) -> int:
+        """How many more run or need a person."""
+        return len(self.matters.running) - len(self.rollbacks)
+
+    @property
+    def waiting(self) -> list[Rollback]:
+        """The oldest requests that wait for this person."""
+        return self.matters.waiting[:SHOWN_ROLLBACKS]
+
+    @property
+    def more_waiting(self) -> int:
+        """How many more wait for this person, with the reviews to sign that are not shown."""
+        matters = self.matters
+        return len(matters.waiting) - len(self.waiting) + len(matters.reviews) - len(self.reviews)
+
+    @property
+    def reviews(self) -> list[Rollback]:
+        """The oldest reviews to sign."""
+        return self.matters.reviews[:SHOWN_ROLLBACKS]
 
     @property
     def shown_notices(self) -> list[Notice]:
