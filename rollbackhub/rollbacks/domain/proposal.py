@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Exists, OuterRef
-
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import principal_of
 from rollbackhub.common.errors import InvalidInput
@@ -16,7 +14,7 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.plan import Plan, build_plan
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState
 from rollbackhub.executions.models import Execution
-from rollbackhub.registry.domain.holds import describe_hold, held_among, list_standing_holds
+from rollbackhub.registry.domain.holds import describe_hold, held_among
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Version
 from rollbackhub.rollbacks.domain.authority import Authority, get_authority, list_approvers, may_start_alone
@@ -128,9 +126,15 @@ def propose_rollback(*, targets: Sequence[Target], account: User, strategic: boo
     strategic = strategic or any(plan.bad_version.is_strategic for plan in plans)
     authority = get_authority(change_types=[plan.content["change_type"] for plan in plans], parts=len(plans), strategic=strategic)
     drills = _last_drills([target.policy for target in targets])
-    by_artefact = _targets_of(targets, plans)
+    # Two artefacts may well have versions of the same name: only those that serve afterwards count.
+    wanted = {(target.policy.artefact_id, label) for target, plan in zip(targets, plans, strict=True) for label in plan.content["good_versions"]}
+    found = Version.objects.filter(artefact__in=[artefact for artefact, _ in wanted], label__in=[label for _, label in wanted])
+    versions = [version for version in found if (version.artefact_id, version.label) in wanted]
     if going_back:
         _require_free_targets(versions)
+    by_artefact: dict[int, list[Version]] = {}
+    for version in versions:
+        by_artefact.setdefault(version.artefact_id, []).append(version)
     parts = [
         ProposedPart(
             policy=target.policy,
@@ -149,22 +153,6 @@ def propose_rollback(*, targets: Sequence[Target], account: User, strategic: boo
         approvers=list_approvers(authority.role, principal=principal_of(account)),
         plan_hash=plan_hash([plan.content for plan in plans], strategic=strategic),
     )
-
-
-def _targets_of(targets: Sequence[Target], plans: Sequence[Plan]) -> dict[int, list[Version]]:
-    """The versions that serve afterwards, by artefact. One query. Raises InvalidInput `version_held`: such a flip would be refused in the end."""
-    wanted = {(target.policy.artefact_id, label) for target, plan in zip(targets, plans, strict=True) for label in plan.content["good_versions"]}
-    found: dict[int, list[Version]] = {}
-    standing = list_standing_holds().filter(version=OuterRef("pk"))
-    versions = Version.objects.filter(artefact__in=[artefact for artefact, _ in wanted], label__in=[label for _, label in wanted])
-    for version in versions.annotate(is_held=Exists(standing)):
-        if (version.artefact_id, version.label) not in wanted:
-            continue
-        if version.is_held:
-            sentence = describe_hold(held_among([version])[version.pk])
-            raise InvalidInput(f"There is no version to go back to: {sentence}", code="version_held", fields={"aliases": [sentence]})
-        found.setdefault(version.artefact_id, []).append(version)
-    return found
 
 
 def expect_rollback(*, alias: str) -> Expectation:
