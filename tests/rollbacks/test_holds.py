@@ -198,6 +198,27 @@ def test_rolling_back_to_a_held_version_is_refused_when_it_is_asked_for(policy: 
     assert Rollback.objects.get(pk=held.pk).state == RollbackState.VERIFIED
 
 
+def test_held_version_of_the_same_name_in_another_artefact_is_no_hindrance(policy: RoutingPolicy, cast: Cast) -> None:
+    other = seed_production("prompt", alias="answer-prompt")
+    Version.objects.create(artefact=other.artefact, label="v3", digest="sha256:v3")
+    specs = [CandidateSpec("a:v3:x", "v3", 20), CandidateSpec("a:v2:x", BAD, 80), CandidateSpec("a:v1:x", GOOD, 0)]
+    append_revision(policy_id=other.pk, expected_revision=1, candidates=specs, actor=ACTOR, reason="the next release")
+    # v1 of the prompt is under hold; the model goes back to its own v1.
+    start_hold(version=Version.objects.get(artefact=other.artefact, label=GOOD), rollback_id=Rollback().pk, actor=ACTOR)
+    rollback = run(ask(other, policy, account=cast.lead))
+    assert rollback.state == RollbackState.VERIFIED
+    assert (weight_of(other, BAD), weight_of(policy, GOOD)) == (100, 100)
+
+
+def test_hold_that_began_after_the_request_stops_the_flip(policy: RoutingPolicy, cast: Cast) -> None:
+    rollback = ask(policy, account=cast.on_call)
+    start_hold(version=Version.objects.get(artefact=policy.artefact_id, label=GOOD), rollback_id=rollback.pk, actor=ACTOR)
+    rollback = run(rollback)
+    assert rollback.state == RollbackState.NEEDS_HUMAN
+    assert "stability hold" in rollback.outcome
+    assert weight_of(policy) == 25
+
+
 def ask_for(policy: RoutingPolicy, version: Version, account: User) -> Rollback:
     return request_rollback(
         targets=[Target(fresh(policy), bad_version=version)], account=account, actor=actor_of(account), reason="this one is bad, too", via=Via.PAGE
