@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from incidents.domain.selectors import incident_of
+from incidents.enums import IncidentState
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import Notice
 from rollbackhub.audit.models import AuditEvent
@@ -89,6 +95,38 @@ def test_version_that_was_rolled_back_is_under_hold_and_refused_everywhere(produ
     assert (answer.status_code, answer.json()["code"]) == (422, "version_held")
     assert f"rollback {str(rolled_back.pk)[:8]}" in answer.json()["detail"]
     assert production.policy().revision_number == revision
+
+
+def test_incident_follows_the_rollback_to_its_end(rolled_back: Rollback) -> None:
+    """The housekeeper does it, within seconds. What was rolled back a moment ago belongs to the same incident."""
+    deadline = clock.monotonic() + 20
+    while (incident := incident_of(rolled_back)) is None or incident.verified_at != rolled_back.verified_at:
+        assert clock.monotonic() < deadline, f"the incident: {incident and incident.verified_at}"
+        clock.sleep(0.1)
+    assert (incident.state, incident.restored_at) == (IncidentState.STABLE, rolled_back.restored_at)
+    assert incident.detected_at is not None
+    assert rolled_back.detected_at is not None
+    assert incident.detected_at <= rolled_back.detected_at
+    assert incident.detected_by == "negative feedback"
+    assert (incident.exposure_estimated or 0) >= (rolled_back.exposure_estimated or 0)
+
+
+def command(production: Production, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`manage.py rollback` as the on-call engineer."""
+    asked = [sys.executable, "manage.py", "rollback", *arguments, "--environment", "production", "--reason", "degraded feedback", "--as", "oncall", "--json"]
+    return subprocess.run(asked, env=os.environ | production.hub.environment, capture_output=True, text=True, timeout=90)
+
+
+def test_rollback_command_exits_0_with_the_whole_clock_and_says_what_a_second_one_meets(production: Production) -> None:
+    first = command(production, "smart-reasoner")
+    assert first.returncode == 0, first.stdout + first.stderr
+    report = json.loads(first.stdout)
+    say(f"command: rollback_seconds {report['rollback_seconds']}, exposure {report['exposure']['observed']}")
+    assert (report["state"], report["bad_version_share"]) == ("verified", 0)
+    assert report["exposure"]["observed"] is not None
+    second = command(production, "smart-reasoner")
+    assert second.returncode == 2, second.stdout + second.stderr
+    assert json.loads(second.stdout)["error"]["code"] == "nothing_to_roll_back"
 
 
 def test_rollback_made_twice_after_its_hold_was_lifted_has_one_flip_each(production: Production, rolled_back: Rollback) -> None:
