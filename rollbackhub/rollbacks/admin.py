@@ -198,13 +198,15 @@ class RollbackAdmin(ReadOnlyModelAdmin):
 
     def _page(self, request: HttpRequest, rollback: Rollback, form: DecisionForm, *, refusal: Forbidden | None = None) -> HttpResponse:
         request.current_app = self.admin_site.name
+        parts = list_parts(rollback)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.model._meta,
             "original": rollback,
             "title": f"Decide about {rollback}",
+            "heading": f"Roll back {', '.join(part.policy.alias for part in parts)} in {rollback.environment.name}?",
             "rollback": rollback,
-            "parts": [_part_in_words(part) for part in list_parts(rollback)],
+            "parts": [_part_in_words(part) for part in parts],
             "form": form,
             "refusal": refusal,
             "back": _address_of(rollback),
@@ -269,5 +271,6 @@ def _part_in_words(part: RollbackPart) -> dict[str, Any]:
     return {
         "heading": f"{part.policy.alias}: take out {part.bad_version.label}",
         "table": {"headers": ["Candidate", "Version", "Now", "Afterwards"], "rows": rows},
-        "steps": ", ".join(step["title"] for step in plan["steps"]),
+        # Those that put things back run only when a person asks for it.
+        "steps": ", ".join(step["title"] for step in plan["steps"] if not step["undo"]),
     }
