@@ -32,7 +32,8 @@ from rollbackhub.rollbacks.domain.approvals import (
     withdraw_rollback,
 )
 from rollbackhub.rollbacks.domain.authority import REAUTHENTICATED_WITHIN
-from rollbackhub.rollbacks.domain.matters import is_own, with_aliases
+from rollbackhub.rollbacks.domain.changes import wrong_state
+from rollbackhub.rollbacks.domain.matters import is_own, may_decide, with_aliases
 from rollbackhub.rollbacks.domain.selectors import get_rollback, list_rollbacks
 from rollbackhub.rollbacks.enums import RollbackState, Via
 from rollbackhub.rollbacks.models import Rollback
@@ -144,18 +145,20 @@ def _typed(request: HttpRequest, name: str) -> str:
 def _fresh_password(request: HttpRequest, rollback_id: UUID) -> dt.datetime | None:
     """When the password was last entered, within the time that a decision asks for.
 
-    Too long ago: django-allauth asks for it, and sends this very form again afterwards. Nobody is asked for a password in vain: a
-    request that has been decided, or that is not theirs to decide, is refused by the domain first.
+    Too long ago: django-allauth asks for it, and sends this very form again afterwards. Nobody is asked in vain: whoever may not decide
+    is refused by the domain without it, and a request that waits no more is said to.
     """
     entered_at = password_entered_at(request)
     if entered_at is not None and clock.now() - entered_at <= REAUTHENTICATED_WITHIN:
         return entered_at
     rollback = get_rollback(rollback_id)
-    if approval_context(rollback=rollback, person=person(request))["may_decide"]:
-        if not person(request).has_usable_password():
-            raise Forbidden("Your account has no password to enter again. Ask another approver.", code="reauthentication_required")
-        raise ReauthenticationRequired
-    return entered_at
+    if not may_decide(rollback, person(request)):
+        return entered_at
+    if rollback.state != RollbackState.AWAITING_APPROVAL:
+        raise wrong_state(rollback, "waits for no decision any more")
+    if not person(request).has_usable_password():
+        raise Forbidden("Your account has no password to enter again. Ask another approver.", code="reauthentication_required")
+    raise ReauthenticationRequired
 
 
 def _put_notices_away(request: HttpRequest, rollback_id: UUID) -> None:
