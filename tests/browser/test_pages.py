@@ -38,6 +38,7 @@ def test_pages_outside_of_the_frame_are_accessible_too(theme: Theme, width: int,
         ("stranger", "/account/", 200),
         ("oncall", "/accounts/password/change/", 200),
         ("oncall", "/accounts/logout/", 200),
+        ("oncall", "/accounts/reauthenticate/", 200),
     ]:
         with visitor.visit(who, theme=theme, width=width) as visit:
             visit.open(address, expect=status)

@@ -81,8 +81,8 @@ class Visitor:
         self._states = sign_ins
 
     @contextmanager
-    def visit(self, username: str | None, *, theme: Theme = "light", width: int = 1280, height: int = 900) -> Iterator[Visit]:
-        """A page of this person (None: nobody is signed in)."""
+    def visit(self, username: str | None, *, theme: Theme = "light", width: int = 1280, height: int = 900, scripts: bool = True) -> Iterator[Visit]:
+        """A page of this person (None: nobody is signed in). Without `scripts` use `visit.page.goto`: nothing can be asked of the page then."""
         context = self._browser.new_context(
             storage_state=self._state_of(username) if username else None,
             viewport={"width": width, "height": height},
@@ -90,6 +90,7 @@ class Visitor:
             timezone_id="Asia/Kolkata",
             locale="en-GB",
             reduced_motion="reduce",
+            java_script_enabled=scripts,
         )
         context.add_init_script(_WATCH_POLICY)
         page = context.new_page()
