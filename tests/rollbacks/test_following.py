@@ -420,5 +420,5 @@ def test_second_alias_undone_leaves_the_first_restored_and_says_so(pair: tuple[R
     undo_rollback(**person(cast.on_call, rollback), reason="the model is fine")
     rollback = run(rollback)
     assert (weight_of(prompt), weight_of(model)) == (0, 25)
-    assert rollback.state == RollbackState.UNDONE
+    assert rollback.state == RollbackState.CLOSED
     assert "answer-prompt: restored and verified without v2. answer-model: put back as before, v2 has its weight again." in rollback.outcome

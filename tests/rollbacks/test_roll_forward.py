@@ -15,7 +15,7 @@ from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.registry.domain.holds import list_standing_holds
 from rollbackhub.registry.enums import Lifecycle
-from rollbackhub.registry.models import Version
+from rollbackhub.registry.models import StabilityHold, Version
 from rollbackhub.rollbacks.domain.acts import close_rollback, retry_rollback, skip_failed_step, stop_rollback, undo_rollback
 from rollbackhub.rollbacks.domain.proposal import Target
 from rollbackhub.rollbacks.domain.roll_forward import SkippedGate, failed_roll_forward, roll_back_instead, start_roll_forward
@@ -163,6 +163,8 @@ def test_failed_fix_is_given_up(policy: RoutingPolicy, fix: Version, cast: Cast,
     rollback = failed(policy, cast, step)
     closed = close_rollback(**person(cast.on_call, rollback), reason="leave it")
     assert (closed.state, find_active(policy)) == (RollbackState.CLOSED, None)
+    # What the first stage has taken out stays out.
+    assert StabilityHold.objects.filter(version__label=BAD).exists() == (rollback.roll_forwards.get().execution.executed_at is not None)
     invariants.all_hold()
 
 

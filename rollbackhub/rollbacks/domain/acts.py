@@ -20,7 +20,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.executions.domain.transitions import close_execution, request_cancel, retry_execution, skip_step, undo_execution
 from rollbackhub.executions.models import Execution
-from rollbackhub.registry.domain.holds import lift_hold
+from rollbackhub.registry.domain.holds import lift_hold, start_hold
 from rollbackhub.registry.models import StabilityHold
 from rollbackhub.rollbacks.domain.changes import (
     address_of,
@@ -133,7 +133,9 @@ def close_rollback(*, rollback_id: UUID, account: User, actor: Actor, reason: st
             close_execution(execution_id=execution.pk, actor=actor, reason=reason)
         record(event="rollback.given_up", actor=actor, subject_type="rollback", subject_id=rollback_id, data={"reason": reason})
         if locked(rollback_id).state in STOPPED_STATES:
-            # A roll-forward that failed leaves the rollback as it is: the way back to rolling back ends here.
+            # A roll-forward that failed leaves the rollback as it is: the way back to rolling back ends here, and the bad version stays out.
+            if execution is not None and execution.executed_at is not None:
+                start_hold(version=execution.bad_version, rollback_id=rollback_id, actor=actor)
             said = f"{rollback.outcome} Given up by {actor.label}: {reason}"
             change_state(rollback_id=rollback_id, to=RollbackState.CLOSED, actor=actor, event="rollback.closed", data={"reason": reason}, outcome=said)
     return get_rollback(rollback_id)

@@ -90,6 +90,8 @@ def break_glass(*, rollback_id: UUID, account: User, actor: Actor, reason: str, 
     with transaction.atomic():
         rollback = locked(rollback_id)
         _require_waiting(rollback)
+        if rollback.expires_at is not None and rollback.expires_at <= clock.now():
+            raise _expired(rollback_id)
         _require_seen(rollback, plan_hash, changed=changed)
         return break_the_glass(rollback, account=account, actor=actor, reason=clean_reason(reason, field="break_glass_reason"), at=clock.now())
 
@@ -222,7 +224,7 @@ def _decide(
             )
             return rollback
     _expire(rollback_id)
-    raise Conflict("The request has expired: nobody decided in time. It has to be made again.", code="expired", url=f"/rollbacks/{rollback_id}/")
+    raise _expired(rollback_id)
 
 
 def _require_waiting(rollback: Rollback) -> None:
@@ -238,8 +240,12 @@ def _require_waiting(rollback: Rollback) -> None:
             url=address_of(rollback),
         )
     if rollback.state == RollbackState.EXPIRED:
-        raise Conflict("The request has expired: nobody decided in time. It has to be made again.", code="expired", url=address_of(rollback))
+        raise _expired(rollback.pk)
     raise wrong_state(rollback, "waits for no approval")
+
+
+def _expired(rollback_id: UUID) -> Conflict:
+    return Conflict("The request has expired: nobody decided in time. It has to be made again.", code="expired", url=f"/rollbacks/{rollback_id}/")
 
 
 def _require_seen(rollback: Rollback, seen: str, *, changed: bool) -> None:
@@ -277,6 +283,11 @@ def _refresh_plan(rollback_id: UUID) -> bool:
             )
             return True
         if proposal.plan_hash == rollback.plan_hash:
+            if proposal.authority.role != rollback.required_role:
+                # The table was changed while it waited: what counts is what it says now.
+                data = {"before": rollback.required_role, "after": proposal.authority.role}
+                fields = {"required_role": proposal.authority.role, "required_because": proposal.authority.because}
+                note(rollback=rollback, actor=CLOCK, event="rollback.authority_changed", data=data, **fields)
             return False
         for part, proposed in zip(parts, proposal.parts, strict=True):
             part.plan, part.fingerprint, part.procedure_version = proposed.plan.content, proposed.plan.fingerprint, proposed.plan.procedure_version

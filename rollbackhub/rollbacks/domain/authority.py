@@ -49,8 +49,8 @@ def get_authority(*, change_types: list[str], parts: int, strategic: bool) -> Au
 
 
 def may_start_alone(*, account: User, authority: Authority) -> bool:
-    """Whether the person behind the account decides this alone. A service account has no more authority than its person."""
-    return _roles_now(principal_of(account)) is not None and may_decide_alone(_roles_now(principal_of(account)) or (), required=authority.role)
+    """Whether this account decides it alone. A service account has its own authority or its person's, whichever is lower."""
+    return all(may_decide_alone(_roles_now(person) or (), required=authority.role) for person in {account, principal_of(account)})
 
 
 def list_approvers(rollback_required: str, *, principal: User) -> list[User]:
@@ -88,8 +88,8 @@ def require_may_break_glass(*, account: User, actor: Actor, reason: str) -> None
         raise InvalidInput(sentence, code="reason_missing", fields={"break_glass_reason": [sentence]})
 
 
-def missing_authority(rollback: Rollback, *, present_hash: str) -> str | None:
-    """Why a rollback that was authorised may not start now: roles and plans are looked at again. None: it may."""
+def missing_authority(rollback: Rollback, *, present_hash: str, required: str) -> str | None:
+    """Why a rollback that was authorised may not start now: roles, plans and the table (`required`) are looked at again. None: it may."""
     if rollback.authorised_by is None:
         return "nobody has authorised it."
     person = rollback.authorised_by
@@ -97,10 +97,10 @@ def missing_authority(rollback: Rollback, *, present_hash: str) -> str | None:
     roles = _roles_now(person)
     if roles is None:
         return f"the account of {name}, who authorised it, is no longer active."
-    if rollback.authorised_how == AuthorisedBy.OWN and not may_decide_alone(roles, required=rollback.required_role):
-        return f"{name} no longer has the authority ({Role(rollback.required_role).label}) by which it was requested. Request it again."
+    if rollback.authorised_how == AuthorisedBy.OWN and not may_decide_alone(roles, required=required):
+        return f"{name} no longer has the authority ({Role(required).label}) that it takes. Request it again."
     if rollback.authorised_how == AuthorisedBy.APPROVAL:
-        if not may_approve(roles, required=rollback.required_role):
+        if not may_approve(roles, required=required):
             return f"{name}, who approved it, no longer may. Request it again."
         if not rollback.approvals.filter(plan_hash=present_hash, decision="approved", user=person).exists():
             return "the plan is not the one that was approved. Look at the new plan and have it approved."

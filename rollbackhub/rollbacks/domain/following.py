@@ -14,7 +14,7 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.registry.domain.holds import start_hold
 from rollbackhub.rollbacks.domain import watch
 from rollbackhub.rollbacks.domain.approvals import expire_requests, tell_next_levels
-from rollbackhub.rollbacks.domain.authority import missing_authority
+from rollbackhub.rollbacks.domain.authority import get_authority, missing_authority
 from rollbackhub.rollbacks.domain.changes import address_of, change_state, locked, note
 from rollbackhub.rollbacks.domain.exposure import reckon_exposure
 from rollbackhub.rollbacks.domain.roll_forward import RollForwardOwner
@@ -48,7 +48,8 @@ class RollbackOwner(ExecutionOwner):
             return "no rollback has asked for it."
         rollback = locked(part.rollback_id)
         plans = [execution.plan if other.pk == part.pk else other.plan for other in rollback.parts.order_by("position")]
-        refusal = missing_authority(rollback, present_hash=plan_hash(plans, strategic=rollback.is_strategic))
+        authority = get_authority(change_types=[plan["change_type"] for plan in plans], parts=len(plans), strategic=rollback.is_strategic)
+        refusal = missing_authority(rollback, present_hash=plan_hash(plans, strategic=rollback.is_strategic), required=authority.role)
         if refusal is None and rollback.started_at is None:
             now = clock.now()
             note(rollback=rollback, actor=FOLLOWING, event="rollback.started", data={"execution": str(execution.pk)}, started_at=now)
@@ -131,7 +132,10 @@ class RollbackOwner(ExecutionOwner):
 
     def _finished(self, rollback: Rollback, execution: Execution) -> None:
         if rollback.state == RollbackState.UNDOING:
-            self._move(rollback, RollbackState.UNDONE, "rollback.undone", outcome=f"{execution.outcome} {standing_in_words(rollback)}")
+            # Of several aliases those before this one stay rolled back: then the whole is closed, not undone.
+            others = rollback.parts.filter(execution__executed_at__isnull=False).exclude(execution=execution).exists()
+            to = RollbackState.CLOSED if others else RollbackState.UNDONE
+            self._move(rollback, to, "rollback.undone", outcome=f"{execution.outcome} {standing_in_words(rollback)}")
             return
         if rollback.state in STOPPED_STATES:
             # Nothing was running: a person gave it up.
