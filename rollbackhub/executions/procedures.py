@@ -21,7 +21,13 @@ WEIGHT_FLIP: list[dict[str, Any]] = [
     {"key": "flip", "title": "Flip the weights", "action": "set_weights", "params": {"to": "rolled_back"}, "segment": "execute", "starts_clock": True},
     {"key": "propagate", "title": "Gateways acknowledge", "action": "await_gateways", "segment": "propagate"},
     {"key": "drain", "title": "The bad version's traffic drains", "action": "await_drain", "segment": "drain"},
-    {"key": "verify", "title": "Verify traffic, feedback and latency", "action": "verify", "segment": "verify"},
+    {
+        "key": "verify",
+        "title": "Verify traffic, feedback and latency",
+        "action": "verify",
+        "params": {"consecutive": 3, "window_seconds": 5},
+        "segment": "verify",
+    },
     {"key": "restore", "title": "Put the weights back as they were", "action": "restore_before", "segment": "clean_up", "always": True, "kinds": _DRILL},
     {"key": "restore_gateways", "title": "Gateways take it back", "action": "await_gateways", "segment": "clean_up", "always": True, "kinds": _DRILL},
 ]

@@ -36,7 +36,7 @@ ACTOR = system_actor("test")
 QUICK: dict[str, dict[str, object]] = {
     "expose_traffic": {"min_requests": 2, "min_baseline_requests": 10, "interval_seconds": 0.1},
     "drain": {"interval_seconds": 0.15},
-    "verify": {"min_requests": 10, "interval_seconds": 0.15, "feedback_margin": 0.1, "latency_ratio": 20},
+    "verify": {"consecutive": 2, "window_seconds": 0, "min_requests": 10, "interval_seconds": 0.15, "feedback_margin": 0.1, "latency_ratio": 20},
 }
 """Step parameters that let a drill end within about two seconds of traffic, and do not mind that the machine of the tests is busy."""
 

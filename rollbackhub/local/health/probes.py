@@ -26,7 +26,8 @@ _BEATS = """
         extract(epoch FROM clock_timestamp() - beat_at)::float,
         extract(epoch FROM clock_timestamp() - ended_at)::float,
         ending, ended_well,
-        extract(epoch FROM clock_timestamp() - canary_at)::float
+        extract(epoch FROM clock_timestamp() - canary_at)::float,
+        ARRAY(SELECT jsonb_object_keys(coalesce(state -> 'failing', '{}')))
     FROM common_processheartbeat ORDER BY beat_at DESC LIMIT 500
 """
 _AUDIT = """
@@ -105,8 +106,8 @@ def ask_database() -> DatabaseAnswer:
         rows = connection.execute(_BEATS).fetchall()
         pending, oldest = connection.execute(_AUDIT).fetchone() or (0, None)
     beats = [
-        Beat(name=name, pid=pid, host=host, age=age, ended_ago=ended, ending=ending, ended_well=well, canary_age=canary)
-        for name, pid, host, age, ended, ending, well, canary in rows
+        Beat(name=name, pid=pid, host=host, age=age, ended_ago=ended, ending=ending, ended_well=well, canary_age=canary, failing=failing)
+        for name, pid, host, age, ended, ending, well, canary, failing in rows
     ]
     return DatabaseAnswer(beats=beats, pending=pending, oldest_pending_seconds=oldest, seconds=clock.monotonic() - start)
 

@@ -30,6 +30,8 @@ class Beat:
     ending: str = ""
     ended_well: bool = False
     canary_age: float | None = None
+    failing: Sequence[str] = ()
+    """The housekeeper's jobs that failed at their last turn."""
 
     @property
     def is_alive(self) -> bool:
@@ -78,6 +80,10 @@ def judge_process(*, name: str, beats: Sequence[Beat]) -> Part:
         worst = troubled[0]
         again = "started again" if worst.ended_ago is not None else "others go on"
         return Part(status="degraded", sentence=f"{_trouble(worst)}; {again}.", seconds_since_heartbeat=since, extra=extra)
+    failing = sorted({job for beat in alive for job in beat.failing})
+    if failing:
+        sentence = f"It runs, but some of its work fails ({', '.join(failing)}): see its log."
+        return Part(status="degraded", sentence=sentence, seconds_since_heartbeat=since, extra=extra)
     sentence = "It runs." if len(alive) == 1 else f"{len(alive)} processes run."
     return Part(status="ok", sentence=sentence, seconds_since_heartbeat=since, extra=extra)
 

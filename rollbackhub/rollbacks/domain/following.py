@@ -118,7 +118,8 @@ class RollbackOwner(ExecutionOwner):
             lagging = failed.result.get("lagging", [])
             data["lagging"] = lagging
             who = f" Not following: {', '.join(lagging)}." if lagging else ""
-            advice = "Mend or stop what still serves the bad version; the rollback goes on by itself when the gateways follow."
+            advice = "Mend or stop what still serves the bad version; "
+            advice += "the rollback goes on by itself when the gateways follow." if lagging else "then try the step again."
             self._move(
                 rollback, RollbackState.PARTIALLY_RESTORED, "rollback.partially_restored", data, outcome=f"{execution.outcome}{who} {advice} {stands}".strip()
             )

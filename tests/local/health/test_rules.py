@@ -32,6 +32,7 @@ def beat(**values: Any) -> Beat:
         ([beat(), beat(pid=8, age=31, ended_ago=31, ending="was killed by SIGKILL")], "ok", "It runs."),
         ([beat(), beat(pid=8, age=5, ended_ago=4, ending="stopped", ended_well=True)], "ok", "It runs."),
         ([beat(age=5, ended_ago=4, ending="stopped", ended_well=True)], "down", "It was stopped 4 s ago."),
+        ([beat(failing=["b", "a"]), beat(pid=8)], "degraded", "It runs, but some of its work fails (a, b): see its log."),
     ],
 )
 def test_judge_process(beats: list[Beat], status: str, sentence: str) -> None:
