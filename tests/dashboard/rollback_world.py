@@ -70,7 +70,11 @@ def make_rollback(state: str, *, alias: str = "", person: User | None = None, **
 
 def make_rollbacks() -> dict[str, Rollback]:
     """One for each state that looks different, and the special ones."""
-    held: dict[str, Any] = {"exposure_observed": 412, "exposure_estimated": 9120, "exposure_basis": "412 requests counted by the gateways; about 9120 before, estimated."}
+    held: dict[str, Any] = {
+        "exposure_observed": 412,
+        "exposure_estimated": 9120,
+        "exposure_basis": "412 requests counted by the gateways; about 9120 before, estimated.",
+    }
     found = {
         "awaiting": make_rollback("awaiting_approval", alias="support-answer", parts=2, is_strategic=True),
         "running": make_rollback("running", alias="smart-summary", parts=2),
