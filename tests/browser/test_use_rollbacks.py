@@ -25,7 +25,7 @@ def test_rollback_on_a_phone_is_two_clicks_and_a_reason(site: Site, visitor: Vis
         page.get_by_role("textbox", name="Reason", exact=True).fill("wrong classes")
         page.get_by_role("button", name="Roll back now").click()
         page.wait_for_url(DETAIL)
-        expect(page.locator("#running")).to_contain_text("Production rollback of legacy-classifier in production: rolling back")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("legacy-classifier")
         assert visit.overflow() <= 0
         assert visit.violations() == []
 
