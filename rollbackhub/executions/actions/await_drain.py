@@ -8,7 +8,7 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.domain.observers import TrafficObserver, keep_counters
+from rollbackhub.executions.domain.observers import keep_counters, traffic_observer
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.verification.traffic_share import check_traffic_share, drained_since
 
@@ -30,7 +30,7 @@ class AwaitDrain(Action):
 
     def run(self, context: StepContext, params: AwaitDrainParams) -> StepOutcome:
         """Passed when drained; `at` is the first of the samples in a row that saw it so."""
-        traffic = TrafficObserver(context)
+        traffic = traffic_observer(context)
         bad = context.bad_version
         while True:
             traffic.look()
@@ -44,12 +44,12 @@ class AwaitDrain(Action):
         if traffic.errors:
             finding = FindingDraft(
                 FindingCode.UNREACHABLE,
-                "gateway counters",
-                "counters of every gateway",
+                "traffic",
+                "counters of every gateway, or of the callers",
                 traffic.errors[0],
-                "Check the admin addresses of the envoy connection.",
+                "Check the envoy connection's admin addresses and the prometheus connection.",
             )
-            return StepOutcome(Verdict.ERROR, f"The gateways' traffic could not be observed: {traffic.errors[0]}", findings=(finding,))
+            return StepOutcome(Verdict.ERROR, f"The traffic could not be observed: {traffic.errors[0]}", findings=(finding,))
         if check.verdict == Verdict.FAILED:
             finding = FindingDraft(
                 FindingCode.NOT_RESTORED,

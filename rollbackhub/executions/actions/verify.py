@@ -11,7 +11,7 @@ from rollbackhub.common.verdict import Verdict, combine
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.domain.observers import MetricsObserver, TrafficObserver, summed, totals_of
+from rollbackhub.executions.domain.observers import MetricsObserver, summed, totals_of, traffic_observer
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.models import Sample
 from rollbackhub.verification.evidence import CheckOutcome, Totals
@@ -47,7 +47,7 @@ class Verify(Action):
 
     def run(self, context: StepContext, params: VerifyParams) -> StepOutcome:
         """Passed when every check passed at `consecutive` looks in a row; `at` is when the last of them did."""
-        traffic, metrics = TrafficObserver(context), MetricsObserver(context)
+        traffic, metrics = traffic_observer(context), MetricsObserver(context)
         passes, since = 0, clock.now()
         while True:
             traffic.look()

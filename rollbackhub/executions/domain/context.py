@@ -14,7 +14,9 @@ from rollbackhub.common.failpoints import failpoint
 from rollbackhub.connectors.base import Connector, connector_type
 from rollbackhub.executions.domain.claims import Claim
 from rollbackhub.executions.models import Execution, Sample, StepAttempt
-from rollbackhub.routing.models import PolicyRevision
+from rollbackhub.routing.domain.current import get_candidates
+from rollbackhub.routing.models import PolicyRevision, RoutingPolicy
+from rollbackhub.routing.rules import CandidateSpec
 
 
 class CancelRequested(Exception):
@@ -94,9 +96,16 @@ class StepContext:
         return PolicyRevision.objects.filter(policy_id=self.execution.policy_id, effect_key__startswith=f"{self.execution.pk}:").order_by("-number").first()
 
     def expected_revision(self) -> int:
-        """The number at which the policy stands, if nobody else has changed it since the plan was frozen."""
+        """The number at which the policy stands, if nobody else has changed it since the plan was frozen.
+
+        Weights that were changed and put back, as the plan has them, are as good as unchanged.
+        """
         own = self.last_own_revision()
-        return own.number if own else int(self.plan["revision"])
+        if own is not None:
+            return own.number
+        policy = RoutingPolicy.objects.get(pk=self.execution.policy_id)
+        before = [CandidateSpec.from_dict(values) for values in self.plan["weights_before"]]
+        return policy.revision_number if get_candidates(policy=policy) == before else int(self.plan["revision"])
 
 
 def describe(error: RollbackHubError) -> str:

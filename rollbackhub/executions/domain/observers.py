@@ -20,8 +20,7 @@ class TrafficObserver:
         self._context = context
         connector = context.connector("envoy")
         self._connector = connector if isinstance(connector, EnvoyConnector) else None
-        # A roll-forward pins another version on the bad one's candidate, and says so.
-        self._versions: dict[str, str] = context.plan.get("clusters") or {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
+        self._versions: dict[str, str] = {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
         self._before: dict[str, dict[str, ClusterCounters]] = {}
         self.samples: list[TrafficSample] = []
         self.errors: list[str] = []
@@ -64,6 +63,42 @@ class TrafficObserver:
         sample = TrafficSample(taken_at=kept.taken_at, requests=requests, active=active, complete=complete)
         self.samples.append(sample)
         return sample
+
+
+class ServedObserver:
+    """Requests per version between two looks, from the metrics of the callers: for a roll-forward.
+
+    There the fix takes over the bad version's candidate, so the gateways' counters cannot tell the two apart.
+    """
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._metrics = MetricsObserver(context)
+        self._before: dict[str, Totals] | None = None
+        self.samples: list[TrafficSample] = []
+        self.errors: list[str] = []
+        """What went wrong at the last look."""
+
+    def look(self) -> TrafficSample | None:
+        """Read the metrics. None at the first look, and when they cannot be read."""
+        totals = self._metrics.look()
+        self.errors = [] if totals is not None else [self._metrics.last_error]
+        before, self._before = self._before, totals
+        if before is None or totals is None:
+            return None
+        grown = {version: round(now.requests - before.get(version, Totals()).requests) for version, now in totals.items()}
+        complete = all(count >= 0 for count in grown.values())
+        requests = {version: max(count, 0) for version, count in grown.items()}
+        sample = TrafficSample(taken_at=clock.now(), requests=requests, active={}, complete=complete)
+        kept = self._context.keep_sample(kind="traffic", source="metrics of the callers", value=_traffic_value(sample, {}, self.errors))
+        sample = TrafficSample(taken_at=kept.taken_at, requests=requests, active={}, complete=complete)
+        self.samples.append(sample)
+        return sample
+
+
+def traffic_observer(context: StepContext) -> TrafficObserver | ServedObserver:
+    """What can tell this execution's versions apart: the gateways' counters, or the callers' metrics."""
+    return ServedObserver(context) if "fix_version" in context.plan else TrafficObserver(context)
 
 
 def keep_counters(context: StepContext) -> None:

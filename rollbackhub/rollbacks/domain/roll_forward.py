@@ -127,7 +127,7 @@ def start_roll_forward(
 
 
 def roll_back_instead(*, rollback_id: UUID, account: User, actor: Actor) -> Rollback:
-    """The fix does not hold: roll back after all, the fix now being the bad version. Above one's authority it waits for approval.
+    """The fix does not hold: roll back after all, the fix now being the bad version. It takes the authority for that, alone.
 
     Raises NotFound, Forbidden, InvalidInput (nothing to go back to), Conflict `wrong_state`.
     """
@@ -195,7 +195,6 @@ def forward_plan(*, rollback_plan: Plan, target: Target, fix: Version, percents:
     content |= {
         "fix_version": fix.label,
         "good_versions": [label for label in rollback_plan.content["good_versions"] if label != fix.label],
-        "clusters": {candidate.candidate_id: candidate.version_pin for candidate in stages[-1]},
         "steps": _steps(len(stages)),
     }
     for number, stage in enumerate(stages, start=1):
