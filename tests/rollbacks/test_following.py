@@ -422,3 +422,17 @@ def test_second_alias_undone_leaves_the_first_restored_and_says_so(pair: tuple[R
     assert (weight_of(prompt), weight_of(model)) == (0, 25)
     assert rollback.state == RollbackState.CLOSED
     assert "answer-prompt: restored and verified without v2. answer-model: put back as before, v2 has its weight again." in rollback.outcome
+
+
+def test_second_alias_whose_weights_were_changed_and_put_back_is_finished_by_a_retry(pair: tuple[RoutingPolicy, RoutingPolicy], cast: Cast) -> None:
+    prompt, model = pair
+    rollback = ask(prompt, model, account=cast.lead)
+    reroute(model, bad=40)
+    rollback = run(rollback)
+    assert (rollback.state, weight_of(prompt), weight_of(model)) == (RollbackState.NEEDS_HUMAN, 0, 40)
+    assert "answer-prompt: restored and verified without v2" in rollback.outcome
+    assert "answer-model: nothing was changed, v2 keeps its weight" in rollback.outcome
+    reroute(model, bad=25)
+    retry_rollback(**person(cast.on_call, rollback))
+    rollback = run(rollback)
+    assert (rollback.state, weight_of(prompt), weight_of(model)) == (RollbackState.VERIFIED, 0, 0)
