@@ -186,6 +186,12 @@ def percent(value: float | None) -> str:
 
 
 @register.filter
+def event_words(event: str) -> str:
+    """`Rollback step skipped` for the event `rollback.step_skipped`."""
+    return event.replace(".", " ").replace("_", " ").capitalize()
+
+
+@register.filter
 def get(mapping: dict[str, Any], key: str) -> Any:
     """A value of a mapping by a key that a variable holds; None when it has none."""
     return mapping.get(key)
