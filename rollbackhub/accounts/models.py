@@ -122,7 +122,10 @@ class Notice(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints = [models.UniqueConstraint(fields=["user", "key"], name="notice_once")]
-        indexes = [models.Index(fields=["user", "-created_at"], condition=models.Q(read_at=None), name="notice_unread")]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], condition=models.Q(read_at=None), name="notice_unread"),
+            models.Index(fields=["key"], condition=models.Q(read_at=None), name="notice_unread_by_key"),
+        ]
 
     def __str__(self) -> str:
         return self.subject

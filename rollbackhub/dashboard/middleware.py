@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
-from rollbackhub.common.errors import RollbackHubError
+from rollbackhub.common.errors import InvalidInput, RollbackHubError
 from rollbackhub.dashboard.errors import error_response
 
 TIME_ZONE_COOKIE = "hub_tz"
@@ -45,7 +45,9 @@ class ErrorPageMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Nothing, unless a view raises."""
+        """Nothing, unless a view raises, or the address asks for what no text in the database can hold."""
+        if "%00" in request.META.get("QUERY_STRING", "") and not request.path.startswith(NOT_PAGES):
+            return error_response(request, InvalidInput("The address holds a character that no text has (NUL). Take it out.", code="nul_in_address"))
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

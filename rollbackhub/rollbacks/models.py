@@ -125,6 +125,7 @@ class Rollback(models.Model):
             models.Index(fields=["-created_at"], name="rollback_newest"),
             models.Index(fields=["state", "-created_at"], name="rollback_by_state"),
             models.Index(fields=["expires_at"], condition=models.Q(state=RollbackState.AWAITING_APPROVAL), name="rollback_waiting"),
+            models.Index(fields=["decided_at"], condition=models.Q(authorised_how=AuthorisedBy.BREAK_GLASS, reviewed_at=None), name="rollback_review_open"),
         ]
 
     def __str__(self) -> str:

@@ -79,3 +79,9 @@ def test_error_page_links_only_to_our_own_addresses(url: Any, linked: bool, rf: 
 def test_error_page_escapes_what_it_repeats(cast: Cast) -> None:
     text = page(client_of(cast.on_call), "/routing/staging/aliases/x/?from=%3Cscript%3E", status=404)
     assert "<script>" not in text.split("<main")[1]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/drills/start/", "/routing/", "/registry/", "/audit/", "/rollbacks/", "/rollbacks/start/"])
+def test_nul_in_an_address_is_refused_in_words(cast: Cast, path: str) -> None:
+    assert "nul_in_address" in page(client_of(cast.lead), f"{path}?q=a%00b", status=422)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
 
 from rollbackhub.accounts.domain.actors import actor_of
+from rollbackhub.accounts.domain.notices import list_unread, tell
 from rollbackhub.accounts.domain.transitions import revoke_role, set_active
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import Notice, User
@@ -421,3 +423,15 @@ def test_own_authority_needs_no_glass_to_break(cast: Cast, policy: RoutingPolicy
     rollback = ask(policy, account=cast.on_call, break_glass_reason="customers see wrong answers now")
     assert (rollback.authorised_how, rollback.reason) == ("own", REASON)
     assert not list_open_reviews()
+
+
+# Notices.
+
+
+def test_decision_puts_away_what_asked_the_other_approvers_for_it(waiting: Rollback, cast: Cast) -> None:
+    second = UserFactory(username="lead2", roles=[Role.PLATFORM_LEAD])
+    tell(people=[second, cast.lead], key=f"approve:{waiting.pk}:1", subject="Approval wanted")
+    tell(people=[second], key=f"approve:{uuid.uuid4()}:1", subject="Another one")
+    approve(waiting, cast.lead)
+    assert [notice.subject for notice in list_unread(second)] == ["Another one"]
+    assert Notice.objects.filter(user=cast.lead, key__startswith="approve:", read_at=None).count() == 0

@@ -44,6 +44,11 @@ def mark_read(*, user: User, notice_ids: Iterable[int] | None = None) -> int:
     return unread.update(read_at=clock.now())
 
 
+def put_away(keys: Iterable[str]) -> int:
+    """Put notices with these keys away for everybody: what they were about is settled. Returns how many."""
+    return Notice.objects.filter(key__in=list(keys), read_at=None).update(read_at=clock.now())
+
+
 def send_mails() -> int:
     """E-mail what has not been mailed yet, when the installation has a mail server. Returns how many went out.
 

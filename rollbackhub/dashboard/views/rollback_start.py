@@ -34,7 +34,7 @@ LEADS_ELSEWHERE = ("rollback_active", "already_running", "idempotency_key_reused
 @requires(Capability.ROLL_BACK)
 def choose(request: HttpRequest) -> HttpResponse:
     """Which alias to roll back: those in production. Several ticked are one coordinated rollback."""
-    query = request.GET.get("q", "").replace("\x00", "").strip()
+    query = request.GET.get("q", "").strip()
     policies = list(list_policies(query=query).filter(environment__kind=EnvironmentKind.PRODUCTION)[: CHOICES + 1])
     environments: dict[str, list[Any]] = {}
     for policy in policies[:CHOICES]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from rollbackhub.accounts.domain.notices import put_away
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
@@ -43,6 +44,9 @@ def change_state(*, rollback_id: UUID, to: RollbackState, actor: Actor, event: s
         for name, value in (ended | fields | {"state": to, "number": rollback.number + 1}).items():
             setattr(rollback, name, value)
         rollback.save()
+        if before == RollbackState.AWAITING_APPROVAL:
+            # Nobody has to be asked any more.
+            put_away(f"{about}:{rollback.pk}:{number}" for about in ("approve", "escalated") for number in range(1, rollback.plan_number + 1))
         holds = holds_aliases(to, was_verified=rollback.verified_at is not None)
         rollback.parts.exclude(holds_alias=holds).update(holds_alias=holds)
         record(event=event, actor=actor, subject_type="rollback", subject_id=rollback.pk, data={"from": before, "to": to, **(data or {})})
