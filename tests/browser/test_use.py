@@ -25,7 +25,7 @@ def _tab_to(page: Page, role: str, name: str, *, most: int = 60) -> None:
 
 def test_drill_started_and_stopped_by_keyboard_alone(site: Site, visitor: Visitor) -> None:
     with visitor.visit("oncall") as visit:
-        page = visit.open("/")
+        page = visit.open("/?q=smart-reasoner")
         _tab_to(page, "link", "Drill smart-reasoner")
         page.keyboard.press("Enter")
         page.wait_for_url("**/drills/start/staging/smart-reasoner/")

@@ -228,7 +228,7 @@ def test_alias_that_serves_one_version_alone_says_what_to_do(cast: Cast, world: 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "address",
-    [f"{START}?alias=nothing", "/rollbacks/start/nowhere/?alias=smart-reasoner", f"{ONE}&bad_version.smart-reasoner=gpt-nothing", f"{ONE}&alias=%00x"],
+    [f"{START}?alias=nothing", "/rollbacks/start/nowhere/?alias=smart-reasoner", f"{ONE}&bad_version.smart-reasoner=gpt-nothing"],
 )
 def test_address_that_names_nothing_is_a_404(address: str, cast: Cast, world: World) -> None:
     page(client_of(cast.on_call), address, status=404)

@@ -144,8 +144,10 @@ def test_exposure_of_several_aliases_is_their_sum_by_name(cast: Cast) -> None:
 # The detection.
 
 
-@pytest.mark.parametrize("at", [minutes_ago(-1), clock.now() - dt.timedelta(days=91)], ids=["in the future", "long ago"])
-def test_detection_that_cannot_be_is_refused(policy: RoutingPolicy, cast: Cast, at: dt.datetime) -> None:
+@pytest.mark.parametrize("ago", [-1, 91 * 24 * 60], ids=["in the future", "long ago"])
+def test_detection_that_cannot_be_is_refused(policy: RoutingPolicy, cast: Cast, ago: float) -> None:
+    # Reckoned here: what is taken when the tests are collected lies in the past when this one runs.
+    at = minutes_ago(ago)
     with pytest.raises(InvalidInput) as caught:
         ask(policy, account=cast.on_call, detected_at=at)
     assert caught.value.code == "detected_at_invalid"
