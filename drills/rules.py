@@ -7,10 +7,7 @@ import datetime as dt
 from drills.enums import AliasState
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState
-from rollbackhub.registry.enums import Stakes
-
-DRILL_EVERY = {Stakes.HIGH: dt.timedelta(days=31), Stakes.STANDARD: dt.timedelta(days=92)}
-"""High stakes are drilled monthly, the rest quarterly; a passed drill counts that long."""
+from rollbackhub.executions.rules import proven_until
 
 
 def alias_state(*, stakes: str, last_verdict: str, last_finished_at: dt.datetime | None, active_state: str, now: dt.datetime) -> AliasState:
@@ -25,4 +22,4 @@ def alias_state(*, stakes: str, last_verdict: str, last_finished_at: dt.datetime
         return AliasState.FAILED
     if last_verdict != Verdict.PASSED:
         return AliasState.UNPROVEN
-    return AliasState.OVERDUE if now - last_finished_at > DRILL_EVERY[Stakes(stakes)] else AliasState.PASSED
+    return AliasState.OVERDUE if now > proven_until(last_finished_at, stakes=stakes) else AliasState.PASSED

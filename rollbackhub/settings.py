@@ -41,6 +41,8 @@ INSTALLED_APPS = [
     "rollbackhub.routing",
     "rollbackhub.executions",
     "rollbackhub.rollbacks",
+    "rollbackhub.readiness",
+    "rollbackhub.releases",
     "rollbackhub.dashboard",
     "rollbackhub.api",
     "rollbackhub.lab",

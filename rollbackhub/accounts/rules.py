@@ -23,6 +23,9 @@ class Capability(StrEnum):
     VIEW = "view"
     DRILL = "drill"
     ROUTE = "route"
+    REGISTER = "register"
+    RETIRE = "retire"
+    RELEASE = "release"
     ROLL_BACK = "roll_back"
     APPROVE = "approve"
     LEAD = "lead"
@@ -34,6 +37,9 @@ ROLES: dict[Capability, frozenset[Role]] = {
     Capability.VIEW: frozenset(Role),
     Capability.DRILL: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
     Capability.ROUTE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
+    Capability.REGISTER: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
+    Capability.RETIRE: frozenset({Role.PLATFORM_LEAD, Role.ADMIN}),
+    Capability.RELEASE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
     Capability.ROLL_BACK: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
     Capability.APPROVE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
     Capability.LEAD: frozenset({Role.PLATFORM_LEAD, Role.LEADERSHIP}),
@@ -47,6 +53,9 @@ SCOPES: dict[Capability, Scope] = {
     Capability.AUDIT: Scope.READ,
     Capability.DRILL: Scope.DRILL,
     Capability.ROUTE: Scope.ROUTE,
+    Capability.REGISTER: Scope.REGISTER,
+    Capability.RETIRE: Scope.REGISTER,
+    Capability.RELEASE: Scope.RELEASE,
     Capability.ROLL_BACK: Scope.ROLLBACK,
 }
 """A token needs this scope besides. What is not here no token may do."""
@@ -55,6 +64,9 @@ _WORDS: dict[Capability, str] = {
     Capability.VIEW: "look at this",
     Capability.DRILL: "start or stop drills",
     Capability.ROUTE: "change routing policies",
+    Capability.REGISTER: "register versions",
+    Capability.RETIRE: "archive or retire versions",
+    Capability.RELEASE: "release versions",
     Capability.ROLL_BACK: "roll back",
     Capability.APPROVE: "decide about a rollback request",
     Capability.LEAD: "take a lead's decision",

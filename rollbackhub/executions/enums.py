@@ -14,6 +14,9 @@ class ExecutionKind(models.TextChoices):
     ROLL_FORWARD = "roll_forward", "Roll-forward"
 
 
+REHEARSES = (ExecutionKind.DRILL, ExecutionKind.REHEARSAL)
+"""In staging, before it is needed: a passed one is proof of the path."""
+
 DECIDED_BY_PEOPLE = (ExecutionKind.ROLLBACK, ExecutionKind.ROLL_FORWARD)
 """A person decided it for production, before it existed; it goes before everything else."""
 
@@ -72,3 +75,13 @@ class FindingCode(models.TextChoices):
     UNREACHABLE = "unreachable", "A system cannot be reached"
     TOO_SLOW = "too_slow", "Slower than its target"
     NOT_RESTORED = "not_restored", "Not restored"
+
+
+class ProofState(models.TextChoices):
+    """What the last drill or rehearsal of a path proves now (DESIGN.md §2)."""
+
+    VALID = "valid", "Proven"
+    STALE = "stale", "Changed since it was proven"
+    EXPIRED = "expired", "Proven too long ago"
+    FAILED = "failed", "The last drill failed"
+    MISSING = "missing", "Never drilled"

@@ -22,6 +22,10 @@ class Procedure(models.Model):
     name = models.CharField(max_length=120)
     change_type = models.CharField(max_length=20, choices=ChangeType, unique=True)
     runbook_url = models.URLField(blank=True)
+    runbook_hash = models.CharField(max_length=80, blank=True, editable=False, help_text="SHA-256 of what stood there when it was last read")
+    runbook_read_at = models.DateTimeField(null=True, editable=False, help_text="When it was last read")
+    runbook_tried_at = models.DateTimeField(null=True, editable=False)
+    runbook_problem = models.CharField(max_length=300, blank=True, editable=False, help_text="Why it could not be read the last time")
 
     class Meta:
         ordering = ["slug"]

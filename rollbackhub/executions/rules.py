@@ -1,15 +1,16 @@
-"""What a procedure must be, which state may follow which, and the fingerprint of a path. Pure: no database."""
+"""What a procedure must be, and which state may follow which. Pure: no database."""
 
 from __future__ import annotations
 
-import hashlib
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import rfc8785
 from pydantic import BaseModel, ConfigDict, Field
 
-from rollbackhub.executions.enums import ExecutionKind, ExecutionState, Segment
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.enums import ExecutionKind, ExecutionState, ProofState, Segment
+from rollbackhub.registry.enums import Stakes
 
 TRANSITIONS: dict[ExecutionState, frozenset[ExecutionState]] = {
     ExecutionState.QUEUED: frozenset({ExecutionState.RUNNING, ExecutionState.CANCELLED}),
@@ -62,18 +63,19 @@ def runs_now(step: Mapping[str, Any], *, putting_back: bool) -> bool:
     return (bool(step["always"]) or undo) if putting_back else not undo
 
 
-def canonical_hash(content: object) -> str:
-    """SHA-256 (hex) over the RFC 8785 form of JSON content: the order of keys does not matter."""
-    return hashlib.sha256(rfc8785.dumps(content)).hexdigest()  # type: ignore[arg-type]
+PROVEN_FOR = {Stakes.HIGH: dt.timedelta(days=31), Stakes.STANDARD: dt.timedelta(days=92)}
+"""High stakes are drilled monthly, the rest quarterly; a passed drill proves its path that long."""
 
 
-def fingerprint(plan: Mapping[str, Any], *, digests: Mapping[str, str]) -> str:
-    """SHA-256 over all that a rollback path depends on: procedure, versions with digests, the policy's shape, connections."""
-    return canonical_hash(
-        {
-            "procedure": plan["procedure"]["hash"],
-            "versions": dict(digests),
-            "policy": {"alias": plan["alias"], "candidates": [{"id": entry["id"], "version_pin": entry["version_pin"]} for entry in plan["weights_before"]]},
-            "connections": plan["connections"],
-        }
-    )
+def proven_until(finished_at: dt.datetime, *, stakes: str) -> dt.datetime:
+    """When the proof that a drill gave is too old."""
+    return finished_at + PROVEN_FOR[Stakes(stakes)]
+
+
+def proof_state(*, verdict: str, changed: bool, expires_at: dt.datetime, at: dt.datetime) -> ProofState:
+    """What a run that ended passed or failed proves at this instant."""
+    if verdict != Verdict.PASSED:
+        return ProofState.FAILED
+    if changed:
+        return ProofState.STALE
+    return ProofState.EXPIRED if at > expires_at else ProofState.VALID

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from rollbackhub.accounts.models import Team
 from rollbackhub.registry.enums import ChangeType, EnvironmentKind, Lifecycle, Stakes
+from rollbackhub.registry.rules import DEFAULT_RETENTION_DAYS, LEAST_RETENTION_DAYS
 
 
 class SpeedTarget(models.Model):
@@ -24,6 +25,20 @@ class SpeedTarget(models.Model):
         return f"{self.get_change_type_display()}: {self.seconds or 'per artefact'}"
 
 
+class RetentionRule(models.Model):
+    """How long a superseded version of a change type is kept. Seeded with 90 days; editable in the admin."""
+
+    change_type = models.CharField(max_length=20, choices=ChangeType, unique=True)
+    days = models.PositiveIntegerField(default=DEFAULT_RETENTION_DAYS, help_text="Days for which a version is kept after it was superseded; 30 at least")
+
+    class Meta:
+        ordering = ["change_type"]
+        constraints = [models.CheckConstraint(condition=models.Q(days__gte=LEAST_RETENTION_DAYS), name="retention_rule_at_least_30_days")]
+
+    def __str__(self) -> str:
+        return f"{self.get_change_type_display()}: {self.days} days"
+
+
 class Artefact(models.Model):
     """A thing that is released."""
 
@@ -34,18 +49,26 @@ class Artefact(models.Model):
     stakes = models.CharField(max_length=10, choices=Stakes, default=Stakes.STANDARD)
     target_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="This artefact's own target; empty: its change type's")
     hold_days = models.PositiveSmallIntegerField(default=7, help_text="Days for which a version that was rolled back may not ship again")
+    retention_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Days for which its superseded versions are kept (30 at least); empty: its change type's"
+    )
     is_lab = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(retention_days=None) | models.Q(retention_days__gte=LEAST_RETENTION_DAYS), name="artefact_retention_at_least_30_days"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
 
 
 class Version(models.Model):
-    """One immutable version of an artefact."""
+    """One immutable version of an artefact. Only where it stands in its lifecycle, and when its provider retires it, may change."""
 
     artefact = models.ForeignKey(Artefact, on_delete=models.PROTECT, related_name="versions")
     label = models.CharField(max_length=120)
@@ -53,16 +76,42 @@ class Version(models.Model):
     uri = models.CharField(max_length=500, blank=True)
     changelog = models.TextField(blank=True)
     eval_reference = models.CharField(max_length=500, blank=True)
+    author = models.CharField(max_length=200, blank=True, help_text="Who made it")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children", help_text="The version that it was made from")
     lifecycle = models.CharField(max_length=20, choices=Lifecycle, default=Lifecycle.REGISTERED)
     is_strategic = models.BooleanField(default=False, help_text="Its release was a strategic decision: rolling it back is senior leadership's")
+    superseded_at = models.DateTimeField(
+        null=True, editable=False, help_text="When it last lost its traffic in production; null while it is live, or if it never was"
+    )
+    provider_retires_at = models.DateTimeField(null=True, blank=True, help_text="When its provider shuts it down, if that is known")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["artefact", "-created_at"]
         constraints = [models.UniqueConstraint(fields=["artefact", "label"], name="version_label_once")]
+        indexes = [
+            models.Index(fields=["superseded_at"], condition=models.Q(superseded_at__isnull=False), name="version_superseded"),
+            models.Index(fields=["provider_retires_at"], condition=models.Q(provider_retires_at__isnull=False), name="version_provider_retires"),
+        ]
 
     def __str__(self) -> str:
         return self.label
+
+
+class RetirementWarning(models.Model):
+    """That people were told of a provider's retirement date, so many days ahead. Once for each date and number of days."""
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="retirement_warnings")
+    retires_at = models.DateTimeField()
+    days = models.PositiveSmallIntegerField()
+    told_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["version", "-told_at"]
+        constraints = [models.UniqueConstraint(fields=["version", "retires_at", "days"], name="retirement_warning_once")]
+
+    def __str__(self) -> str:
+        return f"{self.version} retires in {self.days} days"
 
 
 class Environment(models.Model):
@@ -71,6 +120,11 @@ class Environment(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=80)
     kind = models.CharField(max_length=12, choices=EnvironmentKind)
+    releases_only = models.BooleanField(
+        "new versions by release only",
+        default=True,
+        help_text="In production a version takes its first weight by a release, whose gate asks for a verified way back",
+    )
     is_lab = models.BooleanField(default=False, editable=False)
 
     class Meta:

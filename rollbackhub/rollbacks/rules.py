@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rollbackhub.accounts.enums import Role
-from rollbackhub.executions.rules import canonical_hash
+from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.rollbacks.enums import HOLDING_STATES, AuthoritySubject
 from rollbackhub.rollbacks.enums import RollbackState as S
 

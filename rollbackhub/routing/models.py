@@ -48,6 +48,7 @@ class PolicyRevision(models.Model):
     reason = models.CharField(max_length=300)
     actor_label = models.CharField(max_length=200)
     effect_key = models.CharField(max_length=120, unique=True, null=True, help_text="The step of an execution that wrote it; the same step twice writes once")
+    release_id = models.BigIntegerField(null=True, help_text="The release whose canary step it is")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

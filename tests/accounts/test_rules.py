@@ -15,6 +15,9 @@ MAY: dict[Capability, set[str]] = {
     Capability.VIEW: {"on_call", "lead", "leadership", "auditor", "admin"},
     Capability.DRILL: {"on_call", "lead", "admin"},
     Capability.ROUTE: {"on_call", "lead", "admin"},
+    Capability.REGISTER: {"on_call", "lead", "admin"},
+    Capability.RETIRE: {"lead", "admin"},
+    Capability.RELEASE: {"on_call", "lead", "admin"},
     Capability.ROLL_BACK: {"on_call", "lead", "leadership", "admin"},
     Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},
     Capability.LEAD: {"lead", "leadership"},
@@ -71,7 +74,9 @@ def test_require_of_who_may_passes(cast: Cast) -> None:
         ([Scope.DRILL], {Capability.DRILL}),
         ([Scope.ROUTE], {Capability.ROUTE}),
         ([Scope.ROLLBACK], {Capability.ROLL_BACK}),
-        (list(Scope), {Capability.VIEW, Capability.AUDIT, Capability.DRILL, Capability.ROUTE, Capability.ROLL_BACK}),
+        ([Scope.REGISTER], {Capability.REGISTER, Capability.RETIRE}),
+        ([Scope.RELEASE], {Capability.RELEASE}),
+        (list(Scope), set(Capability) - SIGNED_IN_ONLY),
     ],
 )
 def test_token_of_administrator_may_what_its_scopes_say_and_never_administer(cast: Cast, scopes: list[Scope], allowed: set[Capability]) -> None:

@@ -9,8 +9,9 @@ import pytest
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.executions.domain.procedures import require_valid_steps
 from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionKind, ExecutionState
+from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.executions.procedures import BUILT_IN, WEIGHT_FLIP
-from rollbackhub.executions.rules import TRANSITIONS, canonical_hash, fingerprint, runs_now, steps_for
+from rollbackhub.executions.rules import TRANSITIONS, runs_now, steps_for
 
 
 @pytest.mark.parametrize("entry", BUILT_IN, ids=lambda entry: entry["slug"])
@@ -61,38 +62,6 @@ def test_every_state_has_its_row_and_ended_states_lead_nowhere() -> None:
     assert set(TRANSITIONS) == set(ExecutionState)
     assert [state for state, following in TRANSITIONS.items() if not following] == [ExecutionState.FINISHED, ExecutionState.CANCELLED]
     assert all(TRANSITIONS[state] for state in ACTIVE_STATES)
-
-
-PLAN: dict[str, Any] = {
-    "procedure": {"slug": "p", "version": 1, "hash": "h"},
-    "alias": "smart-reasoner",
-    "weights_before": [{"id": "a", "version_pin": "v1", "weight": 25}, {"id": "b", "version_pin": "v2", "weight": 75}],
-    "connections": {"envoy": {"admins": {"gateway": "http://127.0.0.1:1"}}},
-}
-DIGESTS = {"v1": "sha256:1", "v2": "sha256:2"}
-
-
-def test_fingerprint_does_not_depend_on_weights_or_on_the_order_of_keys() -> None:
-    other = dict(reversed(PLAN.items())) | {"weights_before": [entry | {"weight": 50} for entry in PLAN["weights_before"]]}
-    assert fingerprint(other, digests=dict(reversed(DIGESTS.items()))) == fingerprint(PLAN, digests=DIGESTS)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"procedure": {"slug": "p", "version": 2, "hash": "other"}},
-        {"alias": "other"},
-        {"weights_before": [{"id": "a", "version_pin": "v1", "weight": 25}, {"id": "c", "version_pin": "v2", "weight": 75}]},
-        {"weights_before": [{"id": "a", "version_pin": "v1", "weight": 25}, {"id": "b", "version_pin": "v3", "weight": 75}]},
-        {"connections": {"envoy": {"admins": {"gateway": "http://127.0.0.1:2"}}}},
-    ],
-)
-def test_fingerprint_changes_with_what_the_path_depends_on(change: dict[str, Any]) -> None:
-    assert fingerprint(PLAN | change, digests=DIGESTS) != fingerprint(PLAN, digests=DIGESTS)
-
-
-def test_fingerprint_changes_with_a_digest() -> None:
-    assert fingerprint(PLAN, digests=DIGESTS | {"v2": "sha256:other"}) != fingerprint(PLAN, digests=DIGESTS)
 
 
 def test_canonical_hash_is_of_rfc_8785() -> None:

@@ -10,10 +10,12 @@ from factory.django import DjangoModelFactory
 
 from rollbackhub.common.clock import now
 from rollbackhub.common.verdict import Verdict
-from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, Segment, StepState
+from rollbackhub.executions.domain.path import paths_of
+from rollbackhub.executions.enums import REHEARSES, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
+from rollbackhub.executions.fingerprints import canonical_hash, fingerprint
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Procedure, ProcedureVersion, Sample, StepAttempt
 from rollbackhub.executions.procedures import WEIGHT_FLIP
-from rollbackhub.executions.rules import canonical_hash, steps_for
+from rollbackhub.executions.rules import steps_for
 from rollbackhub.registry.enums import ChangeType
 from tests.factories.registry import VersionFactory
 from tests.factories.routing import BAD, GOOD, RoutingPolicyFactory, candidate_id
@@ -49,7 +51,7 @@ def plan_of(*, policy: Any, procedure_version: Any, kind: str = ExecutionKind.DR
     def weights(bad: int) -> list[dict[str, Any]]:
         return [{"id": candidate_id(label), "version_pin": label, "weight": weight} for label, weight in ((BAD, bad), (GOOD, 100 - bad))]
 
-    return {
+    plan = {
         "alias": policy.alias,
         "environment": policy.environment.slug,
         "change_type": policy.artefact.change_type,
@@ -65,6 +67,10 @@ def plan_of(*, policy: Any, procedure_version: Any, kind: str = ExecutionKind.DR
         "connections": {},
         "steps": steps_for(procedure_version.steps, kind=ExecutionKind(kind)),
     }
+    found = paths_of([policy])[policy.pk]
+    if kind in REHEARSES and found.path is not None:
+        plan["path"] = found.path
+    return plan
 
 
 def _after(seconds: float) -> Any:
@@ -116,7 +122,7 @@ class ExecutionFactory(DjangoModelFactory):
     change_type = factory.SelfAttribute("policy.artefact.change_type")
     bad_version = factory.LazyAttribute(lambda execution: VersionFactory(artefact=execution.policy.artefact, label=BAD))
     plan = factory.LazyAttribute(lambda execution: plan_of(policy=execution.policy, procedure_version=execution.procedure_version, kind=execution.kind))
-    fingerprint = factory.LazyAttribute(lambda execution: canonical_hash(execution.plan))
+    fingerprint = factory.LazyAttribute(lambda execution: fingerprint(execution.plan["path"]) if "path" in execution.plan else canonical_hash(execution.plan))
     requested_by_label = "test"
     target_seconds = 600
 

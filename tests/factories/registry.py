@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import factory
 from factory.django import DjangoModelFactory
 
+from rollbackhub.common.clock import now
 from rollbackhub.registry.enums import ChangeType, EnvironmentKind
-from rollbackhub.registry.models import Artefact, Connection, Environment, SpeedTarget, Version
+from rollbackhub.registry.models import Artefact, Connection, Environment, RetentionRule, RetirementWarning, SpeedTarget, Version
 from tests.factories.accounts import TeamFactory
 
 
@@ -19,6 +22,17 @@ class SpeedTargetFactory(DjangoModelFactory):
 
     change_type = ChangeType.PROMPT
     seconds = 300
+
+
+class RetentionRuleFactory(DjangoModelFactory):
+    """A change type's window; the migration has seeded one for each already."""
+
+    class Meta:
+        model = RetentionRule
+        django_get_or_create = ["change_type"]
+
+    change_type = ChangeType.PROMPT
+    days = 90
 
 
 class ArtefactFactory(DjangoModelFactory):
@@ -46,6 +60,17 @@ class VersionFactory(DjangoModelFactory):
     digest = factory.LazyAttribute(lambda version: f"sha256:{version.label}")
 
 
+class RetirementWarningFactory(DjangoModelFactory):
+    """People were told a fortnight ahead."""
+
+    class Meta:
+        model = RetirementWarning
+
+    version = factory.SubFactory(VersionFactory)
+    retires_at = factory.LazyFunction(lambda: now() + dt.timedelta(days=14))
+    days = 14
+
+
 class EnvironmentFactory(DjangoModelFactory):
     """Staging, unless told otherwise; the same slug twice is the same environment."""
 
@@ -56,6 +81,7 @@ class EnvironmentFactory(DjangoModelFactory):
     slug = "staging"
     name = factory.LazyAttribute(lambda environment: environment.slug.title())
     kind = factory.LazyAttribute(lambda environment: EnvironmentKind.PRODUCTION if environment.slug == "production" else EnvironmentKind.STAGING)
+    releases_only = False
 
 
 class ConnectionFactory(DjangoModelFactory):

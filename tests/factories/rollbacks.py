@@ -14,8 +14,8 @@ from rollbackhub.accounts.models import Notice
 from rollbackhub.common.clock import now
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState
+from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.executions.models import Execution, ProcedureVersion
-from rollbackhub.executions.rules import canonical_hash
 from rollbackhub.registry.models import StabilityHold
 from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject, Decision, RollbackState, RollForwardState, Via
 from rollbackhub.rollbacks.models import Approval, AuthorityRule, HeldTraffic, Rollback, RollbackPart, RollForward

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
@@ -67,14 +67,22 @@ def test_flip_to_candidates_that_are_no_policy_is_refused(policy: RoutingPolicy,
 
 
 def test_flip_that_gives_a_retired_version_traffic_is_refused(policy: RoutingPolicy) -> None:
+    flip(policy)
     Version.objects.filter(label=BAD.version_pin).update(lifecycle="retired")
+    policy.refresh_from_db()
     with pytest.raises(InvalidInput, match="retired"):
-        flip(policy, candidates=[BAD, GOOD])
+        flip(policy, expected=2, candidates=[BAD, GOOD])
 
 
-def test_flip_away_from_a_retired_version_is_allowed(policy: RoutingPolicy) -> None:
+def test_retired_version_gets_no_weight_in_the_database_either(policy: RoutingPolicy) -> None:
+    flip(policy)
     Version.objects.filter(label=BAD.version_pin).update(lifecycle="retired")
-    assert flip(policy).number == 2
+    version = Version.objects.get(label=BAD.version_pin)
+    with transaction.atomic():
+        revision = PolicyRevision.objects.create(policy=policy, number=9, routing_number=9, reason="sql", actor_label="sql")
+        with pytest.raises(IntegrityError, match="is retired and may get no weight"):
+            Candidate.objects.create(revision=revision, position=0, candidate_id="c", version=version, weight=100)
+        transaction.set_rollback(True)
 
 
 def test_flip_of_an_unknown_policy_is_not_found(db: None) -> None:

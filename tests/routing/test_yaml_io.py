@@ -12,6 +12,7 @@ from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.domain.yaml_io import dump_policies, export_policies, import_policies, parse_policies
 from rollbackhub.routing.models import PolicyRevision, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
+from tests.factories.routing import PolicyRevisionFactory
 from tests.routing.conftest import ACTOR, seed_policy
 
 CHAPTER = """\
@@ -115,6 +116,9 @@ def test_import_with_one_bad_alias_leaves_the_good_one_as_it_was(policy: Routing
 
 
 def test_import_that_gives_a_retired_version_traffic_is_refused_at_its_line(policy: RoutingPolicy) -> None:
+    # What serves cannot be retired, so it has lost its weight first.
+    PolicyRevisionFactory(policy=policy, weights={"claude-sonnet-4-6": 100, "claude-sonnet-4-5": 0})
+    policy.refresh_from_db()
     Version.objects.filter(label="claude-sonnet-4-5").update(lifecycle="retired")
     with pytest.raises(InvalidInput) as caught:
         do_import(policy, CHAPTER)

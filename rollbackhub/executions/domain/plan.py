@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.executions.domain.path import describe_path, find_version_under_test
 from rollbackhub.executions.domain.procedures import get_current_procedure
-from rollbackhub.executions.enums import ExecutionKind
+from rollbackhub.executions.enums import REHEARSES, ExecutionKind
+from rollbackhub.executions.fingerprints import fingerprint
 from rollbackhub.executions.models import ProcedureVersion
-from rollbackhub.executions.rules import fingerprint, steps_for
-from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.executions.rules import steps_for
 from rollbackhub.registry.models import Artefact, SpeedTarget, Version
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.models import RoutingPolicy
@@ -71,19 +72,21 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
         "connections": {connection.connector: connection.settings for connection in policy.environment.connections.all()},
         "steps": steps_for(procedure_version.steps, kind=kind),
     }
-    digests = {label: version.digest for label, version in versions.items()}
-    return Plan(content=content, fingerprint=fingerprint(content, digests=digests), procedure_version=procedure_version, bad_version=bad)
+    path = describe_path(policy=policy, candidates=candidates, targets=[versions[label] for label in content["good_versions"]], procedure=procedure_version)
+    if kind in REHEARSES:
+        # What a passed run is proof of. A rollback's plan is without it: what approvals are bound to is what would be done.
+        content["path"] = path
+    return Plan(content=content, fingerprint=fingerprint(path), procedure_version=procedure_version, bad_version=bad)
 
 
 def version_under_test(candidates: Sequence[CandidateSpec], versions: dict[str, Version]) -> Version:
     """The version that a drill takes out when nobody names one: the one in canary, else the newest of those with another beside it."""
-    if len({candidate.version_pin for candidate in candidates}) < 2:
+    found = find_version_under_test(candidates, versions)
+    if found is None:
         raise InvalidInput(
             "The policy has only one version, so there is nothing to go back to. Add the previous version as a candidate.", code="no_rollback_target"
         )
-    present = [versions[label] for label in dict.fromkeys(candidate.version_pin for candidate in candidates)]
-    in_canary = [version for version in present if version.lifecycle == Lifecycle.CANARY]
-    return max(in_canary or present, key=lambda version: (version.created_at, version.pk))
+    return found
 
 
 def get_target_seconds(artefact: Artefact) -> int | None:

@@ -12,8 +12,9 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import InvalidInput, NotFound
 from rollbackhub.executions.actions import parse_params
+from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.executions.models import Procedure, ProcedureVersion
-from rollbackhub.executions.rules import Step, canonical_hash
+from rollbackhub.executions.rules import Step
 
 
 def require_valid_steps(steps: Sequence[dict[str, Any]]) -> None:

@@ -22,11 +22,12 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.owners import ExecutionOwner
+from rollbackhub.executions.domain.path import describe_path
 from rollbackhub.executions.domain.plan import Plan, build_plan
 from rollbackhub.executions.domain.transitions import close_execution, start_execution
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState
+from rollbackhub.executions.fingerprints import canonical_hash, fingerprint
 from rollbackhub.executions.models import Execution
-from rollbackhub.executions.rules import canonical_hash, fingerprint
 from rollbackhub.registry.domain.holds import describe_hold, held_among, start_hold
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Version
@@ -200,10 +201,10 @@ def forward_plan(*, rollback_plan: Plan, target: Target, fix: Version, percents:
     for number, stage in enumerate(stages, start=1):
         content[f"weights_forward_{number}"] = [candidate.as_dict() for candidate in stage]
     content["procedure"] = {"slug": "roll-forward", "version": 1, "hash": canonical_hash(content["steps"])}
-    digests = {fix.label: fix.digest, rollback_plan.bad_version.label: rollback_plan.bad_version.digest}
+    path = describe_path(policy=target.policy, candidates=stages[-1], targets=[fix], procedure=rollback_plan.procedure_version)
     return Plan(
         content=content,
-        fingerprint=fingerprint(content, digests=digests),
+        fingerprint=fingerprint({**path, "procedure": content["procedure"]}),
         procedure_version=rollback_plan.procedure_version,
         bad_version=rollback_plan.bad_version,
     )

@@ -20,7 +20,7 @@ from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.domain.transitions import find_active as find_active_execution
 from rollbackhub.executions.domain.transitions import start_execution
 from rollbackhub.executions.enums import ExecutionKind
-from rollbackhub.executions.rules import canonical_hash
+from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.rollbacks.domain.authority import require_may_break_glass
 from rollbackhub.rollbacks.domain.changes import address_of, change_state, clean_reason, plan_of
 from rollbackhub.rollbacks.domain.proposal import Proposal, Target, propose_rollback

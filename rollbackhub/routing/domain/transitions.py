@@ -12,6 +12,7 @@ from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
 from rollbackhub.registry.domain.holds import describe_hold, held_among
+from rollbackhub.registry.domain.lifecycle import Served, follow_traffic
 from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
 from rollbackhub.registry.models import Artefact, Environment, Version
 from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy, RoutingState
@@ -43,12 +44,20 @@ def create_policy(*, environment: Environment, alias: str, artefact: Artefact, c
 
 
 def append_revision(
-    *, policy_id: int, expected_revision: int, candidates: Sequence[CandidateSpec], actor: Actor, reason: str, effect_key: str | None = None
+    *,
+    policy_id: int,
+    expected_revision: int,
+    candidates: Sequence[CandidateSpec],
+    actor: Actor,
+    reason: str,
+    effect_key: str | None = None,
+    release_id: int | None = None,
 ) -> PolicyRevision:
     """Make these candidates the policy's present state, if its present revision is the expected one.
 
-    With an `effect_key` (a step of an execution) the same key again returns what it wrote before and writes nothing.
-    Raises NotFound, InvalidInput (weights, unknown or retired versions), Conflict `revision_moved` (somebody was faster).
+    With an `effect_key` (a step of an execution) the same key again returns what it wrote before and writes nothing. `release_id`: the
+    release whose gate has let this through. In production the lifecycle of the versions follows their traffic.
+    Raises NotFound, InvalidInput (weights, unknown, retired or held versions, `release_needed`), Conflict `revision_moved` (somebody was faster).
     """
     require_valid(candidates)
     with transaction.atomic():
@@ -66,7 +75,13 @@ def append_revision(
                 code="revision_moved",
                 current_revision=policy.revision_number,
             )
+        in_production = policy.environment.kind == EnvironmentKind.PRODUCTION
+        if in_production:
+            # Flips of one artefact go one after the other: each moves the lifecycle of versions that the other may serve, too.
+            Artefact.objects.select_for_update(no_key=True).get(pk=policy.artefact_id)
         versions = _versions_of(policy, candidates)
+        if in_production and policy.environment.releases_only and policy.revision_number and effect_key is None and release_id is None:
+            _require_known(policy, candidates)
         number = policy.revision_number + 1
         before = (
             {} if number == 1 else dict(Candidate.objects.filter(revision__policy=policy, revision__number=number - 1).values_list("candidate_id", "weight"))
@@ -78,12 +93,15 @@ def append_revision(
             reason=reason[:300],
             actor_label=actor.label,
             effect_key=effect_key,
+            release_id=release_id,
         )
         Candidate.objects.bulk_create(
             Candidate(revision=revision, position=position, candidate_id=spec.candidate_id, version=versions[spec.version_pin], weight=spec.weight)
             for position, spec in enumerate(candidates)
         )
         RoutingPolicy.objects.filter(pk=policy.pk).update(revision_number=number)
+        if in_production:
+            follow_traffic(artefact=policy.artefact, served=_served_in_production(policy.artefact), actor=actor)
         record(
             event="policy.revision_appended",
             actor=actor,
@@ -123,6 +141,31 @@ def _versions_of(policy: RoutingPolicy, candidates: Sequence[CandidateSpec]) -> 
     if fields:
         raise InvalidInput(" ".join(sentence for sentences in fields.values() for sentence in sentences), code=code, fields=fields)
     return versions
+
+
+def _require_known(policy: RoutingPolicy, candidates: Sequence[CandidateSpec]) -> None:
+    """Only versions that had weight in this alias before may get some now: a new one comes by a release, whose gate asks for the way back."""
+    wanted = {candidate.version_pin for candidate in candidates if candidate.weight > 0}
+    served = Candidate.objects.filter(revision__policy=policy, weight__gt=0, version__label__in=wanted).values_list("version__label", flat=True).distinct()
+    new = sorted(wanted - set(served))
+    if new:
+        raise InvalidInput(
+            f"{', '.join(new)} never served {policy.alias} in {policy.environment.slug}: the first weight in production is given by a release, whose gate"
+            " asks for a verified way back. Start a release, or roll forward if production is burning.",
+            code="release_needed",
+            fields={f"candidates.{index}": ["Start a release for this version."] for index, found in enumerate(candidates) if found.version_pin in new},
+        )
+
+
+def _served_in_production(artefact: Artefact) -> list[Served]:
+    """All weight that versions of the artefact have in production now. One query."""
+    rows = Candidate.objects.filter(
+        revision__policy__artefact=artefact,
+        revision__policy__environment__kind=EnvironmentKind.PRODUCTION,
+        revision__number=F("revision__policy__revision_number"),
+        weight__gt=0,
+    ).values_list("revision__policy_id", "version_id", "weight")
+    return [Served(*row) for row in rows]
 
 
 def _next_routing_number(environment: Environment) -> int:

@@ -1,0 +1,127 @@
+"""The rollback paths of aliases as they are now: what a drill would prove, and what a proof is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from django.db.models import F
+
+from rollbackhub.executions.fingerprints import Path, canonical_hash, fingerprint
+from rollbackhub.executions.models import ProcedureVersion
+from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.registry.models import Connection, Version
+from rollbackhub.routing.models import Candidate, RoutingPolicy
+from rollbackhub.routing.rules import CandidateSpec, without_version
+
+
+@dataclass(slots=True)
+class PathNow:
+    """The path of one policy: what it depends on, the version that would be taken out, and the versions to go back to.
+
+    Without a procedure or a version to go back to there is no path: `path` is None.
+    """
+
+    policy: RoutingPolicy
+    candidates: list[CandidateSpec]
+    procedure: ProcedureVersion | None
+    bad: Version | None
+    targets: list[Version] = field(default_factory=list)
+    path: Path | None = None
+    fingerprint: str = ""
+
+
+def paths_of(policies: Sequence[RoutingPolicy]) -> dict[int, PathNow]:
+    """The present path of each policy (with its environment and artefact), by the policy's id. Four queries for any number."""
+    candidates = _candidates_of(policies)
+    procedures = _current_procedures()
+    connections = _connections_by_alias(policies)
+    hashes: dict[tuple[str, str], str] = {}
+    for by_environment in connections.values():
+        for environment, by_connector in by_environment.items():
+            for connector, settings in by_connector.items():
+                if (environment, connector) not in hashes:
+                    hashes[environment, connector] = canonical_hash(settings)
+    found = {}
+    for policy in policies:
+        rows = candidates.get(policy.pk, [])
+        specs = [CandidateSpec(row.candidate_id, row.version.label, row.weight) for row in rows]
+        versions = {row.version.label: row.version for row in rows}
+        now = PathNow(policy, specs, procedures.get(policy.artefact.change_type), bad=find_version_under_test(specs, versions))
+        if now.bad is not None:
+            targets = [spec.version_pin for spec in without_version(specs, now.bad.label) if spec.weight > 0]
+            now.targets = [versions[label] for label in dict.fromkeys(targets)]
+        if now.procedure is not None and now.targets:
+            now.path = describe_path(
+                policy=policy,
+                candidates=specs,
+                targets=now.targets,
+                procedure=now.procedure,
+                connections=connections.get((policy.alias, policy.artefact_id), {}),
+            )
+            now.fingerprint = fingerprint(now.path, settings_hashes=hashes)
+        found[policy.pk] = now
+    return found
+
+
+def describe_path(
+    *,
+    policy: RoutingPolicy,
+    candidates: Sequence[CandidateSpec],
+    targets: Sequence[Version],
+    procedure: ProcedureVersion,
+    connections: Mapping[str, Mapping[str, object]] | None = None,
+) -> Path:
+    """Everything that going back to these targets depends on, as JSON. `connections` None: those of the alias are read (one query)."""
+    if connections is None:
+        connections = _connections_by_alias([policy]).get((policy.alias, policy.artefact_id), {})
+    return {
+        "alias": policy.alias,
+        "procedure": {"name": str(procedure), "hash": procedure.content_hash},
+        "runbook": procedure.procedure.runbook_hash,
+        "target": {version.label: version.digest for version in targets},
+        "candidates": {candidate.candidate_id: candidate.version_pin for candidate in candidates},
+        "connections": connections,
+    }
+
+
+def find_version_under_test(candidates: Sequence[CandidateSpec], versions: Mapping[str, Version]) -> Version | None:
+    """The version that a drill takes out when nobody names one: the one in canary, else the newest. None when there is no other beside it."""
+    present = [versions[label] for label in dict.fromkeys(candidate.version_pin for candidate in candidates)]
+    if len(present) < 2:
+        return None
+    in_canary = [version for version in present if version.lifecycle == Lifecycle.CANARY]
+    return max(in_canary or present, key=lambda version: (version.created_at, version.pk))
+
+
+def _candidates_of(policies: Sequence[RoutingPolicy]) -> dict[int, list[Candidate]]:
+    rows = (
+        Candidate.objects.filter(revision__policy__in=[policy.pk for policy in policies], revision__number=F("revision__policy__revision_number"))
+        .select_related("version")
+        .annotate(policy_id=F("revision__policy_id"))
+        .order_by("revision_id", "position")
+    )
+    found: dict[int, list[Candidate]] = {}
+    for row in rows:
+        found.setdefault(row.policy_id, []).append(row)
+    return found
+
+
+def _current_procedures() -> dict[str, ProcedureVersion]:
+    """The present version of each change type's procedure."""
+    versions = ProcedureVersion.objects.select_related("procedure").order_by("procedure_id", "-number").distinct("procedure_id")
+    return {version.procedure.change_type: version for version in versions}
+
+
+def _connections_by_alias(policies: Sequence[RoutingPolicy]) -> dict[tuple[str, int], dict[str, dict[str, object]]]:
+    """For each alias and artefact the connections of every environment in which it stands. Two queries; the settings are shared, not copied."""
+    by_environment: dict[int, tuple[str, dict[str, object]]] = {}
+    for environment_id, slug, connector, settings in Connection.objects.values_list("environment_id", "environment__slug", "connector", "settings"):
+        by_environment.setdefault(environment_id, (slug, {}))[1][connector] = settings
+    placed = RoutingPolicy.objects.filter(alias__in={policy.alias for policy in policies})
+    found: dict[tuple[str, int], dict[str, dict[str, object]]] = {}
+    for alias, artefact_id, environment_id in placed.values_list("alias", "artefact_id", "environment_id"):
+        if environment_id in by_environment:
+            slug, connections = by_environment[environment_id]
+            found.setdefault((alias, artefact_id), {})[slug] = connections
+    return found

@@ -1,0 +1,110 @@
+"""The fingerprint of a rollback path: all that a proof is bound to, and what of it has changed since. Pure: no database."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+Path = Mapping[str, Any]
+"""`alias`; `procedure`: name and hash; `runbook`: hash; `target`: digest by version label; `candidates`: version pin by candidate id;
+`connections`: by environment and connector the settings (references only, never a secret). Weights are not part of it.
+"""
+
+UNKNOWN = "not known"
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
+    """One thing that is not as it was when the path was proven."""
+
+    part: str
+    """`procedure`, `target`, `alias`, `candidates`, `connections` or `runbook`."""
+    what: str
+    """What of it, e.g. `staging / envoy / admins / gateway-1`; the same as the part when it has no parts."""
+    old: str
+    new: str
+
+    @property
+    def in_words(self) -> str:
+        """`connections (staging / envoy / admins / gateway-1): http://a:1 → http://b:1`."""
+        where = "" if self.what == self.part else f" ({self.what})"
+        return f"{self.part}{where}: {self.old} → {self.new}"
+
+
+def canonical_hash(content: object) -> str:
+    """SHA-256 (hex) over the RFC 8785 form of JSON content: the order of keys does not matter."""
+    return hashlib.sha256(rfc8785.dumps(content)).hexdigest()  # type: ignore[arg-type]
+
+
+def fingerprint(path: Path, *, settings_hashes: Mapping[tuple[str, str], str] | None = None) -> str:
+    """SHA-256 (hex) over everything that the path depends on. A procedure's name does not count, its content does.
+
+    `settings_hashes`: hashes of connections' settings by environment and connector, when many paths share them.
+    """
+    known = settings_hashes or {}
+    connections = {
+        environment: {connector: known.get((environment, connector)) or canonical_hash(settings) for connector, settings in found.items()}
+        for environment, found in path["connections"].items()
+    }
+    return canonical_hash({**path, "procedure": path["procedure"]["hash"], "connections": connections})
+
+
+def path_changes(then: Path, now: Path, *, environments: Iterable[str]) -> list[PathChange]:
+    """What differs between the path that was proven and the path as it is. Connections are compared in these environments only."""
+    if not then:
+        return [PathChange("procedure", "the whole path", "run before paths were recorded", str(now["procedure"]["name"]))]
+    changes: list[PathChange] = []
+    if then["alias"] != now["alias"]:
+        changes.append(PathChange("alias", "alias", then["alias"], now["alias"]))
+    if then["procedure"]["hash"] != now["procedure"]["hash"]:
+        changes.append(PathChange("procedure", "procedure", _named(then["procedure"]), _named(now["procedure"])))
+    changes += _target_changes(then["target"], now["target"])
+    changes += _differences("candidates", then["candidates"], now["candidates"])
+    for environment in sorted(set(environments)):
+        before, after = (found["connections"].get(environment, {}) for found in (then, now))
+        for connector in sorted(before.keys() | after.keys()):
+            changes += _differences("connections", before.get(connector), after.get(connector), at=f"{environment} / {connector}")
+    if then["runbook"] != now["runbook"]:
+        changes.append(PathChange("runbook", "content", _short(then["runbook"]), _short(now["runbook"])))
+    return changes
+
+
+def _target_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[PathChange]:
+    if then.keys() != now.keys():
+        return [PathChange("target", "version", _labels(then), _labels(now))]
+    return [PathChange("target", f"digest of {label}", _short(then[label]), _short(now[label])) for label in sorted(then) if then[label] != now[label]]
+
+
+def _differences(part: str, old: Any, new: Any, *, at: str = "") -> list[PathChange]:
+    """Leaf by leaf, so that what changed is named and nothing else."""
+    if old == new and type(old) is type(new):
+        return []
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found: list[PathChange] = []
+        for key in sorted(old.keys() | new.keys()):
+            found += _differences(part, old.get(key), new.get(key), at=f"{at} / {key}" if at else key)
+        return found
+    return [PathChange(part, at or part, _shown(old), _shown(new))]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else rfc8785.dumps(value).decode()
+    return text if len(text) <= 120 else text[:117] + "…"
+
+
+def _named(procedure: Mapping[str, str]) -> str:
+    return f"{procedure['name']} ({_short(procedure['hash'])})"
+
+
+def _short(digest: str) -> str:
+    return (digest[:19] + "…" if len(digest) > 20 else digest) or UNKNOWN
+
+
+def _labels(target: Mapping[str, str]) -> str:
+    return ", ".join(sorted(target)) or "none"
