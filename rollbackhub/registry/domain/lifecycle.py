@@ -89,19 +89,23 @@ def _act(*, version_id: int, to: Lifecycle, account: User, actor: Actor, reason:
     if len(reason) < LEAST_REASON:
         raise InvalidInput("Say why: it goes on the record.", code="reason_missing", fields={"reason": ["Say why."]})
     with transaction.atomic():
-        version = Version.objects.select_for_update(of=("self",)).select_related("artefact").filter(pk=version_id).first()
-        if version is None:
+        # In the order in which flips in production lock: the artefact first. One of the two waits, neither stands in the other's way.
+        artefact = Artefact.objects.select_for_update(no_key=True, of=("self",)).filter(versions__pk=version_id).first()
+        version = Version.objects.select_for_update(of=("self",)).filter(pk=version_id, artefact=artefact).first()
+        if artefact is None or version is None:
             raise NotFound("There is no such version.", code="version_not_found")
+        version.artefact = artefact
+        if to == Lifecycle.RETIRED and version.lifecycle != Lifecycle.RETIRED:
+            # First: who wants to retire what serves is told of all that stands in the way, not only of the weight.
+            reasons = list_interlocks([version]).get(version.pk, [])
+            if reasons:
+                raise Interlocked(version=version, reasons=reasons)
         if not may_follow(version.lifecycle, to):
             raise Conflict(
                 f"{version.label} is {version.get_lifecycle_display().lower()} and cannot become {to.label.lower()}."
                 + (" It serves traffic: take its weight away first." if version.lifecycle in (Lifecycle.CANARY, Lifecycle.LIVE) else ""),
                 code="wrong_state",
             )
-        if to == Lifecycle.RETIRED:
-            reasons = list_interlocks([version]).get(version.pk, [])
-            if reasons:
-                raise Interlocked(version=version, reasons=reasons)
         _write(version, to, actor=actor, reason=reason)
         return version
 

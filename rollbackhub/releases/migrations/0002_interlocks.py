@@ -81,6 +81,9 @@ CREATE = """
     CREATE FUNCTION registry_version_refuse_interlocked() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE why text;
     BEGIN
+        -- Retirements of one artefact go one after the other: else two proven versions, each of which counts on the other, could go at once.
+        PERFORM pg_advisory_xact_lock(hashtext('registry_retirement'), OLD.artefact_id::int);
+        -- A function that is volatile looks anew here: it sees what was committed while it waited, and rows that its own statement has changed.
         SELECT string_agg(code || ': ' || sentence, ' ' ORDER BY code) INTO why FROM registry_interlocks(ARRAY[OLD.id], clock_timestamp());
         IF why IS NOT NULL THEN
             RAISE EXCEPTION 'registry_version: % is still needed. %', OLD.label, why
