@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.errors import InvalidInput, RollbackHubError
 
 
 class Promise(enum.StrEnum):
@@ -23,6 +23,16 @@ class Promise(enum.StrEnum):
     """Never retried blindly: after a crash its step is unknown until a person decides."""
     READ_ONLY = "read_only"
     """Has no effect at all."""
+
+
+class PermissionMissing(RollbackHubError):
+    """The system answers, and refuses us what we need there. A retry changes nothing."""
+
+    code, status, title = "permission_missing", 503, "A system refuses RollbackHub"
+
+
+REFUSALS = (401, 403)
+"""HTTP statuses that mean it."""
 
 
 class ConnectorSettings(BaseModel):

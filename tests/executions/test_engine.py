@@ -14,13 +14,14 @@ from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common.errors import Conflict, NotFound, TransientError
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
-from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
+from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain import engine, owners
 from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.domain.engine import advance_execution
 from rollbackhub.executions.domain.owners import ExecutionOwner
 from rollbackhub.executions.domain.transitions import change_state, close_execution, request_cancel, retry_execution
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, StepState
+from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.executions.rules import MAX_STEP_ATTEMPTS, TRANSITIONS
 from rollbackhub.routing.domain.current import get_candidates

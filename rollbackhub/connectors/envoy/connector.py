@@ -12,10 +12,12 @@ from pydantic import Field, field_validator
 
 from rollbackhub.common.errors import TransientError
 from rollbackhub.common.http import guarded_get
-from rollbackhub.connectors.base import Connector, ConnectorSettings
+from rollbackhub.connectors.base import REFUSALS, Connector, ConnectorSettings, PermissionMissing
 
 MAX_STATS_BYTES = 8_000_000
 MAX_CONFIG_BYTES = 32_000_000
+MOST_NAMED = 50
+"""Clusters that a query names one by one; for more it asks for all."""
 
 
 class EnvoySettings(ConnectorSettings):
@@ -38,6 +40,14 @@ class ClusterCounters:
 
     requests: int
     active: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterMembers:
+    """Hosts that a gateway has for a cluster, and those of them that it would send requests to."""
+
+    hosts: int
+    serving: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,31 @@ class EnvoyConnector(Connector[EnvoySettings]):
                 values.setdefault(cluster, {})[kind] = int(stat["value"])
         return {cluster: ClusterCounters(requests=found["total"], active=found.get("active", 0)) for cluster, found in values.items() if "total" in found}
 
+    def read_members(self, *, node_id: str, clusters: Iterable[str]) -> dict[str, ClusterMembers]:
+        """How many hosts of these clusters serve, as the gateway sees them. A cluster that it does not know is absent.
+
+        The gauges of the statistics, not `/clusters`: they are a tenth as large, and the same permission is needed for the counters.
+        Raises TransientError, PermissionMissing.
+        """
+        by_stat = {_stat_name(cluster): cluster for cluster in clusters}
+        names = "|".join(re.escape(name) for name in sorted(by_stat)) if len(by_stat) <= MOST_NAMED else ".+"
+        query = {"format": "json", "filter": rf"^cluster\.({names})\.membership_(total|healthy|degraded)$"}
+        content = self._get_json(node_id, "/stats", query, max_bytes=MAX_STATS_BYTES)
+        values: dict[str, dict[str, int]] = {}
+        for stat in content.get("stats", []):
+            prefix, _, kind = str(stat.get("name", "")).rpartition(".membership_")
+            cluster = by_stat.get(prefix.removeprefix("cluster."))
+            if cluster is not None and "value" in stat:
+                values.setdefault(cluster, {})[kind] = int(stat["value"])
+        # A degraded host is sent requests when too few healthy ones are left.
+        return {
+            cluster: ClusterMembers(hosts=found["total"], serving=found.get("healthy", 0) + found.get("degraded", 0))
+            for cluster, found in values.items()
+            if "total" in found
+        }
+
     def read_routes(self, *, node_id: str) -> ServedRoutes:
-        """The routes that one gateway has applied. Raises TransientError when it does not answer."""
+        """The routes that one gateway has applied. Raises TransientError when it does not answer, PermissionMissing."""
         content = self._get_json(node_id, "/config_dump", {"mask": "dynamic_route_configs,static_route_configs"}, max_bytes=MAX_CONFIG_BYTES)
         weights: dict[str, dict[str, int]] = {}
         version: str | None = None
@@ -94,6 +127,8 @@ class EnvoyConnector(Connector[EnvoySettings]):
     def _get_json(self, node_id: str, path: str, query: dict[str, str], *, max_bytes: int) -> dict[str, Any]:
         address = self.settings.admins[node_id]
         answer = guarded_get(f"{address}{path}?{urlencode(query)}", timeout_seconds=self.timeout_seconds, max_bytes=max_bytes)
+        if answer.status in REFUSALS:
+            raise PermissionMissing(f"The admin interface of {node_id} answered HTTP {answer.status} to {path}.")
         if answer.status != 200:
             raise TransientError(f"The admin interface of {node_id} answered HTTP {answer.status} to {path}.")
         content = answer.json()

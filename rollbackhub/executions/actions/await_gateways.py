@@ -8,9 +8,10 @@ from pydantic import Field
 
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
-from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
+from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.enums import FindingCode
+from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.routing.domain.gateways import list_live_gateways, not_acknowledged
 from rollbackhub.routing.models import Gateway, PolicyRevision
 

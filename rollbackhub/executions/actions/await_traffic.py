@@ -6,10 +6,11 @@ from pydantic import Field
 
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
-from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
+from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.domain.observers import MetricsObserver, TrafficObserver, summed
 from rollbackhub.executions.enums import FindingCode
+from rollbackhub.executions.findings import FindingDraft
 
 
 class AwaitTrafficParams(Params):

@@ -13,7 +13,7 @@ from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.enums import FindingCode
+from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.verification.evidence import CheckOutcome
 
 
@@ -21,17 +21,6 @@ class Params(BaseModel):
     """Base of every action's parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-@dataclass(frozen=True, slots=True)
-class FindingDraft:
-    """Something that is not as it should be: expected this, found that, and what to do."""
-
-    code: FindingCode
-    subject: str
-    expected: str
-    found: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

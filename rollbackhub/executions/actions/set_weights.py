@@ -7,10 +7,11 @@ from pydantic import Field
 from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
-from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
+from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain.claims import ENGINE
 from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.enums import FindingCode
+from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.domain.transitions import append_revision
 from rollbackhub.routing.models import PolicyRevision, RoutingPolicy

@@ -9,10 +9,12 @@ from pydantic import Field
 from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict, combine
 from rollbackhub.connectors.base import Promise
-from rollbackhub.executions.actions.base import Action, FindingDraft, Params, StepOutcome
+from rollbackhub.executions.actions.base import Action, Params, StepOutcome
+from rollbackhub.executions.domain import path_checks
 from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.domain.observers import MetricsObserver, summed, totals_of, traffic_observer
 from rollbackhub.executions.enums import FindingCode
+from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.executions.models import Sample
 from rollbackhub.verification.evidence import CheckOutcome, Totals
 from rollbackhub.verification.metric_baseline import FEEDBACK, LATENCY, check_latency, check_negative_feedback
@@ -93,25 +95,9 @@ class Verify(Action):
     def _not_verified(checks: list[CheckOutcome], verdict: Verdict, metrics: MetricsObserver) -> StepOutcome:
         findings: list[FindingDraft] = []
         if metrics.errors_in_a_row:
-            findings.append(
-                FindingDraft(
-                    FindingCode.UNREACHABLE,
-                    "metrics endpoint",
-                    "metrics per served version",
-                    metrics.last_error,
-                    "Check the prometheus connection of the environment.",
-                )
-            )
+            findings.append(path_checks.metrics_unreachable(metrics.last_error))
         elif metrics.silent_in_a_row:
-            findings.append(
-                FindingDraft(
-                    FindingCode.CONFIG_MISMATCH,
-                    "metrics endpoint",
-                    "series for the alias, by version",
-                    metrics.last_error,
-                    "Check the names and labels of the metrics.",
-                )
-            )
+            findings.append(path_checks.metrics_missing(metrics.last_error))
         findings += [
             FindingDraft(FindingCode.NOT_RESTORED, check.name, "back at the baseline", check.sentence, "The rollback did not undo the harm: look further.")
             for check in checks

@@ -17,13 +17,14 @@ from rollbackhub.common.failpoints import failpoint
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions import get_action, parse_params
-from rollbackhub.executions.actions.base import FindingDraft, StepOutcome
+from rollbackhub.executions.actions.base import StepOutcome
 from rollbackhub.executions.domain.claims import ENGINE, Claim, claim_execution
 from rollbackhub.executions.domain.context import CancelRequested, StepContext
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.domain.selectors import costliest_segment
 from rollbackhub.executions.domain.transitions import change_state
 from rollbackhub.executions.enums import RUNNABLE_STATES, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
+from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.executions.models import CheckResult, Execution, Finding, StepAttempt
 from rollbackhub.executions.rules import MAX_STEP_ATTEMPTS, runs_now
 
