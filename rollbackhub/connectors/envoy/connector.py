@@ -93,6 +93,8 @@ class EnvoyConnector(Connector[EnvoySettings]):
         Raises TransientError, PermissionMissing.
         """
         by_stat = {_stat_name(cluster): cluster for cluster in clusters}
+        if not by_stat:
+            return {}
         names = "|".join(re.escape(name) for name in sorted(by_stat)) if len(by_stat) <= MOST_NAMED else ".+"
         query = {"format": "json", "filter": rf"^cluster\.({names})\.membership_(total|healthy|degraded)$"}
         content = self._get_json(node_id, "/stats", query, max_bytes=MAX_STATS_BYTES)

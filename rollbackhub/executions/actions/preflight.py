@@ -62,7 +62,8 @@ def _gateway_findings(context: StepContext) -> list[FindingDraft]:
         return [path_checks.no_gateways(environment=context.plan["environment"])]
     alias = context.plan["alias"]
     expected = {entry["id"]: entry["weight"] for entry in context.plan["weights_before"]}
-    targets = [CandidateSpec.from_dict(entry) for entry in context.plan["weights_rolled_back"] if entry["weight"] > 0]
+    # A roll-forward goes back to nothing.
+    targets = [CandidateSpec.from_dict(entry) for entry in context.plan.get("weights_rolled_back", ()) if entry["weight"] > 0]
     findings: list[FindingDraft] = []
     nodes = connector.list_nodes()
     routes: dict[str, object] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import F
 
+from rollbackhub.common.secret_names import without_secrets
 from rollbackhub.executions.fingerprints import Path, canonical_hash, fingerprint
 from rollbackhub.executions.models import ProcedureVersion
 from rollbackhub.registry.enums import Lifecycle
@@ -117,7 +118,8 @@ def _connections_by_alias(policies: Sequence[RoutingPolicy]) -> dict[tuple[str, 
     """For each alias and artefact the connections of every environment in which it stands. Two queries; the settings are shared, not copied."""
     by_environment: dict[int, tuple[str, dict[str, object]]] = {}
     for environment_id, slug, connector, settings in Connection.objects.values_list("environment_id", "environment__slug", "connector", "settings"):
-        by_environment.setdefault(environment_id, (slug, {}))[1][connector] = settings
+        # Settings hold no secret; one that somebody put there all the same is no part of the path, and is shown nowhere.
+        by_environment.setdefault(environment_id, (slug, {}))[1][connector] = without_secrets(settings)
     placed = RoutingPolicy.objects.filter(alias__in={policy.alias for policy in policies})
     found: dict[tuple[str, int], dict[str, dict[str, object]]] = {}
     for alias, artefact_id, environment_id in placed.values_list("alias", "artefact_id", "environment_id"):

@@ -17,7 +17,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.path import PathNow
 from rollbackhub.executions.enums import ProofState
-from rollbackhub.executions.fingerprints import PathChange, path_changes
+from rollbackhub.executions.fingerprints import PathChange, path_changes, path_gone
 from rollbackhub.executions.models import Finding
 from rollbackhub.executions.rules import proof_state, proven_until
 
@@ -122,7 +122,9 @@ def _proof(now: PathNow, runs: Mapping[str, tuple[Run, Mapping[str, object] | No
         return Proof(ProofState.MISSING, unclear=runs["unclear"][0] if "unclear" in runs else None)
     run, then = runs.get("exact") or runs["newest"]
     changes: list[PathChange] = []
-    if "exact" not in runs and now.path is not None:
+    if now.path is None:
+        changes = path_gone(then or {}, has_procedure=now.procedure is not None)
+    elif "exact" not in runs:
         changes = path_changes(then or {}, now.path, environments=(now.policy.environment.slug, run.environment))
     expires_at = proven_until(run.finished_at, stakes=now.policy.artefact.stakes)
     latest = runs["unclear"][0] if "unclear" in runs else None
