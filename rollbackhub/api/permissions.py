@@ -56,6 +56,12 @@ class MayRoute(CapabilityPermission):
     capability = Capability.ROUTE
 
 
+class MayRegister(CapabilityPermission):
+    """Register versions."""
+
+    capability = Capability.REGISTER
+
+
 class MayAudit(CapabilityPermission):
     """Read the audit log."""
 

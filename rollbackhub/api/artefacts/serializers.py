@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant
 from rollbackhub.registry.enums import ChangeType, Lifecycle, Stakes
 from rollbackhub.registry.models import Artefact, Version
 
@@ -59,15 +59,38 @@ class ArtefactRow(ApiModelSerializer):
 
 
 class VersionRow(ApiModelSerializer):
-    """One immutable version."""
+    """One immutable version, as `list_versions` gives it."""
 
     url = serializers.SerializerMethodField()
     artefact = serializers.CharField(source="artefact.slug")
     lifecycle = serializers.ChoiceField(Lifecycle.choices)
+    author = serializers.CharField(help_text="Who made it; empty when nobody said")
+    parent = serializers.CharField(source="parent.label", allow_null=True, default=None, help_text="The version that it was made from")
+    is_strategic = serializers.BooleanField(help_text="Rolling it back is senior leadership's")
+    superseded_at = Instant(allow_null=True, help_text="When it last lost its traffic in production; null while it is live, or if it never was")
+    retained_until = Instant(source="window_ends_at", allow_null=True, help_text="The end of its retention window; null while it has none")
+    provider_retires_at = Instant(allow_null=True, help_text="When its provider shuts it down; null when that is not known")
 
     class Meta:
         model = Version
-        fields = ["id", "url", "artefact", "label", "lifecycle", "digest", "uri", "changelog", "eval_reference", "created_at"]
+        fields = [
+            "id",
+            "url",
+            "artefact",
+            "label",
+            "lifecycle",
+            "digest",
+            "uri",
+            "changelog",
+            "eval_reference",
+            "author",
+            "parent",
+            "is_strategic",
+            "superseded_at",
+            "retained_until",
+            "provider_retires_at",
+            "created_at",
+        ]
 
     @extend_schema_field(serializers.CharField())
     def get_url(self, version: Version) -> str:

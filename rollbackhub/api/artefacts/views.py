@@ -16,7 +16,8 @@ from rollbackhub.api.permissions import MayView
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import OneView, PagedView
 from rollbackhub.common.errors import NotFound
-from rollbackhub.registry.models import Artefact, Version
+from rollbackhub.registry.domain.selectors import get_artefact, list_versions
+from rollbackhub.registry.models import Artefact
 
 
 class BySlug(NewestFirstCursor):
@@ -71,11 +72,7 @@ class VersionList(PagedView):
 
     def rows(self, query: dict[str, Any]) -> QuerySet[Any]:
         """Of this artefact."""
-        found = Version.objects.filter(artefact=get_artefact(self.kwargs["slug"])).select_related("artefact")
-        for name in ("label", "lifecycle"):
-            if name in query:
-                found = found.filter(**{name: query[name]})
-        return found
+        return list_versions(artefact=get_artefact(self.kwargs["slug"]).slug, **query)
 
 
 class VersionOne(OneView):
@@ -86,15 +83,7 @@ class VersionOne(OneView):
     @extend_schema(operation_id="versions_retrieve", summary="One version", responses=VersionRow)
     def get(self, request: Request, slug: str, version_id: int) -> HttpResponseBase:
         """By its number."""
-        version = Version.objects.select_related("artefact").filter(artefact__slug=slug, pk=version_id).first()
+        version = list_versions(artefact=slug).filter(pk=version_id).first()
         if version is None:
             raise NotFound(f"{slug} has no version with the number {version_id}.", code="version_not_found")
         return self.answer(VersionRow(version).data)
-
-
-def get_artefact(slug: str) -> Artefact:
-    """Raises NotFound."""
-    artefact = Artefact.objects.select_related("team").filter(slug=slug).first()
-    if artefact is None:
-        raise NotFound(f"There is no artefact {slug}.", code="artefact_not_found")
-    return artefact
