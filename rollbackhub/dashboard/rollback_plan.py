@@ -80,7 +80,8 @@ def read_choice(request: HttpRequest, *, environment: str) -> Choice:
         if version is None:
             raise NotFound(f"{name} does not serve a version {label[:120]} now.", code="version_not_in_policy")
         bad[name] = version
-    return Choice(environment=environment, policies=policies, served=served, bad=bad, strategic=request.GET.get("strategic") == "1")
+    strategic = request.GET.get("strategic", "").lower() in ("1", "on", "true", "yes")
+    return Choice(environment=environment, policies=policies, served=served, bad=bad, strategic=strategic)
 
 
 def served_versions(policies: list[RoutingPolicy]) -> dict[str, list[Version]]:

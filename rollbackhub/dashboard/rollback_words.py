@@ -18,12 +18,12 @@ def headline_of(rollback: Rollback, *, steps: Sequence[StepRow] = (), part: str 
     """The state in one sentence. `steps` are those of what runs now, `part` says which of several aliases that is, `fix` is what is shipped."""
     state = S(rollback.state)
     took = in_words(rollback.rollback_seconds) if rollback.rollback_seconds is not None else ""
-    role = Role(rollback.required_role).label.lower()
+    role = approver_in_words(rollback.required_role)
     now = next((step for step in steps if step.state == StepState.STARTED), None)
     at = f": {part}step {now.number} of {len(steps)}, {now.title[:1].lower() + now.title[1:]}" if now else (f": {part.rstrip(', ')}" if part else "")
     behind = f": {', '.join(lagging)} {'does' if len(lagging) == 1 else 'do'} not follow" if lagging else ": not every gateway follows"
     words = {
-        S.AWAITING_APPROVAL: f"Nothing has begun: it waits for the approval of a {role}.",
+        S.AWAITING_APPROVAL: f"Nothing has begun: it waits for the approval of {role}.",
         S.REJECTED: "No: it was rejected. Nothing was changed.",
         S.EXPIRED: "No: nobody decided in time. Nothing was changed.",
         S.WITHDRAWN: "No: the request was withdrawn. Nothing was changed.",
@@ -43,6 +43,11 @@ def headline_of(rollback: Rollback, *, steps: Sequence[StepRow] = (), part: str 
         S.CLOSED: f"Yes: rolled back in {took}, verified and closed." if rollback.verified_at else _closed_unfinished(rollback, took),
     }[state]
     return Answer(words, ROLLBACKS[state])
+
+
+def approver_in_words(role: str) -> str:
+    """`a platform lead`; leadership is no single person: `senior leadership`."""
+    return Role(role).label.lower() if role == Role.LEADERSHIP else f"a {Role(role).label.lower()}"
 
 
 def _closed_unfinished(rollback: Rollback, took: str) -> str:

@@ -7,6 +7,7 @@ from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.actions.set_weights import write_weights
 from rollbackhub.executions.domain.context import StepContext
+from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.routing.rules import CandidateSpec
 
 
@@ -23,4 +24,4 @@ class RestoreBefore(Action):
             return StepOutcome(Verdict.PASSED, "Nothing had been changed, so nothing had to be put back.")
         context.in_the_middle()
         before = [CandidateSpec.from_dict(values) for values in context.plan["weights_before"]]
-        return write_weights(context, wanted=before, reason=f"{context.execution.get_kind_display()} {str(context.execution.pk)[:8]}: put back as it was")
+        return write_weights(context, wanted=before, reason=f"{owner_of(context.execution).reference(context.execution)}: put back as it was")

@@ -10,6 +10,7 @@ from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain.claims import ENGINE
 from rollbackhub.executions.domain.context import StepContext
+from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.routing.domain.current import get_candidates
@@ -34,7 +35,7 @@ class SetWeights(Action):
     def run(self, context: StepContext, params: SetWeightsParams) -> StepOutcome:
         """Append the revision, then read the policy back."""
         wanted = [CandidateSpec.from_dict(values) for values in context.plan[f"weights_{params.to}"]]
-        reason = f"{context.execution.get_kind_display()} {str(context.execution.pk)[:8]}: {params.to.replace('_', ' ')}"
+        reason = f"{owner_of(context.execution).reference(context.execution)}: {params.to.replace('_', ' ')}"
         return write_weights(context, wanted=wanted, reason=reason)
 
 

@@ -24,6 +24,12 @@ LOOKS_BACK = 200
 """How many looks a window may reach back."""
 
 
+NO_BASELINE = (
+    "No metrics were read before the flip, so there is no baseline: verifying again cannot show that they are back at it."
+    " Look at the metrics yourself, and close it saying what you saw."
+)
+
+
 class VerifyParams(Params):
     """The margins of the checks, how many looks in a row must pass, and after how many without data to give up."""
 
@@ -81,7 +87,7 @@ class Verify(Action):
         of = [str(context.plan["fix_version"])] if params.versions == "fix" else None
         baseline, current = _baseline(context), _window(context, summed(totals, of), of=of, min_requests=params.min_requests)
         if baseline is None or current is None:
-            return [CheckOutcome(name, Verdict.INCONCLUSIVE, "No metrics were read before the flip, so there is no baseline.") for name in names]
+            return [CheckOutcome(name, Verdict.INCONCLUSIVE, NO_BASELINE) for name in names]
         if current.went_backwards:
             return [
                 CheckOutcome(name, Verdict.INCONCLUSIVE, "The counters of the metrics source went backwards: it restarted after the flip.") for name in names
@@ -103,7 +109,7 @@ class Verify(Action):
             for check in checks
             if check.verdict == Verdict.FAILED
         ]
-        message = " ".join(check.sentence for check in checks if check.verdict != Verdict.PASSED)
+        message = " ".join(dict.fromkeys(check.sentence for check in checks if check.verdict != Verdict.PASSED))
         return StepOutcome(verdict, message, findings=tuple(findings), checks=tuple(checks))
 
 

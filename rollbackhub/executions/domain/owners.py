@@ -23,6 +23,10 @@ class ExecutionOwner:
     def restored(self, execution: Execution) -> None:
         """It was observed that traffic is restored; the transaction is open and the execution's row locked."""
 
+    def reference(self, execution: Execution) -> str:
+        """What people call it, for the reasons of policy revisions: `Drill 1a2b3c4d`."""
+        return f"{execution.get_kind_display()} {str(execution.pk)[:8]}"
+
     def address(self, execution: Execution) -> str:
         """The path of the page where a person follows it."""
         return f"/{execution.kind}s/{execution.pk}/"

@@ -23,6 +23,7 @@ from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import StabilityHold, Version
 
 LONGEST_DAYS = 366
+LONGEST_REASON = 1000
 
 
 def start_hold(*, version: Version, rollback_id: UUID, actor: Actor) -> StabilityHold:
@@ -57,8 +58,9 @@ def lift_hold(*, hold_id: int, user: User, actor: Actor, reason: str) -> Stabili
     if actor.kind == "token" or user.is_service:
         raise Forbidden("A hold is lifted by a person who is signed in, not by a token or a service account.", code="token_not_allowed")
     reason = reason.strip()
-    if len(reason) < 3:
-        raise InvalidInput("Say why the hold may be lifted: it goes on the record.", code="reason_missing", fields={"reason": ["Say why."]})
+    if not 3 <= len(reason) <= LONGEST_REASON:
+        sentence = f"Say why the hold may be lifted, in 3 to {LONGEST_REASON} characters: it goes on the record."
+        raise InvalidInput(sentence, code="reason_missing", fields={"reason": [sentence]})
     with transaction.atomic():
         hold = StabilityHold.objects.select_for_update(of=("self",)).select_related("version").filter(pk=hold_id).first()
         if hold is None:

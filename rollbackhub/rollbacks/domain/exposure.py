@@ -46,7 +46,7 @@ def exposure_of(execution: Execution, *, rollback: Rollback) -> PartExposure:
         return PartExposure(None, None, "Not known: the gateways' counters were not read twice.")
     first, last = counters[0], counters[-1]
     observed, left_out = growth(first.value["per_gateway"], last.value["per_gateway"], bad)
-    basis = f"{observed} requests counted by the gateways from {first.taken_at:%H:%M:%S} to {last.taken_at:%H:%M:%S} UTC"
+    basis = f"{observed} request{'' if observed == 1 else 's'} counted by the gateways from {first.taken_at:%H:%M:%S} to {last.taken_at:%H:%M:%S} UTC"
     if left_out:
         basis += f" (without {', '.join(left_out)}: not read twice, or restarted)"
     if rollback.detected_at is None:

@@ -99,6 +99,11 @@ class RollbackOwner(ExecutionOwner):
         elif state == ExecutionState.FINISHED:
             self._finished(rollback, execution)
 
+    def reference(self, execution: Execution) -> str:
+        """By the rollback's id: that is what its page and its hold are called by."""
+        part = _part_of(execution)
+        return f"{execution.get_kind_display()} {str(part.rollback_id)[:8]}" if part else super().reference(execution)
+
     def address(self, execution: Execution) -> str:
         """The rollback's page."""
         part = _part_of(execution)

@@ -168,13 +168,14 @@ def expect_roll_forward(*, change_type: str) -> Expectation:
 
 
 def _expectation(executions: Any, measure: str) -> Expectation:
-    rows = executions.order_by("-created_at").values_list("verdict", "rollback_seconds", "created_at", "verified_at")[:HISTORY]
+    rows = executions.order_by("-created_at").values_list("verdict", "kind", "rollback_seconds", "created_at", "restored_at", "verified_at")[:HISTORY]
     seconds = []
-    for verdict, rollback_seconds, created_at, verified_at in rows:
+    for verdict, kind, rollback_seconds, created_at, restored_at, verified_at in rows:
         if verdict != Verdict.PASSED:
             continue
         if measure == "rollback_seconds":
-            seconds.append(rollback_seconds)
+            # What people took to approve is no property of the path: from the moment it was authorised.
+            seconds.append((restored_at - created_at).total_seconds() if kind == ExecutionKind.ROLLBACK else rollback_seconds)
         elif verified_at is not None:
             seconds.append((verified_at - created_at).total_seconds())
     return Expectation(

@@ -189,9 +189,8 @@ def forward_plan(*, rollback_plan: Plan, target: Target, fix: Version, percents:
     """
     _require_usable(fix, target=target, bad=rollback_plan.bad_version, percents=percents)
     before = get_candidates(policy=target.policy)
-    every = [stage_weights(before, bad=rollback_plan.bad_version.label, fix=fix.label, percent=percent) for percent in percents]
     # A canary of 25 % leaves one stage only: the fix gets no more than the bad version had.
-    stages = [stage for index, stage in enumerate(every) if stage not in every[:index]]
+    stages = preview_stages(before, bad=rollback_plan.bad_version.label, fix=fix.label, percents=percents)
     content: dict[str, Any] = {key: value for key, value in rollback_plan.content.items() if key not in ("weights_canary", "weights_rolled_back", "steps")}
     content |= {
         "fix_version": fix.label,
@@ -208,6 +207,12 @@ def forward_plan(*, rollback_plan: Plan, target: Target, fix: Version, percents:
         procedure_version=rollback_plan.procedure_version,
         bad_version=rollback_plan.bad_version,
     )
+
+
+def preview_stages(candidates: Sequence[CandidateSpec], *, bad: str, fix: str, percents: Sequence[int]) -> list[list[CandidateSpec]]:
+    """The weights at each stage that would really run: what the cap makes alike is one stage. Pure."""
+    every = [stage_weights(candidates, bad=bad, fix=fix, percent=percent) for percent in percents]
+    return [stage for index, stage in enumerate(every) if stage not in every[:index]]
 
 
 def stage_weights(candidates: Sequence[CandidateSpec], *, bad: str, fix: str, percent: int) -> list[CandidateSpec]:
