@@ -9,7 +9,7 @@ from rollbackhub.api.views import UnknownAddress
 
 app_name = "api"
 
-RESOURCES = ["rollbacks", "drills", "executions", "aliases", "policies", "gateways", "artefacts", "versions", "live", "audit", "tokens", "me"]
+RESOURCES = ["rollbacks", "drills", "executions", "aliases", "policies", "gateways", "artefacts", "versions", "live", "preflight", "audit", "tokens", "me"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *(path("v1/", include(f"rollbackhub.api.{resource}.urls")) for resource in RESOURCES),

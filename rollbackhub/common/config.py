@@ -61,6 +61,11 @@ class Config(BaseSettings):
     wake_grace_seconds: float = Field(default=0.7, gt=0, le=60)
     """How long a published execution may stay unclaimed before the sweeper runs it itself."""
 
+    preflight_seconds: float = Field(default=3600, ge=60, le=86400)
+    """How often the continuous preflight looks at each environment; a tenth of it is jitter."""
+    preflight_recheck_seconds: float = Field(default=60, ge=5, le=86400)
+    """How soon it looks again after it found something, or could not check everything: what was mended closes soon."""
+
     xds_allowed_networks: Networks = Field(default=["127.0.0.0/8", "::1/128"], validate_default=True)
     xds_hold_seconds: float = Field(default=10, gt=0, le=35)
     gateway_live_seconds: float = Field(default=25, gt=0, le=3600)

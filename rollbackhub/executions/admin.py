@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Field, Model, URLField
 from django.http import HttpRequest
 
@@ -13,6 +14,7 @@ from rollbackhub.accounts.audited_admin import AuditedModelAdmin, admin_actor
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin, ReadOnlyTabularInline
 from rollbackhub.executions.domain.procedures import append_procedure_version, require_valid_steps
+from rollbackhub.executions.domain.runbooks import forget_runbook
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Procedure, ProcedureVersion, Sample, StepAttempt
 
 
@@ -28,10 +30,18 @@ class ProcedureVersionInline(ReadOnlyTabularInline):
 class ProcedureAdmin(AuditedModelAdmin):
     """Name and runbook; the steps stand in the versions."""
 
-    list_display = ["slug", "name", "change_type", "runbook_url"]
-    fields = ["slug", "name", "change_type", "runbook_url"]
+    list_display = ["slug", "name", "change_type", "runbook_url", "runbook_read_at", "runbook_problem"]
+    fields = ["slug", "name", "change_type", "runbook_url", "runbook_hash", "runbook_read_at", "runbook_tried_at", "runbook_problem"]
+    readonly_fields = ["runbook_hash", "runbook_read_at", "runbook_tried_at", "runbook_problem"]
     fixed_fields = ("slug", "change_type")
     inlines = [ProcedureVersionInline]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Procedure], change: bool) -> None:
+        """What was read at the old address of a runbook says nothing about the new one."""
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            if change and "runbook_url" in form.changed_data:
+                forget_runbook(procedure_id=obj.pk, url=obj.runbook_url, actor=admin_actor(request))
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         """An address without a scheme is one with https."""

@@ -6,6 +6,10 @@ from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.common.housekeeping import register_job
 from rollbackhub.readiness.domain.compute import compute_readiness
+from rollbackhub.readiness.domain.preflight import run_due
+
+LOOK_SECONDS = 2.0
+"""How often it looks whether a preflight is due."""
 
 EVERY_SECONDS = 60.0
 """Everything is judged anew at least this often: time alone makes proof expire."""
@@ -24,6 +28,7 @@ class _Due:
 
 def register() -> None:
     """Once, when the app is ready."""
+    register_job("readiness.preflight", every_seconds=LOOK_SECONDS, function=run_due, own_thread=True)
     register_job("readiness.compute", every_seconds=1, function=compute_if_due, own_thread=True)
 
 
