@@ -9,7 +9,22 @@ from rollbackhub.api.views import UnknownAddress
 
 app_name = "api"
 
-RESOURCES = ["rollbacks", "drills", "executions", "aliases", "policies", "gateways", "artefacts", "versions", "live", "preflight", "audit", "tokens", "me"]
+RESOURCES = [
+    "rollbacks",
+    "drills",
+    "executions",
+    "aliases",
+    "policies",
+    "gateways",
+    "artefacts",
+    "versions",
+    "live",
+    "preflight",
+    "retention",
+    "audit",
+    "tokens",
+    "me",
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *(path("v1/", include(f"rollbackhub.api.{resource}.urls")) for resource in RESOURCES),

@@ -16,6 +16,7 @@ from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin
 from rollbackhub.common.secret_names import has_password_in_url, looks_secret
 from rollbackhub.connectors.base import connector_type, list_connector_names
+from rollbackhub.registry.admin_retire import RetireActions
 from rollbackhub.registry.domain.holds import LONGEST_DAYS
 from rollbackhub.registry.models import Artefact, Connection, Environment, SpeedTarget, StabilityHold, Version
 
@@ -63,7 +64,7 @@ class ArtefactAdmin(AuditedModelAdmin):
 
 
 @admin.register(Version)
-class VersionAdmin(AuditedModelAdmin):
+class VersionAdmin(RetireActions):
     """A version is immutable: it is added, or, while nothing refers to it, deleted. Whether its release was strategic may be said later."""
 
     list_display = ["label", "artefact", "lifecycle", "is_strategic", "created_at"]
