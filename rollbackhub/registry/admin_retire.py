@@ -57,7 +57,9 @@ class RetireActions(AuditedModelAdmin):
         to_delete, counts, missing, protected = super().get_deleted_objects(objs, request)
         versions = list(objs)
         reasons = list_interlocks(versions)
-        return to_delete, counts, missing, [*protected, *(_refusal(version, reasons) for version in versions if version.pk in reasons)]
+        # What is still needed is nobody's to delete: the reasons are shown, not the permissions that would be missing besides.
+        refusals = [_refusal(version, reasons) for version in versions if version.pk in reasons]
+        return to_delete, counts, set() if refusals else missing, [*protected, *refusals]
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Ask once more: something may have come to need it meanwhile. Raises Interlocked."""
