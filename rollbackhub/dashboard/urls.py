@@ -11,15 +11,18 @@ from rollbackhub.dashboard.views import (
     drill_actions,
     drills,
     holds,
+    live,
     notices,
     overview,
     policy_import,
     registry,
+    retention,
     roll_forward,
     rollback_acts,
     rollback_start,
     rollbacks,
     routing,
+    versions,
 )
 
 dashboard_patterns = [
@@ -72,6 +75,15 @@ routing_patterns = [
 registry_patterns = [
     path("", registry.artefact_list, name="list"),
     path("artefacts/<slug:slug>/", registry.artefact_detail, name="artefact"),
+    path("artefacts/<slug:slug>/versions/new/", versions.version_new, name="version-new"),
+    path("versions/<int:version_id>/", versions.version_detail, name="version"),
+    path("import/", versions.version_import, name="version-import"),
+    path("live/", live.live, name="live"),
+    path("retention/", retention.retention, name="retention"),
+    path("retention/export.csv", retention.export, name="retention-export"),
+    path("versions/<int:version_id>/retire/", retention.retire, name="retire"),
+    path("versions/<int:version_id>/archive/", retention.archive, name="archive"),
+    path("versions/<int:version_id>/provider-retirement/", retention.provider_retirement, name="provider-retirement"),
     path("environments/", registry.environment_list, name="environments"),
 ]
 audit_patterns = [

@@ -19,6 +19,7 @@ ARGUMENTS: dict[str, Any] = {
     "drill_id": uuid.UUID(int=1),
     "rollback_id": uuid.UUID(int=1),
     "hold_id": 1,
+    "version_id": 1,
     "environment": "staging",
     "alias": "smart-reasoner",
     "slug": "reasoner-model",
@@ -87,6 +88,9 @@ def test_page_each_role_gets_in_exactly_where_its_capability_says(name: str, cas
     allowed = {
         Capability.VIEW: {"on_call", "lead", "leadership", "auditor", "admin"},
         Capability.DRILL: {"on_call", "lead", "admin"},
+        Capability.REGISTER: {"on_call", "lead", "admin"},
+        Capability.RETIRE: {"lead", "admin"},
+        Capability.RELEASE: {"on_call", "lead", "admin"},
         Capability.ROUTE: {"on_call", "lead", "admin"},
         Capability.ROLL_BACK: {"on_call", "lead", "leadership", "admin"},
         Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},

@@ -42,6 +42,10 @@ def addresses_of(world: World) -> dict[str, str]:
         "import": reverse("routing:import", args=["staging"]),
         "registry": reverse("registry:list"),
         "artefact": reverse("registry:artefact", args=["reasoner-model"]),
+        "version": reverse("registry:version", args=[world.version_id]),
+        "version-new": reverse("registry:version-new", args=["reasoner-model"]),
+        "version-import": reverse("registry:version-import"),
+        "live": reverse("registry:live"),
         "environments": reverse("registry:environments"),
         "audit": reverse("audit:list"),
         "audit-event": reverse("audit:event", args=[world.event_id]),
@@ -70,6 +74,7 @@ def test_pages_with_a_world_all_open(cast: Cast, world: World) -> None:
         ("routing:list", "No routing policy yet"),
         ("registry:list", "Nothing is registered yet"),
         ("registry:environments", "No environment yet"),
+        ("registry:live", "No environment yet"),
         ("audit:list", "Nothing is recorded yet"),
     ],
 )

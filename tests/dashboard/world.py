@@ -59,6 +59,8 @@ class World:
     cancelled: Execution
     event_id: int
     """Of an audit event."""
+    version_id: int
+    """Of the version that is in canary."""
 
 
 def make_world() -> World:
@@ -70,7 +72,7 @@ def make_world() -> World:
         ProcedureVersionFactory(procedure=ProcedureFactory(change_type=change_type))
     model = ArtefactFactory(slug="reasoner-model", name="Reasoner model", stakes=Stakes.HIGH)
     VersionFactory(artefact=model, label=GOOD, lifecycle=Lifecycle.LIVE, changelog="Known good.", digest="sha256:" + "a1" * 32)
-    VersionFactory(artefact=model, label=BAD, lifecycle=Lifecycle.CANARY, changelog="Faster tool use; under test.", digest="sha256:" + "b2" * 32)
+    canary = VersionFactory(artefact=model, label=BAD, lifecycle=Lifecycle.CANARY, changelog="Faster tool use; under test.", digest="sha256:" + "b2" * 32)
     reasoner = RoutingPolicyFactory(environment=staging, alias="smart-reasoner", artefact=model)
     PolicyRevisionFactory(policy=reasoner, weights={BAD: 0, GOOD: 100}, reason="Drill 1a2b3c4d: rolled back", actor_label="engine")
     PolicyRevisionFactory(policy=reasoner, weights={BAD: 25, GOOD: 75}, reason="Drill 1a2b3c4d: before", actor_label="engine")
@@ -94,7 +96,7 @@ def make_world() -> World:
     running = make_drill(prompt, ago=dt.timedelta(seconds=9), running="drain")
     needs_person = make_drill(batch, ago=dt.timedelta(minutes=20), running="restore", state=ExecutionState.NEEDS_HUMAN)
     event_id = AuditEvent.objects.order_by("id").values_list("pk", flat=True)[0]
-    return World(staging, production, reasoner, prompt, lonely, passed, failed, running, needs_person, cancelled, event_id)
+    return World(staging, production, reasoner, prompt, lonely, passed, failed, running, needs_person, cancelled, event_id, canary.pk)
 
 
 def make_drill(

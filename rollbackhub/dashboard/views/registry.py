@@ -10,8 +10,9 @@ from django.views.decorators.http import require_safe
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.dashboard.access import requires
 from rollbackhub.dashboard.plans import plan_yaml
+from rollbackhub.dashboard.version_page import artefact_answer, list_users
 from rollbackhub.executions.domain.plan import get_target_seconds
-from rollbackhub.registry.domain.selectors import get_artefact, list_artefacts, list_environments
+from rollbackhub.registry.domain.selectors import get_artefact, get_retention_days, list_artefacts, list_environments, list_versions
 from rollbackhub.registry.enums import ChangeType
 
 PAGE_SIZE = 50
@@ -30,14 +31,18 @@ def artefact_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Capability.VIEW)
 def artefact_detail(request: HttpRequest, slug: str) -> HttpResponse:
-    """One artefact: its versions, its target, and the aliases that serve it."""
+    """One artefact: its versions, how long they are kept, its target, and the aliases that serve it."""
     artefact = get_artefact(slug)
-    page = Paginator(artefact.versions.order_by("-created_at", "-id"), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = Paginator(list_versions(artefact=slug), PAGE_SIZE).get_page(request.GET.get("page"))
+    users, has_more_users = list_users(artefact)
     context = {
         "artefact": artefact,
+        "answer": artefact_answer(artefact),
         "page": page,
         "target": get_target_seconds(artefact),
-        "policies": list(artefact.policies.select_related("environment").order_by("alias", "environment__slug")[:PAGE_SIZE]),
+        "retention_days": get_retention_days(artefact),
+        "users": users,
+        "has_more_users": has_more_users,
     }
     return render(request, "registry/artefact.html", context)
 
