@@ -97,7 +97,8 @@
       if (node.textContent !== words) node.textContent = words;
     });
     document.querySelectorAll("[data-until]").forEach(function (node) {
-      var words = elapsed(-secondsSince(node.dataset.until));
+      // As the template filter `left`: from a day on in days.
+      var left = -secondsSince(node.dataset.until), words = left < 86400 ? elapsed(left) : (left / 86400).toFixed(1) + " days";
       if (node.textContent !== words) node.textContent = words;
     });
     document.querySelectorAll("time[data-relative]").forEach(function (node) {
