@@ -35,17 +35,18 @@ def retention_timeline(*, bars: Sequence[RetentionBar], now: dt.datetime, zone: 
     """A row per version, the first on top: a bar while it was live, a hatched one for its window, a thin one after that; marks for the dates ahead."""
     figure = go.Figure()
     rows = range(len(bars))
-    spans: list[tuple[str, str, float, Callable[[RetentionBar], tuple[dt.datetime | None, dt.datetime | None]]]] = [
-        ("Live", "", 0.62, lambda bar: (bar.live_from, bar.live_until or now)),
-        ("Superseded, within its window", "/", 0.62, lambda bar: (bar.live_until, bar.kept_until)),
+    spans: list[tuple[str, str, float, float, Callable[[RetentionBar], tuple[dt.datetime | None, dt.datetime | None]]]] = [
+        ("Live", "", 0.62, 1.0, lambda bar: (bar.live_from, bar.live_until or now)),
+        ("Superseded, within its window", "/", 0.62, 0.7, lambda bar: (bar.live_until, bar.kept_until)),
         (
             "Window over, still kept",
             ".",
             0.3,
+            0.4,
             lambda bar: (bar.kept_until, now) if bar.kept_until and bar.kept_until < now and not bar.retired else (None, None),
         ),
     ]
-    for name, pattern, width, span_of in spans:
+    for name, pattern, width, opacity, span_of in spans:
         found = [
             (row, start, end)
             for row, bar in zip(rows, bars, strict=True)
@@ -60,6 +61,7 @@ def retention_timeline(*, bars: Sequence[RetentionBar], now: dt.datetime, zone: 
                 base=[start for _, start, _ in found],
                 x=[(end - start).total_seconds() * 1000 for _, start, end in found],
                 width=width,
+                opacity=opacity,
                 marker={"pattern": {"shape": pattern, "size": 6, "fillmode": "overlay"}, "line": {"width": 1}},
                 customdata=[[bars[row].url, _full(bars[row]), _day(start), _day(end)] for row, start, end in found],
                 hovertemplate=f"<b>%{{customdata[1]}}</b><br>{name}: %{{customdata[2]}} to %{{customdata[3]}} {zone}<extra></extra>",

@@ -55,30 +55,28 @@ class ProviderRetirementForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """A reason against retiring, and what ends it."""
+    """A reason against retiring (whose sentence says what to do), what there is to add, and the page where it is done."""
 
     reason: Interlock
-    what_to_do: str
+    note: str
+    where: str
     url: str
 
 
 _REMEDIES = {
-    "serves": ("Give its weight to another version.", "routing:list"),
-    "rollback_target": ("Put another version in its place: in the policy, or by the next release.", "routing:list"),
-    "only_proven_target": ("Drill going back to another version.", "drills:choose"),
-    "within_window": ("It ends by itself. The window is set for each change type and artefact in the settings, 30 days at least.", ""),
-    "stability_hold": ("It ends by itself, or a lead lifts it with a reason.", "rollbacks:holds"),
-    "open_incident": ("Look at what is open, and close the incident.", "rollbacks:list"),
+    "serves": ("", "Routing", "routing:list"),
+    "rollback_target": ("", "Routing", "routing:list"),
+    "only_proven_target": ("", "Start a drill", "drills:choose"),
+    "within_window": ("It ends by itself. The window is set for each change type and artefact in the settings: 30 days at least.", "", ""),
+    "stability_hold": ("It ends by itself, or a lead lifts it with a reason.", "Holds", "rollbacks:holds"),
+    "open_incident": ("", "Rollbacks", "rollbacks:list"),
 }
+"""Code of a reason → what there is to add, and the page."""
 
 
 def remedies_of(retention: Retention) -> list[Remedy]:
     """Every reason against retiring a version, each with what to do."""
-    found = []
-    for reason in retention.interlocks:
-        what_to_do, name = _REMEDIES[reason.code]
-        found.append(Remedy(reason, what_to_do, reverse(name) if name else ""))
-    return found
+    return [Remedy(reason, note, where, reverse(name) if name else "") for reason in retention.interlocks for note, where, name in [_REMEDIES[reason.code]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def addresses_of(world: World) -> dict[str, str]:
         "version-new": reverse("registry:version-new", args=["reasoner-model"]),
         "version-import": reverse("registry:version-import"),
         "live": reverse("registry:live"),
+        "retention": reverse("registry:retention"),
         "environments": reverse("registry:environments"),
         "audit": reverse("audit:list"),
         "audit-event": reverse("audit:event", args=[world.event_id]),
@@ -75,6 +76,7 @@ def test_pages_with_a_world_all_open(cast: Cast, world: World) -> None:
         ("registry:list", "Nothing is registered yet"),
         ("registry:environments", "No environment yet"),
         ("registry:live", "No environment yet"),
+        ("registry:retention", "No version is registered yet"),
         ("audit:list", "Nothing is recorded yet"),
     ],
 )
