@@ -43,7 +43,7 @@ def rollbackable_share(*, points: Sequence[SharePoint], since: dt.datetime, now:
         height=230,
         showlegend=False,
         xaxis={"title": {"text": f"Time ({zone})"}, "type": "date", "range": [since, now]},
-        yaxis={"title": {"text": "Live aliases rollbackable"}, "range": [-3, 104], "tickvals": [0, 25, 50, 75, 100], "ticksuffix": " %"},
+        yaxis={"title": {"text": "Rollbackable (%)"}, "range": [-3, 104], "tickvals": [0, 25, 50, 75, 100]},
         margin={"t": 12},
     )
     return figure

@@ -74,6 +74,9 @@ def test_axis_reaches_no_farther_than_a_year_and_a_bit() -> None:
 
 
 def test_long_names_are_cut_beside_the_row_and_whole_in_the_hover() -> None:
-    found = content(bar("v" * 120, live_from=NOW - DAY))
-    assert len(found["layout"]["yaxis"]["ticktext"][0].split("<br>")[0]) == 26
-    assert "v" * 120 in found["data"][0]["customdata"][0][1]
+    name = "v" * 110 + "-2026-11-23"
+    found = content(bar(name, live_from=NOW - DAY))
+    shown = found["layout"]["yaxis"]["ticktext"][0].split("<br>")[0]
+    assert len(shown) == 26
+    assert shown.endswith("…vv-2026-11-23")
+    assert name in found["data"][0]["customdata"][0][1]
