@@ -1,4 +1,4 @@
-"""Speed targets, artefacts, versions, environments and connections in the admin."""
+"""Speed targets, retention windows, artefacts, versions, environments and connections in the admin."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from django.db.models import Model
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
-from rollbackhub.accounts.audited_admin import AuditedModelAdmin
+from rollbackhub.accounts.audited_admin import AuditedModelAdmin, admin_actor
+from rollbackhub.accounts.models import User
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin
 from rollbackhub.common.secret_names import has_password_in_url, looks_secret
 from rollbackhub.connectors.base import connector_type, list_connector_names
 from rollbackhub.registry.admin_retire import RetireActions
 from rollbackhub.registry.domain.holds import LONGEST_DAYS
-from rollbackhub.registry.models import Artefact, Connection, Environment, SpeedTarget, StabilityHold, Version
+from rollbackhub.registry.domain.versions import LONGEST, field_problems, register_version
+from rollbackhub.registry.models import Artefact, Connection, Environment, RetentionRule, SpeedTarget, StabilityHold, Version
+from rollbackhub.registry.rules import LEAST_RETENTION_DAYS
+
+LONGEST_RETENTION_DAYS = 3650
+"""Ten years: more than that is a slip of the hand."""
 
 
 @admin.register(SpeedTarget)
@@ -38,16 +44,57 @@ class SpeedTargetAdmin(AuditedModelAdmin):
         return False
 
 
+class RetentionRuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A change type's window."""
+
+    days = forms.IntegerField(
+        min_value=LEAST_RETENTION_DAYS,
+        max_value=LONGEST_RETENTION_DAYS,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=RetentionRule._meta.get_field("days").help_text,
+    )
+
+    class Meta:
+        model = RetentionRule
+        fields = ["days"]
+
+
+@admin.register(RetentionRule)
+class RetentionRuleAdmin(AuditedModelAdmin):
+    """One row for each change type, seeded; only the days change."""
+
+    form = RetentionRuleForm
+    list_display = ["change_type", "days"]
+    fields = ["change_type", "days"]
+    readonly_fields = ["change_type"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """There is one for each change type already."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """A change type without a row would have no window of its own."""
+        return False
+
+
 class ArtefactForm(forms.ModelForm):  # type: ignore[type-arg]
-    """An artefact; a hold that would never end is a mistake."""
+    """An artefact; a hold or a window that would never end is a mistake."""
 
     hold_days = forms.IntegerField(
         min_value=1, max_value=LONGEST_DAYS, initial=7, widget=UnfoldAdminIntegerFieldWidget, help_text=Artefact._meta.get_field("hold_days").help_text
     )
 
+    retention_days = forms.IntegerField(
+        required=False,
+        min_value=LEAST_RETENTION_DAYS,
+        max_value=LONGEST_RETENTION_DAYS,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=Artefact._meta.get_field("retention_days").help_text,
+    )
+
     class Meta:
         model = Artefact
-        fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days"]
+        fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days", "retention_days"]
 
 
 @admin.register(Artefact)
@@ -55,34 +102,66 @@ class ArtefactAdmin(AuditedModelAdmin):
     """What is released. Its change type decides which procedure runs, so it stays."""
 
     form = ArtefactForm
-    list_display = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days", "is_lab"]
+    list_display = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days", "retention_days", "is_lab"]
     list_filter = ["change_type", "stakes", "team"]
     list_select_related = ["team"]
     search_fields = ["slug", "name"]
-    fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days"]
+    fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days", "retention_days"]
     fixed_fields = ("slug", "change_type")
+
+
+class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A version to register; the same checks as everywhere."""
+
+    class Meta:
+        model = Version
+        fields = ["artefact", "label", "digest", "uri", "changelog", "eval_reference", "author", "parent", "is_strategic"]
+
+    def clean(self) -> dict[str, Any]:
+        """Field by field, before anything is saved; what is read-only is not there."""
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        for field, sentences in field_problems({name: values[name].strip() for name in LONGEST if name in values}).items():
+            self.add_error(field, sentences)
+        parent, artefact = values.get("parent"), values.get("artefact")
+        if parent is not None and artefact is not None and parent.artefact_id != artefact.pk:
+            self.add_error("parent", f"{parent.label} is a version of another artefact.")
+        return values
 
 
 @admin.register(Version)
 class VersionAdmin(RetireActions):
-    """A version is immutable: it is added, or, while nothing refers to it, deleted. Whether its release was strategic may be said later."""
+    """A version is immutable: it is registered, or, while nothing refers to it, deleted. Whether its release was strategic may be said later."""
 
-    list_display = ["label", "artefact", "lifecycle", "is_strategic", "created_at"]
+    form = VersionForm
+    list_display = ["label", "artefact", "lifecycle", "author", "superseded_at", "provider_retires_at", "is_strategic", "created_at"]
     list_filter = ["lifecycle", "is_strategic", "artefact__change_type"]
     list_select_related = ["artefact"]
     search_fields = ["label", "artefact__slug", "digest"]
-    autocomplete_fields = ["artefact"]
-    fields = ["artefact", "label", "digest", "uri", "changelog", "eval_reference", "is_strategic"]
-    fixed_fields = ("artefact", "label", "digest", "uri", "changelog", "eval_reference")
+    autocomplete_fields = ["artefact", "parent"]
+    fixed_fields = ("artefact", "label", "digest", "uri", "changelog", "eval_reference", "author", "parent")
+    readonly_fields = ["lifecycle", "superseded_at", "provider_retires_at", "created_at"]
+    fields = [*fixed_fields, "is_strategic", *readonly_fields]
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        """Where it stands is nothing yet while it is registered."""
+        return [name for name in self.fields if obj is not None or name not in self.readonly_fields]
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Version], change: bool) -> None:
-        """Only what may change is written: whatever happened to the version meanwhile stays."""
-        if not change:
-            super().save_model(request, obj, form, change)
+        """A new one goes the way of all versions. Of another only what may change is written: whatever happened to it meanwhile stays."""
+        if change:
+            with transaction.atomic():
+                obj.save(update_fields=["is_strategic"])
+                self.record_saved(request, obj, form, change)
             return
-        with transaction.atomic():
-            obj.save(update_fields=["is_strategic"])
-            self.record_saved(request, obj, form, change)
+        values = {name: form.cleaned_data[name] for name in (*LONGEST, "artefact", "is_strategic")}
+        parent = form.cleaned_data["parent"]
+        actor = admin_actor(request)
+        # admin_actor let nobody through who is not a person.
+        account = User.objects.get(pk=request.user.pk)
+        version, _ = register_version(**values, parent=parent.label if parent else None, account=account, actor=actor)
+        # The admin goes on with the row that is there now.
+        obj.pk, obj.label = version.pk, version.label
+        obj._state.adding = False
 
 
 @admin.register(StabilityHold)
@@ -104,8 +183,8 @@ class StabilityHoldAdmin(ReadOnlyModelAdmin):
 class EnvironmentAdmin(AuditedModelAdmin):
     """Gateways name their environment by its slug, so that stays."""
 
-    list_display = ["slug", "name", "kind", "is_lab"]
-    fields = ["slug", "name", "kind"]
+    list_display = ["slug", "name", "kind", "releases_only", "is_lab"]
+    fields = ["slug", "name", "kind", "releases_only"]
     fixed_fields = ("slug", "kind")
 
 

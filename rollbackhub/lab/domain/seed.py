@@ -17,6 +17,7 @@ from rollbackhub.routing.rules import CandidateSpec
 
 ACTOR = system_actor("lab")
 TEAM = ("lab", "Lab team")
+AUTHOR = "lab"
 
 
 def seed_lab(world: LabWorld) -> list[str]:
@@ -62,7 +63,7 @@ def _artefact(alias: LabAlias, team: Team, made: list[str]) -> Artefact:
         _, created = Version.objects.get_or_create(
             artefact=artefact,
             label=version.label,
-            defaults={"digest": version.digest, "uri": version.uri, "changelog": version.changelog, "lifecycle": version.lifecycle},
+            defaults={"digest": version.digest, "uri": version.uri, "changelog": version.changelog, "lifecycle": version.lifecycle, "author": AUTHOR},
         )
         if created:
             made.append(f"version {version.label}")

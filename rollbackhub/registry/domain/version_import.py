@@ -19,6 +19,7 @@ from django.core import signing
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import connection, transaction
 from import_export.fields import Field
+from import_export.instance_loaders import BaseInstanceLoader
 from import_export.resources import Resource
 from import_export.results import Result, RowResult
 
@@ -245,7 +246,9 @@ class _VersionResource(Resource):
 
     class Meta:
         import_id_fields = NEEDED
+        instance_loader_class = BaseInstanceLoader
         skip_diff = True
+        report_skipped = True
 
     def __init__(self, *, header: list[str], lines: list[_Line], account: User, actor: Actor) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from rollbackhub.registry.models import Artefact, Version
 LONGEST = {"label": 120, "digest": 100, "uri": 500, "changelog": 20_000, "eval_reference": 500, "author": 200}
 """Characters that each field may have."""
 
-_ONE_WORD = ("label", "digest", "uri")
+_ONE_WORD = ("label", "digest", "uri", "parent")
 _SIGNATURES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "x-amz-security-token"})
 """Query parameters of signed addresses: who has the address has the thing."""
 
@@ -57,7 +57,7 @@ def register_version(
         }.items()
     }
     parent = (parent or "").strip()
-    fields = _problems(values)
+    fields = field_problems(values | {"parent": parent})
     with transaction.atomic():
         # Two at once do not wait for each other here; the constraint below decides.
         known = {} if fields else {found.label: found for found in Version.objects.filter(artefact=artefact, label__in={values["label"], parent} - {""})}
@@ -118,15 +118,16 @@ def _digest_words(digest: str) -> str:
     return f"the digest {digest}" if digest else "no digest"
 
 
-def _problems(values: dict[str, str]) -> dict[str, list[str]]:
-    """What is wrong with each field by itself."""
+def field_problems(values: dict[str, str]) -> dict[str, list[str]]:
+    """What is wrong with each field by itself (those of LONGEST, and the parent's label), in sentences."""
     fields: dict[str, list[str]] = {}
     for name, text in values.items():
         found = []
         if name == "label" and not text:
             found.append("Give the version a label, e.g. v12.")
-        if len(text) > LONGEST[name]:
-            found.append(f"{_name(name)} may have {LONGEST[name]:,} characters at most, not {len(text):,}.")
+        longest = LONGEST.get(name, LONGEST["label"])
+        if len(text) > longest:
+            found.append(f"{_name(name)} may have {longest:,} characters at most, not {len(text):,}.")
         if name in _ONE_WORD and any(_is_space(character) for character in text):
             found.append(f"{_name(name)} may hold no spaces or line breaks.")
         elif any(_is_unprintable(character, lines=name == "changelog") for character in text):
@@ -142,8 +143,7 @@ def _parent_problems(parent: str, label: str, *, artefact: Artefact, known: dict
     if parent == label:
         return {"parent": ["A version cannot be made from itself."]}
     if parent not in known:
-        shown = parent if len(parent) <= LONGEST["label"] else f"{parent[: LONGEST['label']]}…"
-        return {"parent": [f"{shown} is not a version of {artefact.slug}. Register it first, or leave the parent out."]}
+        return {"parent": [f"{parent} is not a version of {artefact.slug}. Register it first, or leave the parent out."]}
     return {}
 
 
