@@ -45,10 +45,11 @@ class Visit:
         self.page.wait_for_load_state("load")
         self.page.wait_for_function("() => [...document.querySelectorAll('[data-figure]')].every((node) => node.dataset.drawn)")
 
-    def axe(self) -> list[str]:
+    def axe(self, *, only_contrast: bool = False) -> list[str]:
         """What axe finds serious or critical, a line each."""
         self.page.evaluate(AXE.read_text())
-        found: dict[str, Any] = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        options = {"resultTypes": ["violations"]} | ({"runOnly": ["color-contrast"]} if only_contrast else {})
+        found: dict[str, Any] = self.page.evaluate("options => axe.run(document, options)", options)
         return [
             f"{violation['id']} ({violation['impact']}): {node['target']} {json.dumps([check.get('data') for check in node['any']], default=str)[:300]}"
             for violation in found["violations"]
