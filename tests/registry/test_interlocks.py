@@ -32,7 +32,7 @@ def codes_of(version: Version) -> list[str]:
 
 def row_of(version: Version) -> dict[str, Any]:
     """All that the database has of it."""
-    return Version.objects.values().get(pk=version.pk)
+    return dict(Version.objects.values().get(pk=version.pk))
 
 
 @pytest.mark.django_db

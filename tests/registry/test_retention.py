@@ -29,7 +29,8 @@ pytestmark = pytest.mark.django_db
 
 
 def superseded(*, days: float, **values: Any) -> Version:
-    return VersionFactory(lifecycle=Lifecycle.SUPERSEDED, superseded_at=now() - days * DAY, **values)  # type: ignore[no-any-return]
+    found: Version = VersionFactory(lifecycle=Lifecycle.SUPERSEDED, superseded_at=now() - days * DAY, **values)
+    return found
 
 
 def test_window_is_the_artefacts_own_else_its_change_types() -> None:
@@ -43,6 +44,7 @@ def test_window_is_the_artefacts_own_else_its_change_types() -> None:
     assert {slug: row.days for slug, row in rows.items()} == {"model": 90, "prompt": 45, "own": 365}
     for version in versions:
         row = rows[version.artefact.slug]
+        assert version.superseded_at is not None
         assert row.retained_until == version.superseded_at + row.days * DAY
         # The list, the database's interlock and the row say the same.
         assert row.version.window_ends_at == row.retained_until  # type: ignore[attr-defined]
@@ -61,6 +63,7 @@ def test_change_type_without_a_rule_keeps_ninety_days() -> None:
     version = superseded(days=1)
     (row,) = describe_retention(list(list_retention()), live_since={})
     assert row.days == 90
+    assert version.superseded_at is not None
     assert row.retained_until == version.superseded_at + 90 * DAY
 
 
@@ -101,14 +104,15 @@ def test_list_is_narrowed_by_state() -> None:
 def test_list_is_narrowed_by_artefact_team_and_change_type() -> None:
     one = VersionFactory(label="a-1", artefact=ArtefactFactory(slug="alpha", name="First", team=TeamFactory(slug="search")))
     two = VersionFactory(label="b-1", artefact=ArtefactFactory(slug="beta", change_type=ChangeType.PROMPT))
-    for wanted, version in (
+    cases: list[tuple[dict[str, Any], Version]] = [
         ({"artefact": "alpha"}, one),
         ({"team": "search"}, one),
         ({"change_type": "prompt"}, two),
         ({"query": "FIRST"}, one),
         ({"query": "lph"}, one),
         ({"query": "b-1"}, two),
-    ):
+    ]
+    for wanted, version in cases:
         assert list(list_retention(**wanted)) == [version], wanted
     assert list(list_retention(artefact="alph")) == []
 

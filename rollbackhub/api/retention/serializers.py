@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
@@ -42,7 +44,7 @@ class InterlockRow(serializers.Serializer[object]):
     until = Instant(allow_null=True, help_text="When it ends by itself; null: not by time")
 
 
-class RetentionRow(serializers.Serializer[Retention]):
+class RetentionRow(serializers.Serializer[Any]):
     """How long a version is kept, and why."""
 
     id = serializers.IntegerField(source="version.pk")

@@ -45,7 +45,7 @@ class RetentionList(PagedView):
         query = self.query()
         paginator = self.pagination_class()
         page = paginator.paginate_queryset(self.rows(query), request, self) or []
-        response = paginator.get_paginated_response(RetentionRow(_described(page), many=True).data)
+        response = paginator.get_paginated_response(self.serializer_class(_described(page), many=True).data)
         since = query.get("since") or clock.now() - dt.timedelta(days=HISTORY_DAYS)
         response.data["share"] = ShareRow(rollbackable_now()).data
         response.data["share_history"] = ShareRow(list_share_history(since=since), many=True).data
