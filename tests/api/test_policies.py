@@ -82,8 +82,10 @@ def test_append_revision_that_is_wrong_is_refused_with_its_field(wrong: Any, fie
 
 
 def test_append_revision_with_traffic_on_a_retired_version_is_refused(policy: RoutingPolicy, on_call: CheckedClient) -> None:
+    # What serves cannot be retired, so it has lost its weight first.
+    PolicyRevisionFactory(policy=policy, weights={BAD: 100, GOOD: 0})
     Version.objects.filter(label=GOOD).update(lifecycle=Lifecycle.RETIRED)
-    assert on_call.post(REVISIONS, body(), format="json").json()["code"] == "invalid_policy"
+    assert on_call.post(REVISIONS, body(expected_revision=2), format="json").json()["code"] == "invalid_policy"
 
 
 def test_append_revision_by_somebody_who_may_only_look_is_a_403(policy: RoutingPolicy, cast: Cast, by_session: Caller, by_token: Caller) -> None:

@@ -129,7 +129,8 @@ def seed_production(change_type: str = "model", *, alias: str = "", bad: int = 2
     artefact, _ = Artefact.objects.get_or_create(slug=f"{alias}-artefact", defaults={"name": alias, "change_type": change_type, "team": team})
     for label in (GOOD, BAD):
         Version.objects.get_or_create(artefact=artefact, label=label, defaults={"digest": f"sha256:{label}"})
-    place, _ = Environment.objects.get_or_create(slug=environment, defaults={"name": environment.title(), "kind": environment})
+    # Versions come and go here without a release: what is tested lies after that.
+    place, _ = Environment.objects.get_or_create(slug=environment, defaults={"name": environment.title(), "kind": environment, "releases_only": False})
     procedure, _ = Procedure.objects.get_or_create(change_type=change_type, defaults={"slug": f"{change_type}-test".replace("_", "-"), "name": change_type})
     append_procedure_version(procedure=procedure, steps=STEPS, actor=ACTOR)
     policy = create_policy(environment=place, alias=alias, artefact=artefact, candidates=candidates(bad), actor=ACTOR, reason="seed")

@@ -86,7 +86,7 @@ def new_alias(policy: RoutingPolicy, cast: Cast) -> None:
 
 
 def new_alias_in_another_production(policy: RoutingPolicy, cast: Cast) -> None:
-    place = Environment.objects.create(slug="production-eu", name="Production EU", kind="production")
+    place = Environment.objects.create(slug="production-eu", name="Production EU", kind="production", releases_only=False)
     create_policy(environment=place, alias="smart-reasoner", artefact=policy.artefact, candidates=candidates(100), actor=ACTOR, reason="another door")
 
 
