@@ -107,10 +107,18 @@ _TITLES: dict[type[exceptions.APIException], tuple[str, str, str | None]] = {
 }
 
 
+_WHAT_TO_DO: dict[type[exceptions.APIException], str] = {
+    exceptions.MethodNotAllowed: "The header Allow names those that this address knows.",
+    exceptions.UnsupportedMediaType: "Send JSON, with Content-Type: application/json.",
+}
+
+
 def _from_rest_framework(exception: exceptions.APIException) -> RollbackHubError:
     for kind, (code, title, sentence) in _TITLES.items():
         if isinstance(exception, kind):
             own_code = exception.get_codes()
+            if isinstance(exception, exceptions.MethodNotAllowed | exceptions.UnsupportedMediaType):
+                sentence = f"{exception.detail} {_WHAT_TO_DO[kind]}"
             code = own_code if isinstance(exception, exceptions.AuthenticationFailed) and isinstance(own_code, str) else code
             return HttpError(sentence or str(exception.detail), code=code, status=exception.status_code, title=title)
     if exception.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:

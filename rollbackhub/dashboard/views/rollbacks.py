@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,6 +15,7 @@ from django.views.decorators.http import require_safe
 from incidents.domain.selectors import incident_of
 from rollbackhub.accounts.rules import Capability, may
 from rollbackhub.common import clock
+from rollbackhub.common.errors import InvalidInput
 from rollbackhub.dashboard.access import person, requires
 from rollbackhub.dashboard.approval_block import approval_context, may_sign
 from rollbackhub.dashboard.csv_export import csv_response
@@ -45,6 +47,9 @@ def rollback_list(request: HttpRequest) -> HttpResponse:
     form = _filter_form(request)
     found = _after(_matching(form), request.GET.get("after", ""))
     rows = list(found[: PAGE_SIZE + 1])
+    if form.errors:
+        unknown = ", ".join(f"{name}={request.GET.get(name, '')[:60]}" for name in form.errors)
+        messages.warning(request, f"The address filters by what there is not ({unknown}). That part was left out.")
     context = {
         "form": form,
         "rollbacks": rows[:PAGE_SIZE],
@@ -60,7 +65,13 @@ def rollback_list(request: HttpRequest) -> HttpResponse:
 @requires(Capability.VIEW)
 def export(request: HttpRequest) -> HttpResponse:
     """The same as CSV, the newest rows up to a limit."""
-    found = _matching(_filter_form(request))[:CSV_ROWS]
+    form = _filter_form(request)
+    if not form.is_valid():
+        raise InvalidInput(
+            "The address filters by what there is not. A file that says nothing of that would mislead: mend the address.",
+            fields={name: [str(sentence) for sentence in sentences] for name, sentences in form.errors.items()},
+        )
+    found = _matching(form)[:CSV_ROWS]
     return csv_response(name=f"rollbacks-{clock.now():%Y%m%d-%H%M}.csv", header=CSV_HEADER, rows=_csv_rows(found))
 
 
