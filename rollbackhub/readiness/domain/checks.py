@@ -81,8 +81,10 @@ class Outcome:
     not_run: set[Check] = field(default_factory=set)
     blind: set[str] = field(default_factory=set)
     """Gateways that could not be read."""
+    metrics_late: bool = False
+    """Nobody knows whether the metrics endpoint answers."""
     skipped: list[str] = field(default_factory=list)
-    """The same in words."""
+    """What was not looked at, in words."""
 
     def add(self, check: Check, policy_id: int | None, drafts: Sequence[FindingDraft]) -> None:
         """Keep findings of a check."""
@@ -97,7 +99,7 @@ class Outcome:
             return False
         if check == Check.METRICS and policy_id is None:
             # Whether the endpoint can be read is seen each time; only what it says about the aliases is not.
-            return True
+            return not self.metrics_late
         if check in self.not_run:
             return False
         node = NODE.search(subject) if check in OF_GATEWAYS else None
@@ -155,6 +157,11 @@ def _check_gateways(state: State, seen: Seen, outcome: Outcome) -> None:
 
 def _check_metrics(state: State, seen: Seen, outcome: Outcome) -> None:
     """Without a metrics connection nothing is found here: readiness says itself that nothing would be verified."""
+    if seen.metrics_late:
+        outcome.metrics_late = True
+        outcome.not_run.add(Check.METRICS)
+        outcome.skipped.append("Metrics: the run's time was over before they were read.")
+        return
     if seen.metrics_failed is not None:
         if state.verified:
             outcome.add(Check.METRICS, None, [path_checks.metrics_failed(seen.metrics_failed)])
@@ -187,7 +194,7 @@ def confirmed(first: Outcome, second: Outcome, *, flipped: set[int]) -> Outcome:
 
     `flipped`: policies that were changed during the second look. A system that does not answer need not say so in the same words twice.
     """
-    result = Outcome(not_run=second.not_run, blind=second.blind, skipped=second.skipped)
+    result = Outcome(not_run=second.not_run, blind=second.blind, metrics_late=second.metrics_late, skipped=second.skipped)
     for key, found in second.found.items():
         before = first.found.get(key)
         same = before is not None and (before.draft == found.draft or found.draft.code in (FindingCode.UNREACHABLE, FindingCode.PERMISSION_MISSING))

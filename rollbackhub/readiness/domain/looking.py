@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from rollbackhub.common import clock
-from rollbackhub.common.errors import InvalidInput, RollbackHubError, TransientError
+from rollbackhub.common.errors import InvalidInput, RollbackHubError
 from rollbackhub.connectors.base import connector_type
 from rollbackhub.connectors.envoy import ClusterMembers, EnvoyConnector, ServedRoutes
 from rollbackhub.connectors.prometheus import PrometheusConnector
@@ -34,11 +34,11 @@ class Seen:
     """Gateways that were not read before the run's time was over."""
     no_envoy: str = ""
     """Why no gateway can be read at all; "" when they can."""
-    has_metrics: bool = False
-    """Whether there is a metrics endpoint to ask."""
     metrics_missing: dict[str, list[str]] = field(default_factory=dict)
     """Names of metrics that are not there, by alias."""
     metrics_failed: RollbackHubError | None = None
+    metrics_late: bool = False
+    """They were not read before the run's time was over."""
 
 
 def look_at(*, environment: str, connections: Mapping[str, dict[str, Any]], clusters: Collection[str], aliases: Collection[str], deadline: float) -> Seen:
@@ -67,7 +67,8 @@ def look_at(*, environment: str, connections: Mapping[str, dict[str, Any]], clus
             else:
                 seen.routes[node_id], seen.members[node_id] = found
         if metrics is not None:
-            answer = metrics.result() if metrics.done() else TransientError("The metrics were not read in time.", code="timeout")
+            answer = metrics.result() if metrics.done() else {}
+            seen.metrics_late = not metrics.done()
             if isinstance(answer, RollbackHubError):
                 seen.metrics_failed = answer
             else:
@@ -95,7 +96,6 @@ def _gateway_connector(connections: Mapping[str, dict[str, Any]], seen: Seen) ->
 def _metrics_connector(connections: Mapping[str, dict[str, Any]], seen: Seen) -> PrometheusConnector | None:
     if PrometheusConnector.name not in connections:
         return None
-    seen.has_metrics = True
     try:
         kind = connector_type(PrometheusConnector.name)
         return cast(PrometheusConnector, kind(kind.parse_settings(connections[PrometheusConnector.name]), timeout_seconds=CALL_SECONDS))

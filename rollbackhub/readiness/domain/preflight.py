@@ -196,7 +196,8 @@ def _release(claim: Claim, *, seconds: float) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE readiness_preflightrun SET claimed_until = NULL,"
-            " due_at = CASE WHEN due_at > %s AND due_at <= clock_timestamp() THEN due_at ELSE clock_timestamp() + make_interval(secs => %s) END WHERE environment_id = %s",
+            " due_at = CASE WHEN due_at > %s AND due_at <= clock_timestamp() THEN due_at"
+            " ELSE clock_timestamp() + make_interval(secs => %s) END WHERE environment_id = %s",
             [claim.at, seconds, claim.environment_id],
         )
 
