@@ -24,7 +24,7 @@ class RetentionFilters(ApiSerializer):
     since = Instant(required=False, help_text="The history of the share from this instant on; without it the last 90 days")
 
 
-class ReasonRequest(ApiSerializer):
+class VersionReasonRequest(ApiSerializer):
     """Why, for the record."""
 
     reason = serializers.CharField(max_length=LONGEST_REASON, help_text="Why, for the record")
@@ -39,7 +39,7 @@ class ProviderRetirementRequest(ApiSerializer):
 class InterlockRow(serializers.Serializer[object]):
     """One reason against retiring a version."""
 
-    code = serializers.ChoiceField(["serves", "rollback_target", "only_proven_target", "within_window", "stability_hold", "open_incident"])
+    code = serializers.CharField(help_text="serves, rollback_target, only_proven_target, within_window, stability_hold or open_incident")
     sentence = serializers.CharField()
     until = Instant(allow_null=True, help_text="When it ends by itself; null: not by time")
 

@@ -16,7 +16,7 @@ from rollbackhub.api.idempotency import once
 from rollbackhub.api.pagination import NewestIdFirst
 from rollbackhub.api.permissions import MayView
 from rollbackhub.api.retention.permissions import MayRetire
-from rollbackhub.api.retention.serializers import ProviderRetirementRequest, ReasonRequest, RetentionFilters, RetentionPage, RetentionRow, ShareRow
+from rollbackhub.api.retention.serializers import ProviderRetirementRequest, VersionReasonRequest, RetentionFilters, RetentionPage, RetentionRow, ShareRow
 from rollbackhub.api.views import ApiView, PagedView
 from rollbackhub.common import clock
 from rollbackhub.common.errors import NotFound
@@ -60,7 +60,7 @@ class VersionAct(ApiView):
     """Something that is done to a version; answered with what its retention is then."""
 
     permission_classes = [MayRetire]
-    body: ClassVar[type[ApiSerializer]] = ReasonRequest
+    body: ClassVar[type[ApiSerializer]] = VersionReasonRequest
 
     def act(self, version_id: int, values: Mapping[str, Any]) -> None:
         """The domain function, with the checked body."""
@@ -83,7 +83,9 @@ class VersionAct(ApiView):
 class VersionRetire(VersionAct):
     """Gone."""
 
-    @extend_schema(operation_id="versions_retire", summary="Retire a version: nothing goes back to it any more", request=ReasonRequest, responses=RetentionRow)
+    @extend_schema(
+        operation_id="versions_retire", summary="Retire a version: nothing goes back to it any more", request=VersionReasonRequest, responses=RetentionRow
+    )
     def post(self, request: Request, slug: str, version_id: int) -> Response:
         """409 `interlocked` with every reason in `reasons` while it is still needed."""
         return self.answer(request, slug, version_id)
@@ -96,7 +98,9 @@ class VersionRetire(VersionAct):
 class VersionArchive(VersionAct):
     """Put away, still kept."""
 
-    @extend_schema(operation_id="versions_archive", summary="Archive a version, or take a retired one back", request=ReasonRequest, responses=RetentionRow)
+    @extend_schema(
+        operation_id="versions_archive", summary="Archive a version, or take a retired one back", request=VersionReasonRequest, responses=RetentionRow
+    )
     def post(self, request: Request, slug: str, version_id: int) -> Response:
         """409 `wrong_state` while it serves."""
         return self.answer(request, slug, version_id)
