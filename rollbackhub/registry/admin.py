@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest
@@ -155,10 +156,9 @@ class VersionAdmin(RetireActions):
             return
         values = {name: form.cleaned_data[name] for name in (*LONGEST, "artefact", "is_strategic")}
         parent = form.cleaned_data["parent"]
-        actor = admin_actor(request)
-        # admin_actor let nobody through who is not a person.
-        account = User.objects.get(pk=request.user.pk)
-        version, _ = register_version(**values, parent=parent.label if parent else None, account=account, actor=actor)
+        if not isinstance(request.user, User):
+            raise PermissionDenied
+        version, _ = register_version(**values, parent=parent.label if parent else None, account=request.user, actor=admin_actor(request))
         # The admin goes on with the row that is there now.
         obj.pk, obj.label = version.pk, version.label
         obj._state.adding = False

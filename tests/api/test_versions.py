@@ -39,7 +39,7 @@ def body(**changes: Any) -> dict[str, Any]:
     return {"artefact": "reasoner", "label": "v2", "digest": "sha256:2", "parent": "v1", "author": "Ada", "changelog": "Shorter\nanswers"} | changes
 
 
-def post(client: CheckedClient, content: dict[str, Any], **headers: str) -> Any:
+def post(client: CheckedClient, content: dict[str, Any], **headers: Any) -> Any:
     """As JSON with escapes, as CIs write it."""
     return client.post(VERSIONS, json.dumps(content), content_type="application/json", **headers)
 

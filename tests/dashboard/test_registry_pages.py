@@ -146,6 +146,7 @@ def test_version_form_registers_and_leads_to_its_page(cast: Cast, world: World) 
     response = client.post(NEW, values)
     version = Version.objects.get(label="v9")
     assert response["Location"] == address(version)
+    assert version.parent is not None
     assert (version.parent.label, version.author, version.changelog, version.is_strategic) == (GOOD, "Ada", "a\nb", True)
     event = AuditEvent.objects.get(event="version.registered")
     assert (event.actor_label, event.subject_id) == ("Olga Call", str(version.pk))

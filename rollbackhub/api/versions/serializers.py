@@ -27,7 +27,7 @@ class VersionRequest(ApiSerializer):
     changelog = serializers.CharField(max_length=LONGEST["changelog"], required=False, default="", allow_blank=True)
     eval_reference = serializers.CharField(max_length=LONGEST["eval_reference"], required=False, default="", allow_blank=True)
     author = serializers.CharField(max_length=LONGEST["author"], required=False, default="", allow_blank=True, help_text="Who made it")
-    parent = serializers.CharField(
+    parent = serializers.CharField(  # type: ignore[assignment]
         max_length=LONGEST["label"], required=False, default=None, allow_null=True, allow_blank=True, help_text="The label of the version that it was made from"
     )
     is_strategic = serializers.BooleanField(required=False, default=False, help_text="Its release was a strategic decision")

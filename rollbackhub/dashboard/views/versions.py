@@ -70,7 +70,7 @@ def version_import(request: HttpRequest) -> HttpResponse:
     form = VersionFileForm()
     if request.method != "POST":
         return _show_import(request, form)
-    who = {"account": person(request), "actor": actor(request)}
+    who: dict[str, Any] = {"account": person(request), "actor": actor(request)}
     try:
         if "preview" in request.POST:
             return _confirm(request, form, who)
