@@ -44,6 +44,9 @@ lock: $(VENV)/.installed-dev ## Compile requirements*.in to pinned requirements*
 campaign-kills: install-dev ## Kill processes N times at random points, and report what was lost, doubled, and how soon all went on
 	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.kills --kills $(N)
 
+bench-readiness: install-dev ## What preflight, readiness and the board cost with 200 and with 2,000 aliases
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.readiness_scale
+
 # Each stamp is younger than what it was made from, so that the second time costs nothing.
 
 $(VENV)/.installed: requirements.txt | $(BIN)/python
@@ -85,4 +88,4 @@ chromium:
 			exit 1; \
 		fi; }
 
-.PHONY: help up install install-dev test lint fmt lock campaign-kills chromium
+.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness chromium

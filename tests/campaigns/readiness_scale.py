@@ -1,0 +1,109 @@
+"""`make bench-readiness`: what 200 and 2,000 aliases of 5 versions cost, one after the other in the same run: seconds, ratio, queries.
+
+One function a part; each gives (seconds, queries). Runs under `rollbackhub.local.with_servers`, in databases of its own. Exit code 1 when a
+part takes more queries for more aliases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import django
+
+if TYPE_CHECKING:
+    from tests.readiness.fake_systems import Systems
+
+SIZES = (200, 2000)
+VERSIONS = 5
+Cost = tuple[float, int]
+
+
+def main() -> int:
+    """Measure, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs=2, default=SIZES)
+    options = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rollbackhub.settings")
+    django.setup()
+
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from tests.readiness.fake_systems import running_systems
+    from tests.readiness.fleet import make_fleet, prove
+
+    call_command("migrate", verbosity=0)
+    addresses = [f"127.0.0.{number}" for number in range(1, 20)]
+    settings.CONFIG = settings.CONFIG.model_copy(update={"outbound_allowed_hosts": addresses})
+    costs: dict[str, list[Cost]] = {}
+    made = 0
+    with running_systems() as systems:
+        for size in options.sizes:
+            policies = make_fleet(size - made, versions=VERSIONS, begin=made)
+            prove(policies)
+            made = size
+            systems.connect(policies[0].environment, "gateway-1", "gateway-2")
+            for name, part in PARTS.items():
+                costs.setdefault(name, []).append(part(systems))
+                print(f"{size:>5} aliases: {name}", flush=True)
+    print(f"\n{'part':<28}" + "".join(f"{f'{size:,} aliases':>16}{'queries':>9}" for size in options.sizes) + f"{'ratio':>8}")
+    grown = False
+    for name, (small, large) in costs.items():
+        grown = grown or large[1] > small[1]
+        print(f"{name:<28}" + "".join(f"{seconds:>14.3f} s{queries:>9}" for seconds, queries in (small, large)) + f"{large[0] / small[0]:>8.1f}")
+    print(f"\n{VERSIONS} versions an alias, 2 gateways. {'QUERIES GROW WITH THE ALIASES' if grown else 'Queries do not grow with the aliases.'}")
+    return 1 if grown else 0
+
+
+def _measured(act: Callable[[], object]) -> Cost:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as captured:
+        began = time.perf_counter()
+        act()
+        seconds = time.perf_counter() - began
+    return seconds, len(captured)
+
+
+def preflight_run(systems: Systems) -> Cost:
+    """The whole continuous preflight of one environment where all is right."""
+    from rollbackhub.readiness.domain.preflight import claim_run, make_runs, run_preflight
+    from rollbackhub.readiness.models import PreflightFinding
+    from rollbackhub.registry.models import Environment
+
+    make_runs()
+    environment = Environment.objects.get(slug="staging")
+
+    def run() -> None:
+        claim = claim_run(environment_id=environment.pk)
+        assert claim is not None
+        assert run_preflight(claim)
+
+    cost = _measured(run)
+    assert not PreflightFinding.objects.filter(closed_at=None).exists(), PreflightFinding.objects.first()
+    return cost
+
+
+def compute(systems: Systems) -> Cost:
+    """Judging every alias anew, of which none has changed (up to a thousand are judged together, so bigger fleets take whole batches)."""
+    from rollbackhub.readiness.domain.compute import AT_ONCE, compute_readiness
+    from rollbackhub.readiness.models import Readiness
+
+    compute_readiness()
+    seconds, queries = _measured(compute_readiness)
+    batches = -(-Readiness.objects.count() // AT_ONCE)
+    return seconds, -(-queries // batches)
+
+
+PARTS: dict[str, Callable[[Systems], Cost]] = {"preflight run": preflight_run, "compute readiness (a batch)": compute}
+"""Every part by its name in the table."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
