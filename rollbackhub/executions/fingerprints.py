@@ -48,7 +48,7 @@ def canonical_hash(content: object) -> str:
 
 def _canonical(content: object) -> bytes:
     try:
-        return rfc8785.dumps(content)  # type: ignore[no-any-return, arg-type]
+        return rfc8785.dumps(content)  # type: ignore[arg-type]
     except rfc8785.CanonicalizationError:
         # RFC 8785 knows no whole numbers beyond 2^53. One such setting must not take the readiness of every alias away.
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

@@ -104,4 +104,4 @@ def make_proven() -> Proven:
     procedure = Procedure.objects.get(change_type="model")
     append_procedure_version(procedure=procedure, steps=WEIGHT_FLIP, actor=ACTOR)
     Procedure.objects.filter(pk=procedure.pk).update(runbook_url="http://wiki/r", runbook_hash="sha256:" + "a" * 64)
-    return Proven(artefact, *policies, procedure, drilled(policies[0]))
+    return Proven(artefact=artefact, staging=policies[0], production=policies[1], procedure=procedure, drill=drilled(policies[0]))

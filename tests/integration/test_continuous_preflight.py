@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +18,7 @@ from rollbackhub.lab.enums import SwitchName
 from rollbackhub.lab.envoy import bootstrap, envoy_command
 from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.lab.switches import SwitchFollower, set_switch
-from rollbackhub.readiness.domain.preflight import claim_run, make_runs, run_preflight
+from rollbackhub.readiness.domain.preflight import Claim, claim_run, make_runs, run_preflight
 from rollbackhub.readiness.models import PreflightFinding, PreflightRun
 from rollbackhub.registry.models import Connection
 from rollbackhub.routing.models import Gateway, PolicyRevision
@@ -31,10 +30,16 @@ def preflight(staging: Staging) -> set[tuple[str, str | None, str]]:
     """Run one now; what is open after it, as (code, alias, subject)."""
     environment_id = staging.policy().environment_id
     make_runs()
-    claims: list[Any] = []
-    # The hub's own housekeeper may be at it.
-    eventually(lambda: claims.append(claim_run(environment_id=environment_id)) or claims[-1], within=30, what="a claim")
-    assert run_preflight(claims[-1])
+    claims: list[Claim] = []
+
+    def claimed() -> bool:
+        """The hub's own housekeeper may be at it."""
+        claim = claim_run(environment_id=environment_id)
+        claims.extend([claim] if claim else [])
+        return bool(claims)
+
+    eventually(claimed, within=30, what="a claim")
+    assert run_preflight(claims[0])
     rows = PreflightFinding.objects.filter(environment_id=environment_id, closed_at=None).select_related("policy")
     return {(row.code, row.policy.alias if row.policy else None, row.subject) for row in rows}
 

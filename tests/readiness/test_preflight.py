@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from rollbackhub.audit.models import AuditEvent
+from rollbackhub.common import clock
 from rollbackhub.common.clock import now
 from rollbackhub.executions.models import Procedure
-from rollbackhub.readiness.domain import preflight
+from rollbackhub.readiness.domain import looking, preflight
 from rollbackhub.readiness.domain.compute import judge_now
 from rollbackhub.readiness.enums import RunState
 from rollbackhub.readiness.models import PreflightFinding, PreflightRun
@@ -255,7 +256,7 @@ def test_gateway_in_the_middle_of_a_flip_is_no_finding(
         systems.follow(environment, "gateway-1", "gateway-2")
 
     systems.before_answer = flipped_meanwhile
-    monkeypatch.setattr(preflight.clock, "sleep", between)
+    monkeypatch.setattr(clock, "sleep", between)
     assert run() == set()
     assert systems.calls.count("gateway-1 /config_dump") == 2
     assert the_run(environment).state == RunState.DONE
@@ -268,7 +269,7 @@ def test_policy_flipped_during_the_second_look_is_neither_opened_nor_closed(
     known = run()
     assert len(known) == 1
     systems.routes["gateway-1"]["alpha"] = {candidate_id(BAD): 50, candidate_id(GOOD): 50}
-    real, looks = preflight.look_at, []
+    real, looks = looking.look_at, []
 
     def look_and_flip(**wanted: Any) -> Any:
         seen = real(**wanted)

@@ -14,7 +14,7 @@ from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common.clock import now
 from rollbackhub.common.errors import NotFound
 from rollbackhub.common.housekeeping import list_jobs
-from rollbackhub.readiness.domain import preflight
+from rollbackhub.readiness.domain import looking, preflight
 from rollbackhub.readiness.domain.preflight import claim_run, make_runs, request_run, run_due, run_preflight
 from rollbackhub.readiness.enums import RunState
 from rollbackhub.readiness.models import PreflightFinding, PreflightRun
@@ -129,7 +129,7 @@ def test_run_that_breaks_closes_nothing_and_is_due_again_soon(monkeypatch: pytes
 def test_run_holds_no_transaction_while_it_calls(fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     RoutingPolicyFactory()
     seen: list[tuple[bool, str]] = []
-    real = preflight.look_at
+    real = looking.look_at
 
     def look(**wanted: Any) -> Any:
         seen.append((connection.in_atomic_block, threading.current_thread().name))
