@@ -16,7 +16,7 @@ from rollbackhub.api.idempotency import once
 from rollbackhub.api.pagination import NewestIdFirst
 from rollbackhub.api.permissions import MayView
 from rollbackhub.api.retention.permissions import MayRetire
-from rollbackhub.api.retention.serializers import ProviderRetirementRequest, VersionReasonRequest, RetentionFilters, RetentionPage, RetentionRow, ShareRow
+from rollbackhub.api.retention.serializers import ProviderRetirementRequest, RetentionFilters, RetentionPage, RetentionRow, ShareRow, VersionReasonRequest
 from rollbackhub.api.views import ApiView, PagedView
 from rollbackhub.common import clock
 from rollbackhub.common.errors import NotFound
