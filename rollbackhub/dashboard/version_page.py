@@ -53,11 +53,16 @@ def artefact_answer(artefact: Artefact) -> Answer:
     """How many versions there are to go back to. One query."""
     kept_ones = Q(lifecycle__in=(Lifecycle.SUPERSEDED, Lifecycle.ARCHIVED), superseded_at__isnull=False)
     counts = Version.objects.filter(artefact=artefact).aggregate(
-        all=Count("pk"), live=Count("pk", filter=Q(lifecycle=Lifecycle.LIVE)), kept=Count("pk", filter=kept_ones)
+        all=Count("pk"),
+        live=Count("pk", filter=Q(lifecycle=Lifecycle.LIVE)),
+        canary=Count("pk", filter=Q(lifecycle=Lifecycle.CANARY)),
+        kept=Count("pk", filter=kept_ones),
     )
     if not counts["all"]:
         return Answer(Look("", "info-circle", "idle"), "No version is registered yet.", "Without a second version there is nothing to go back to.")
     detail = f"{counts['live']} live in production, {counts['all']} registered in all."
+    if not counts["kept"] and counts["live"] and counts["canary"]:
+        return Answer(Look("", "info-circle", "idle"), "Only what is live now: the canary can go back to it.", detail)
     if not counts["kept"]:
         return Answer(Look("", "info-circle", "warn" if counts["live"] else "idle"), "No version that served before is kept.", detail)
     words = "1 version that served before is kept." if counts["kept"] == 1 else f"{counts['kept']} versions that served before are kept."

@@ -44,6 +44,7 @@ def plain(text: str) -> str:
 @pytest.mark.django_db
 def test_artefact_page_says_who_uses_it_its_window_and_what_is_kept(cast: Cast, world: World) -> None:
     artefact = world.reasoner.artefact
+    assert "Only what is live now: the canary can go back to it." in plain(page(client_of(cast.auditor), ARTEFACT))
     until = now() + dt.timedelta(days=80)
     old = VersionFactory(artefact=artefact, label="v-old", lifecycle=Lifecycle.SUPERSEDED, superseded_at=until - dt.timedelta(days=90), author="Ada")
     VersionFactory(artefact=artefact, label="v-child", parent=old)
@@ -59,6 +60,25 @@ def test_artefact_page_says_who_uses_it_its_window_and_what_is_kept(cast: Cast, 
     artefact.retention_days = 45
     artefact.save()
     assert "45 days after a version is superseded (its own)" in plain(page(client_of(cast.auditor), ARTEFACT))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ([], "No version is registered yet."),
+        ([Lifecycle.REGISTERED], "No version that served before is kept."),
+        ([Lifecycle.LIVE, Lifecycle.RETIRED], "No version that served before is kept."),
+        ([Lifecycle.LIVE, Lifecycle.SUPERSEDED, Lifecycle.ARCHIVED], "2 versions that served before are kept."),
+    ],
+)
+def test_artefact_page_answers_by_where_its_versions_stand(states: list[str], words: str, cast: Cast) -> None:
+    artefact = ArtefactFactory(slug="reasoner-model")
+    for state in states:
+        VersionFactory(
+            artefact=artefact, lifecycle=state, superseded_at=now() if state in (Lifecycle.SUPERSEDED, Lifecycle.ARCHIVED, Lifecycle.RETIRED) else None
+        )
+    assert words in plain(page(client_of(cast.auditor), ARTEFACT))
 
 
 @pytest.mark.django_db

@@ -69,7 +69,7 @@ def test_import_page_with_a_wrong_row_names_row_column_and_what_to_do_and_offers
     assert response.status_code == 422
     assert "2 of 5 rows cannot be imported, so none is." in words
     assert "5 Cannot be imported artefact : There is no artefact nothing." in words
-    assert "6 Cannot be imported label : The label may hold no spaces or line breaks." in words
+    assert "6 Cannot be imported label : The label may hold no spaces or line breaks. parent : v9 is not a version of prompt." in words
     assert 'name="preview"' not in response.content.decode()
     assert Version.objects.count() == 1
 

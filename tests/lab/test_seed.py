@@ -44,7 +44,7 @@ def test_seed_everything_is_marked_and_described() -> None:
     assert all(artefact.is_lab for artefact in Artefact.objects.all())
     assert all(environment.is_lab for environment in Environment.objects.all())
     assert Version.objects.count() == sum(len(alias.versions) for alias in ALIASES)
-    assert all(version.digest.startswith("sha256:") and version.changelog for version in Version.objects.all())
+    assert all(version.digest.startswith("sha256:") and version.changelog and version.author == "lab" for version in Version.objects.all())
     assert len({version.digest for version in Version.objects.all()}) == Version.objects.count()
 
 

@@ -122,8 +122,8 @@ def test_row_that_is_wrong_is_named_with_its_column_and_nothing_is_imported(row:
 
 
 def test_row_with_several_mistakes_names_them_all(account: User) -> None:
-    found = problems(account, f"{HEADER}\nprompt,v 2,a b,https://ada:hunter2@x.example,,,,\n")
-    assert [(row, column) for row, column, _ in found] == [(2, "label"), (2, "digest"), (2, "uri")]
+    found = problems(account, f"{HEADER}\nprompt,v 2,a b,https://ada:hunter2@x.example,,,,v9\n")
+    assert [(row, column) for row, column, _ in found] == [(2, "label"), (2, "digest"), (2, "uri"), (2, "parent")]
 
 
 def test_rows_that_name_the_same_version_twice(account: User) -> None:

@@ -60,9 +60,10 @@ def register_version(
     fields = field_problems(values | {"parent": parent})
     with transaction.atomic():
         # Two at once do not wait for each other here; the constraint below decides.
-        known = {} if fields else {found.label: found for found in Version.objects.filter(artefact=artefact, label__in={values["label"], parent} - {""})}
+        wanted = {text for name, text in (("label", values["label"]), ("parent", parent)) if text and name not in fields}
+        known = {found.label: found for found in Version.objects.filter(artefact=artefact, label__in=wanted)}
         existing = known.get(values["label"])
-        if parent and not fields:
+        if parent and "parent" not in fields:
             fields |= _parent_problems(parent, values["label"], artefact=artefact, known=known)
         if fields:
             sentences = " ".join(sentence for found in fields.values() for sentence in found)
