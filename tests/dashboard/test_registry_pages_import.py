@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.http import HttpResponse
 from django.test import Client
 
 from rollbackhub.registry.domain.version_import import MAX_BYTES
@@ -28,21 +28,20 @@ def client(cast: Cast) -> Client:
     return client_of(cast.on_call)
 
 
-def upload(client: Client, text: str | bytes, name: str = "versions.csv") -> HttpResponse:
+def upload(client: Client, text: str | bytes, name: str = "versions.csv") -> Any:
     """Choose a file and send the form."""
     content = text.encode() if isinstance(text, str) else text
-    response: HttpResponse = client.post(IMPORT, {"file": SimpleUploadedFile(name, content)})
-    return response
+    return client.post(IMPORT, {"file": SimpleUploadedFile(name, content)})
 
 
-def token_in(response: HttpResponse) -> str:
+def token_in(response: Any) -> str:
     """What the page's confirmation sends."""
     found = re.search(r'name="preview" value="([^"]+)"', response.content.decode())
     assert found, "the page has nothing to confirm"
     return unescape(found.group(1))
 
 
-def words_of(response: HttpResponse) -> str:
+def words_of(response: Any) -> str:
     """What a person reads."""
     return plain(response.content.decode())
 

@@ -65,7 +65,9 @@ class VersionRow(ApiModelSerializer):
     artefact = serializers.CharField(source="artefact.slug")
     lifecycle = serializers.ChoiceField(Lifecycle.choices)
     author = serializers.CharField(help_text="Who made it; empty when nobody said")
-    parent = serializers.CharField(source="parent.label", allow_null=True, default=None, help_text="The version that it was made from")
+    parent = serializers.CharField(  # type: ignore[assignment]
+        source="parent.label", allow_null=True, default=None, help_text="The label of the version that it was made from"
+    )
     is_strategic = serializers.BooleanField(help_text="Rolling it back is senior leadership's")
     superseded_at = Instant(allow_null=True, help_text="When it last lost its traffic in production; null while it is live, or if it never was")
     retained_until = Instant(source="window_ends_at", allow_null=True, help_text="The end of its retention window; null while it has none")
