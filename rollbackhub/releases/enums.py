@@ -11,6 +11,7 @@ class ReleaseState(models.TextChoices):
     PLANNED = "planned", "Planned"
     ROLLING_OUT = "rolling_out", "Rolling out"
     LIVE = "live", "Live"
+    SUPERSEDED = "superseded", "Superseded"
     ROLLED_BACK = "rolled_back", "Rolled back"
     ABANDONED = "abandoned", "Abandoned"
 

@@ -20,7 +20,8 @@ MAX_STEPS = 20
 TRANSITIONS: dict[ReleaseState, frozenset[ReleaseState]] = {
     ReleaseState.PLANNED: frozenset({ReleaseState.ROLLING_OUT, ReleaseState.LIVE, ReleaseState.ROLLED_BACK, ReleaseState.ABANDONED}),
     ReleaseState.ROLLING_OUT: frozenset({ReleaseState.LIVE, ReleaseState.ROLLED_BACK, ReleaseState.ABANDONED}),
-    ReleaseState.LIVE: frozenset({ReleaseState.ROLLED_BACK}),
+    ReleaseState.LIVE: frozenset({ReleaseState.SUPERSEDED, ReleaseState.ROLLED_BACK}),
+    ReleaseState.SUPERSEDED: frozenset(),
     ReleaseState.ROLLED_BACK: frozenset(),
     ReleaseState.ABANDONED: frozenset(),
 }

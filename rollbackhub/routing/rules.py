@@ -76,16 +76,26 @@ def without_version(candidates: Sequence[CandidateSpec], version_pin: str) -> li
         raise InvalidInput(
             f"Every candidate serves {version_pin}: there is no other version to go back to. Add the previous version first.", code="no_rollback_target"
         )
-    kept = sum(candidates[index].weight for index in others)
-    if kept == 0:
-        shares = {index: (100 if index == others[0] else 0) for index in others}
-    else:
-        exact = {index: candidates[index].weight * 100 / kept for index in others}
-        shares = {index: int(value) for index, value in exact.items()}
-        rest = 100 - sum(shares.values())
-        for index in sorted(others, key=lambda index: (shares[index] - exact[index], index))[:rest]:
-            shares[index] += 1
-    return _with_weights(candidates, {index: shares.get(index, 0) for index in range(len(candidates))})
+    weights = [candidate.weight if index in others else 0 for index, candidate in enumerate(candidates)]
+    if not any(weights):
+        weights[others[0]] = 1
+    return _with_weights(candidates, dict(enumerate(share_out(weights, total=100))))
+
+
+def share_out(weights: Sequence[int], *, total: int) -> list[int]:
+    """`total` whole percents in proportion to these weights, by the largest-remainder method (Hamilton), ties by position. Pure.
+
+    What has no weight gets nothing. Raises ValueError when none has any.
+    """
+    whole = sum(weights)
+    if whole == 0:
+        raise ValueError("Nothing to share by: every weight is 0.")
+    exact = [weight * total / whole for weight in weights]
+    shares = [int(value) for value in exact]
+    rest = total - sum(shares)
+    for index in sorted((index for index, weight in enumerate(weights) if weight), key=lambda index: (shares[index] - exact[index], index))[:rest]:
+        shares[index] += 1
+    return shares
 
 
 def with_canary(candidates: Sequence[CandidateSpec], version_pin: str, *, percent: int) -> list[CandidateSpec]:

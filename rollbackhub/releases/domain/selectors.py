@@ -1,0 +1,59 @@
+"""Reading releases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from rollbackhub.common.errors import NotFound
+from rollbackhub.registry.domain.holds import list_standing_holds
+from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.registry.models import Version
+from rollbackhub.releases.models import Release, ReleaseRehearsal
+from rollbackhub.routing.domain.current import get_candidates
+from rollbackhub.routing.models import RoutingPolicy
+
+_WITH = ("policy__environment", "policy__artefact__team", "from_version", "to_version", "created_by", "bypassed_by")
+
+
+def get_release(release_id: int) -> Release:
+    """A release with all that it names. Raises NotFound. One query."""
+    release = Release.objects.select_related(*_WITH).filter(pk=release_id).first()
+    if release is None:
+        raise NotFound("There is no such release.", code="release_not_found")
+    return release
+
+
+def list_releases(*, state: str = "", environment: str = "", alias: str = "", bypassed: bool = False) -> QuerySet[Release]:
+    """Releases, the newest first, with all that they name. One query."""
+    found = Release.objects.select_related(*_WITH).order_by("-created_at", "-pk")
+    if state:
+        found = found.filter(state=state)
+    if environment:
+        found = found.filter(policy__environment__slug=environment)
+    if alias:
+        found = found.filter(policy__alias__icontains=alias)
+    return found.filter(bypassed_at__isnull=False) if bypassed else found
+
+
+def list_releasable_versions(policy: RoutingPolicy) -> QuerySet[Version]:
+    """The versions that could be released there, the newest first: without weight, neither retired nor under hold. One query."""
+    serving = policy.revisions.filter(number=policy.revision_number, candidates__weight__gt=0).values("candidates__version_id")
+    return (
+        Version.objects.filter(artefact_id=policy.artefact_id)
+        .exclude(lifecycle=Lifecycle.RETIRED)
+        .exclude(pk__in=serving)
+        .exclude(pk__in=list_standing_holds().values("version_id"))
+        .order_by("-created_at", "-pk")
+    )
+
+
+def weights_now(release: Release) -> list[dict[str, Any]]:
+    """The policy's weights at present: id, version_pin, weight. One query."""
+    return [candidate.as_dict() for candidate in get_candidates(policy=release.policy)]
+
+
+def rehearsals_of(release: Release) -> list[ReleaseRehearsal]:
+    """The rehearsals that were started from its gate, the newest first. One query."""
+    return list(release.rehearsals.select_related("execution__environment").order_by("-execution__created_at"))
