@@ -42,7 +42,7 @@ def environment(db: None) -> Environment:
 def aliases(systems: Systems, environment: Environment) -> list[RoutingPolicy]:
     """Three aliases with the bad version in canary, which both gateways serve as the hub says."""
     ProcedureVersionFactory()
-    made = [RoutingPolicyFactory(alias=name) for name in ("alpha", "beta", "gamma")]
+    made: list[RoutingPolicy] = [RoutingPolicyFactory(alias=name) for name in ("alpha", "beta", "gamma")]
     Version.objects.filter(label=BAD).update(lifecycle=Lifecycle.CANARY)
     systems.connect(environment, "gateway-1", "gateway-2")
     return made
