@@ -18,6 +18,18 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.looks import EXECUTIONS, STEPS, VERDICTS, Look
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import Execution, StepAttempt
+from rollbackhub.releases.models import Release
+
+
+def noun_of(execution: Execution) -> str:
+    """`drill` or `rehearsal`."""
+    return str(execution.get_kind_display()).lower()
+
+
+def release_of(execution: Execution) -> Release | None:
+    """The release that asked for a rehearsal; it must be fetched with the execution, or it costs a query."""
+    rehearsal = getattr(execution, "release_rehearsal", None)
+    return rehearsal.release if rehearsal is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 
 from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.enums import REHEARSES
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.registry.models import Version
 
@@ -22,6 +23,7 @@ class DrillFilterForm(forms.Form):
     environment = forms.ChoiceField(required=False, label="Environment")
     outcome = forms.ChoiceField(required=False, label="Outcome", choices=[("", "Any"), *OUTCOMES.items()])
     change_type = forms.ChoiceField(required=False, label="Change type", choices=[("", "Any"), *ChangeType.choices])
+    kind = forms.ChoiceField(required=False, label="Kind", choices=[("", "Any"), *((kind.value, f"{kind.label}s") for kind in REHEARSES)])
     period = forms.ChoiceField(required=False, label="Period", choices=[("", "Any time"), *PERIODS.items()])
 
     def __init__(self, *args: Any, environments: list[tuple[str, str]], **kwargs: Any) -> None:

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
-from rollbackhub.api.executions.serializers import ExecutionDetail, ExecutionRow
+from rollbackhub.api.executions.serializers import ExecutionDetail, ExecutionFilters, ExecutionRow
 from rollbackhub.api.fields import ApiSerializer
+from rollbackhub.executions.enums import REHEARSES
+
+
+class DrillFilters(ExecutionFilters):
+    """Query parameters of the list of drills."""
+
+    kind = serializers.ChoiceField([(kind.value, kind.label) for kind in REHEARSES], required=False, help_text="drill, or rehearsal: asked for by a release")
+
+
+class NoteField(serializers.CharField):
+    """A drill's note; a rehearsal has none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(read_only=True, help_text="Empty for a rehearsal", **kwargs)
+
+    def get_attribute(self, instance: Any) -> str:
+        """Fetched with the execution: no query."""
+        drill = getattr(instance, "drill", None)
+        return drill.note if drill is not None else ""
 
 
 class DrillRequest(ApiSerializer):
@@ -24,9 +45,9 @@ class DrillRequest(ApiSerializer):
 
 
 class DrillRow(ExecutionRow):
-    """A drill in a list."""
+    """A drill, or a rehearsal that a release asked for, in a list."""
 
-    note = serializers.CharField(source="drill.note")
+    note = NoteField()
 
     class Meta(ExecutionRow.Meta):
         fields = [*ExecutionRow.Meta.fields, "note"]
@@ -35,7 +56,7 @@ class DrillRow(ExecutionRow):
 class DrillDetail(ExecutionDetail):
     """A drill with everything but its samples."""
 
-    note = serializers.CharField(source="drill.note")
+    note = NoteField()
 
     class Meta(ExecutionDetail.Meta):
         fields = [*ExecutionDetail.Meta.fields, "note"]

@@ -11,10 +11,11 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from drills.domain.selectors import get_drill_execution
 from drills.domain.transitions import start_drill
-from rollbackhub.api.drills.serializers import DrillDetail, DrillRequest, DrillRow
+from rollbackhub.api.drills.serializers import DrillDetail, DrillFilters, DrillRequest, DrillRow
 from rollbackhub.api.executions.queries import get_execution, list_executions, list_samples_of
-from rollbackhub.api.executions.serializers import ExecutionFilters, SampleFilters, SampleRow, StopRequest
+from rollbackhub.api.executions.serializers import SampleFilters, SampleRow, StopRequest
 from rollbackhub.api.fields import ApiSerializer, NoBody
 from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.lookups import get_policy, get_version
@@ -24,21 +25,18 @@ from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import ApiView, OneView, PagedView
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
 from rollbackhub.executions.domain.transitions import close_execution, request_cancel, retry_execution
-from rollbackhub.executions.enums import ExecutionKind
-from rollbackhub.executions.models import Execution
-
-DRILL = ExecutionKind.DRILL
+from rollbackhub.executions.enums import REHEARSES
 
 
 class DrillList(PagedView):
-    """All drills, and the start of one."""
+    """All drills and rehearsals, and the start of a drill."""
 
     permission_classes = [MayView]
     permission_by_method = {"POST": MayDrill}
-    filters = ExecutionFilters
+    filters = DrillFilters
     serializer_class = DrillRow
 
-    @extend_schema(operation_id="drills_list", summary="Drills, newest first", responses=page_of(DrillRow, name="Drill"))
+    @extend_schema(operation_id="drills_list", summary="Drills and rehearsals, newest first", responses=page_of(DrillRow, name="Drill"))
     def get(self, request: Request) -> Response:
         """Every filter may be combined with every other."""
         return self.paged(request)
@@ -54,8 +52,8 @@ class DrillList(PagedView):
         return once(request, self._start)
 
     def rows(self, query: dict[str, Any]) -> QuerySet[Any]:
-        """Filtered."""
-        return list_executions(query=query, kind=DRILL).select_related("drill")
+        """Filtered; `kind` narrows it to drills or to rehearsals."""
+        return list_executions(query=query, kinds=REHEARSES).select_related("drill")
 
     def _start(self, key: str | None) -> Response:
         wanted = DrillRequest(data=self.request.data)
@@ -70,10 +68,10 @@ class DrillList(PagedView):
             drill = start_drill(policy=policy, actor=self.actor, user=self.person, bad_version=bad_version, idempotency_key=key, note=values["note"])
         except Conflict as error:
             if "execution_id" in error.extra:
-                resource = "drills" if error.extra.get("execution_kind") == DRILL else "executions"
+                resource = "drills" if error.extra.get("execution_kind") in REHEARSES else "executions"
                 error.extra["api_url"] = f"/api/v1/{resource}/{error.extra['execution_id']}/"
             raise
-        content = DrillDetail(get_execution(execution_id=drill.pk, kind=DRILL)).data
+        content = DrillDetail(get_execution(execution_id=drill.pk, kinds=REHEARSES)).data
         return created(content, at=content["url"])
 
 
@@ -85,7 +83,7 @@ class DrillOne(OneView):
     @extend_schema(operation_id="drills_retrieve", summary="One drill", responses=DrillDetail)
     def get(self, request: Request, drill_id: UUID) -> HttpResponseBase:
         """With its steps, segments, checks and findings. Poll it with If-None-Match until `finished_at` is set."""
-        return self.answer(DrillDetail(get_execution(execution_id=drill_id, kind=DRILL)).data)
+        return self.answer(DrillDetail(get_execution(execution_id=drill_id, kinds=REHEARSES)).data)
 
 
 class DrillSamples(PagedView):
@@ -103,7 +101,7 @@ class DrillSamples(PagedView):
 
     def rows(self, query: dict[str, Any]) -> QuerySet[Any]:
         """Of this drill."""
-        return list_samples_of(execution_id=self.kwargs["drill_id"], query=query, kind=DRILL)
+        return list_samples_of(execution_id=self.kwargs["drill_id"], query=query, kinds=REHEARSES)
 
 
 class DrillAction(ApiView):
@@ -120,12 +118,11 @@ class DrillAction(ApiView):
         """Do it once, answer with the drill."""
 
         def do(key: str | None) -> Response:
-            if not Execution.objects.filter(pk=drill_id, kind=DRILL).exists():
-                raise NotFound("There is no such drill.", code="drill_not_found")
+            get_drill_execution(drill_id)
             wanted = self.body(data=request.data)
             wanted.is_valid(raise_exception=True)
             self.act(drill_id, wanted.validated_data.get("reason", "").strip() or "no reason given")
-            return Response(DrillDetail(get_execution(execution_id=drill_id, kind=DRILL)).data)
+            return Response(DrillDetail(get_execution(execution_id=drill_id, kinds=REHEARSES)).data)
 
         return once(request, do)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,10 +18,10 @@ _OWNERS = ("rollback_part", "roll_forward")
 _EQUAL = ("kind", "state", "verdict", "change_type")
 
 
-def list_executions(*, query: dict[str, Any], kind: ExecutionKind | None = None) -> QuerySet[Execution]:
+def list_executions(*, query: dict[str, Any], kinds: Sequence[ExecutionKind] | None = None) -> QuerySet[Execution]:
     """Executions that match the checked query parameters, without their plans. One query for a page of them."""
     found = Execution.objects.defer("plan").select_related("policy__artefact", "environment", "bad_version")
-    found = found.select_related(*_OWNERS).defer("rollback_part__plan") if kind is None else found.filter(kind=kind)
+    found = found.select_related(*_OWNERS).defer("rollback_part__plan") if kinds is None else found.filter(kind__in=kinds)
     for name in _EQUAL:
         if name in query:
             found = found.filter(**{name: query[name]})
@@ -38,26 +39,26 @@ def list_executions(*, query: dict[str, Any], kind: ExecutionKind | None = None)
     return found
 
 
-def get_execution(*, execution_id: UUID, kind: ExecutionKind | None = None) -> Execution:
+def get_execution(*, execution_id: UUID, kinds: Sequence[ExecutionKind] | None = None) -> Execution:
     """An execution with all that its detail shows. Raises NotFound. Five queries at most."""
-    executions = Execution.objects.filter(kind=kind).select_related("drill") if kind == ExecutionKind.DRILL else Execution.objects.select_related(*_OWNERS)
+    executions = Execution.objects.filter(kind__in=kinds).select_related("drill") if kinds else Execution.objects.select_related(*_OWNERS)
     execution = get_for_page(executions, execution_id=execution_id)
     if execution is None:
-        raise _none(kind)
+        raise _none(kinds)
     return execution
 
 
-def list_samples_of(*, execution_id: UUID, query: dict[str, Any], kind: ExecutionKind | None = None) -> QuerySet[Sample]:
+def list_samples_of(*, execution_id: UUID, query: dict[str, Any], kinds: Sequence[ExecutionKind] | None = None) -> QuerySet[Sample]:
     """The samples of an execution. Raises NotFound."""
     executions = Execution.objects.filter(pk=execution_id)
-    if kind is not None:
-        executions = executions.filter(kind=kind)
+    if kinds is not None:
+        executions = executions.filter(kind__in=kinds)
     if not executions.exists():
-        raise _none(kind)
+        raise _none(kinds)
     samples = Sample.objects.filter(execution_id=execution_id).select_related("attempt")
     return samples.filter(kind=query["kind"]) if "kind" in query else samples
 
 
-def _none(kind: ExecutionKind | None) -> NotFound:
-    noun = "drill" if kind == ExecutionKind.DRILL else "execution"
+def _none(kinds: Sequence[ExecutionKind] | None) -> NotFound:
+    noun = "drill" if kinds else "execution"
     return NotFound(f"There is no such {noun}.", code=f"{noun}_not_found")

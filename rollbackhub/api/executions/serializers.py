@@ -11,7 +11,7 @@ from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, ChoiceOrNu
 from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.selectors import segments_of
-from rollbackhub.executions.enums import DECIDED_BY_PEOPLE, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
+from rollbackhub.executions.enums import DECIDED_BY_PEOPLE, REHEARSES, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
 from rollbackhub.registry.enums import ChangeType
 
@@ -265,14 +265,14 @@ class ExecutionDetail(ExecutionRow):
 
 
 def execution_path(execution: Execution) -> str:
-    """An execution's address in the API: drills are a resource of their own."""
-    resource = "drills" if execution.kind == ExecutionKind.DRILL else "executions"
+    """An execution's address in the API: drills are a resource of their own, and rehearsals stand among them."""
+    resource = "drills" if execution.kind in REHEARSES else "executions"
     return f"/api/v1/{resource}/{execution.pk}/"
 
 
 def page_path(execution: Execution) -> str:
     """Where people follow it: what was decided for production has its page with the rollback that decided it."""
     if execution.kind not in DECIDED_BY_PEOPLE:
-        return f"/{execution.kind}s/{execution.pk}/"
+        return f"/drills/{execution.pk}/"
     owner = getattr(execution, "rollback_part", None) or getattr(execution, "roll_forward", None)
     return f"/rollbacks/{owner.rollback_id}/" if owner else "/rollbacks/"

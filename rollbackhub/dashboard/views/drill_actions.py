@@ -12,16 +12,17 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from drills.domain.listing import list_recent_of
+from drills.domain.selectors import get_drill_execution
 from drills.domain.transitions import start_drill
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.common.errors import InvalidInput, NotFound, RollbackHubError
 from rollbackhub.dashboard.access import actor, person, requires
+from rollbackhub.dashboard.drill_page import noun_of
 from rollbackhub.dashboard.forms import ReasonForm, StartDrillForm
 from rollbackhub.dashboard.plans import weights_yaml
 from rollbackhub.executions.domain.plan import Plan, build_plan
 from rollbackhub.executions.domain.transitions import close_execution, find_active, request_cancel, retry_execution
 from rollbackhub.executions.enums import ExecutionKind
-from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Version
 from rollbackhub.routing.domain.selectors import get_policy, list_policies
@@ -91,8 +92,9 @@ def _plan_of(request: HttpRequest, policy: RoutingPolicy, versions: Any) -> Plan
 @requires(Capability.DRILL)
 def stop(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     """Stop a drill: it ends its present wait and puts things back."""
-    request_cancel(execution_id=_drill(drill_id).pk, actor=actor(request), reason=_reason(request))
-    messages.info(request, "The drill is being stopped; what it changed is put back.")
+    execution = get_drill_execution(drill_id)
+    request_cancel(execution_id=execution.pk, actor=actor(request), reason=_reason(request))
+    messages.info(request, f"The {noun_of(execution)} is being stopped; what it changed is put back.")
     return redirect("drills:detail", drill_id=drill_id)
 
 
@@ -100,8 +102,9 @@ def stop(request: HttpRequest, drill_id: UUID) -> HttpResponse:
 @requires(Capability.DRILL)
 def retry(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     """Let a drill that needs a person go on."""
-    retry_execution(execution_id=_drill(drill_id).pk, actor=actor(request))
-    messages.info(request, "The drill goes on with the step that stopped it.")
+    execution = get_drill_execution(drill_id)
+    retry_execution(execution_id=execution.pk, actor=actor(request))
+    messages.info(request, f"The {noun_of(execution)} goes on with the step that stopped it.")
     return redirect("drills:detail", drill_id=drill_id)
 
 
@@ -109,16 +112,10 @@ def retry(request: HttpRequest, drill_id: UUID) -> HttpResponse:
 @requires(Capability.DRILL)
 def close(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     """Give up a drill that needs a person."""
-    close_execution(execution_id=_drill(drill_id).pk, actor=actor(request), reason=_reason(request))
-    messages.info(request, "The drill is closed. What it left behind was not put back by RollbackHub.")
+    execution = get_drill_execution(drill_id)
+    close_execution(execution_id=execution.pk, actor=actor(request), reason=_reason(request))
+    messages.info(request, f"The {noun_of(execution)} is closed. What it left behind was not put back by RollbackHub.")
     return redirect("drills:detail", drill_id=drill_id)
-
-
-def _drill(drill_id: UUID) -> Execution:
-    execution = Execution.objects.filter(pk=drill_id, kind=ExecutionKind.DRILL).first()
-    if execution is None:
-        raise NotFound("There is no such drill.", code="drill_not_found")
-    return execution
 
 
 def _reason(request: HttpRequest) -> str:

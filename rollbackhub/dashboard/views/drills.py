@@ -11,19 +11,19 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from drills.domain.listing import list_drills, list_measured
+from drills.domain.selectors import drills_and_rehearsals, no_drill
 from drills.models import Drill
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.audit.domain.listing import list_events_about
 from rollbackhub.common import clock
-from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.access import requires
-from rollbackhub.dashboard.drill_page import answer_of, digest_of, step_rows
+from rollbackhub.dashboard.drill_page import answer_of, digest_of, noun_of, release_of, step_rows
 from rollbackhub.dashboard.figures import chart_templates, durations_figure, segments_figure, traffic_figure, traffic_rows, versions_in_order
 from rollbackhub.dashboard.forms import DrillFilterForm, ReasonForm
 from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.listing import ExecutionFilter, get_for_page, list_samples, state_digest
 from rollbackhub.executions.domain.selectors import segments_of
-from rollbackhub.executions.enums import ExecutionKind, ExecutionState
+from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.domain.selectors import list_environments
 
@@ -35,12 +35,13 @@ TABLE_SAMPLES = 200
 @require_safe
 @requires(Capability.VIEW)
 def drill_list(request: HttpRequest) -> HttpResponse:
-    """Drills that match the address, newest first, and their durations against targets."""
+    """Drills and rehearsals that match the address, newest first, and their durations against targets."""
     environments = [(environment.slug, environment.name) for environment in list_environments()]
     form = DrillFilterForm(request.GET, environments=environments)
     wanted = filter_of(form)
-    page = list_drills(wanted=wanted, after=_uuid(request.GET.get("after", "")))
-    measured = list_measured(wanted=wanted, limit=CHART_DRILLS)
+    kind = form.cleaned_data.get("kind", "")
+    page = list_drills(wanted=wanted, kind=kind, after=_uuid(request.GET.get("after", "")))
+    measured = list_measured(wanted=wanted, kind=kind, limit=CHART_DRILLS)
     context = {
         "form": form,
         "executions": page.executions,
@@ -70,7 +71,7 @@ def filter_of(form: DrillFilterForm) -> ExecutionFilter:
 def drill_detail(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     """Did the rollback work, and in time? With everything that says so."""
     execution = get_execution(drill_id)
-    segments = segments_of(execution)
+    noun, segments = noun_of(execution), segments_of(execution)
     # While it runs only the live part is true from second to second; the figures come when it has ended.
     settled = not execution.is_active or execution.state == ExecutionState.NEEDS_HUMAN
     samples = list_samples(execution_id=execution.pk, kinds=("traffic", "metrics", "gateways"), limit=PAGE_SAMPLES) if settled else []
@@ -90,6 +91,9 @@ def drill_detail(request: HttpRequest, drill_id: UUID) -> HttpResponse:
         "events": list_events_about(subject_types=["execution", "drill"], subject_id=str(execution.pk)),
         "chart_templates": chart_templates(),
         "reason_form": ReasonForm(),
+        "stop_title": f"Stop this {noun}?",
+        "stop_button": f"Stop the {noun}",
+        "close_title": f"Close this {noun}?",
         "may_stop": execution.state in (ExecutionState.QUEUED, ExecutionState.RUNNING) and execution.cancel_requested_at is None,
         "needs_person": execution.state == ExecutionState.NEEDS_HUMAN,
     }
@@ -102,7 +106,7 @@ def drill_live(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     """Answer and steps alone, for polling: 204 while nothing has changed, a reload of the page at the end."""
     state = state_digest(drill_id)
     if state is None:
-        raise NotFound("There is no such drill.", code="drill_not_found")
+        raise no_drill()
     if request.GET.get("seen") == digest_of(state):
         return HttpResponse(status=204)
     execution = get_execution(drill_id)
@@ -113,10 +117,10 @@ def drill_live(request: HttpRequest, drill_id: UUID) -> HttpResponse:
 
 
 def get_execution(drill_id: UUID) -> Execution:
-    """A drill's execution for its page. Raises NotFound."""
-    execution = get_for_page(Execution.objects.filter(kind=ExecutionKind.DRILL), execution_id=drill_id)
+    """A drill's or a rehearsal's execution for its page. Raises NotFound."""
+    execution = get_for_page(drills_and_rehearsals().select_related("release_rehearsal__release__to_version"), execution_id=drill_id)
     if execution is None:
-        raise NotFound("There is no such drill.", code="drill_not_found")
+        raise no_drill()
     return execution
 
 
@@ -125,6 +129,8 @@ def live_context(execution: Execution) -> dict[str, Any]:
     steps = step_rows(execution)
     return {
         "execution": execution,
+        "noun": noun_of(execution),
+        "release": release_of(execution),
         "steps": steps,
         "done": sum(1 for step in steps if step.state == "done"),
         "answer": answer_of(execution, steps),

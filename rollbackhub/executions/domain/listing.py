@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -33,9 +33,9 @@ def list_active(*, limit: int = 5) -> list[Execution]:
     return list(Execution.objects.filter(state__in=ACTIVE_STATES).order_by("created_at")[:limit])
 
 
-def filter_executions(*, kind: ExecutionKind, wanted: ExecutionFilter) -> QuerySet[Execution]:
-    """The executions of a kind that match, newest first."""
-    found = Execution.objects.filter(kind=kind).order_by("-created_at", "-id")
+def filter_executions(*, kinds: Sequence[ExecutionKind], wanted: ExecutionFilter) -> QuerySet[Execution]:
+    """The executions of these kinds that match, newest first."""
+    found = Execution.objects.filter(kind__in=kinds).order_by("-created_at", "-id")
     if wanted.alias or wanted.environment:
         policies = RoutingPolicy.objects.all()
         if wanted.alias:

@@ -6,7 +6,7 @@ says of itself and what its execution says never differ. Locks are taken in one 
 
 from __future__ import annotations
 
-from rollbackhub.executions.enums import ExecutionKind
+from rollbackhub.executions.enums import REHEARSES, ExecutionKind
 from rollbackhub.executions.models import Execution
 
 
@@ -29,7 +29,8 @@ class ExecutionOwner:
 
     def address(self, execution: Execution) -> str:
         """The path of the page where a person follows it."""
-        return f"/{execution.kind}s/{execution.pk}/"
+        # A rehearsal is a drill that a release asked for: it runs, stops and reads the same.
+        return f"/{'drills' if execution.kind in REHEARSES else execution.kind + 's'}/{execution.pk}/"
 
 
 _owners: dict[str, ExecutionOwner] = {}
