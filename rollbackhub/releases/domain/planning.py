@@ -56,12 +56,9 @@ def derive_candidate_id(candidates: Sequence[CandidateSpec], *, from_label: str,
     for candidate in candidates:
         if candidate.version_pin == to_label:
             return candidate.candidate_id
-    old = next((candidate.candidate_id for candidate in candidates if candidate.version_pin == from_label), from_label)
-    if from_label in old:
-        return old.replace(from_label, to_label)
-    provider, _, rest = old.partition(":")
-    _, _, region = rest.partition(":")
-    return ":".join(part for part in (provider, to_label, region) if part)
+    parts = next((candidate.candidate_id for candidate in candidates if candidate.version_pin == from_label), "").split(":")
+    place = parts.index(from_label) if from_label in parts else 1
+    return ":".join([*parts[:place], to_label, *parts[place + 1 :]]).lstrip(":")
 
 
 def path_after_first_step(release: Release) -> PathNow:
