@@ -12,7 +12,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from tests.conftest import _django_on
 from tests.databases import cloned_database, empty_broker, url_of
 from tests.integration.hub import Lab, Staging, running_lab
-from tests.integration.production import Production
+from tests.integration.production import Production, Releasing
 
 
 @contextmanager
@@ -45,6 +45,16 @@ def production_hub(
 ) -> Iterator[Production]:
     """A hub and the lab's production environment, with a committed database of their own."""
     with _running(Production, template=database_template, blocker=django_db_blocker, worker_id=worker_id, folders=tmp_path_factory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def releasing(
+    django_test_environment: None, database_template: str, django_db_blocker: DjangoDbBlocker, worker_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Releasing]:
+    """A hub with production and staging: a release is rehearsed in one and shipped in the other."""
+    with _running(Releasing, template=database_template, blocker=django_db_blocker, worker_id=worker_id, folders=tmp_path_factory) as running:
+        running.begin_again()
         yield running
 
 

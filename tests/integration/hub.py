@@ -183,6 +183,8 @@ class LabHub:
     """A hub with one of the lab's environments. Its procedures have the quick parameters."""
 
     environment: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Other environments that run, too."""
     quick: ClassVar[Mapping[str, Mapping[str, object]]] = QUICK
 
     def __init__(self, *, hub: Hub, world: LabWorld) -> None:
@@ -270,7 +272,7 @@ def running_lab(kind: type[Lab], *, environment: dict[str, str], folder: Path, r
     hub = Hub(environment=environment, port=base + 49, folder=folder / "var", concurrency=concurrency)
     try:
         hub.start()
-        environments = (kind.environment,)
+        environments = (kind.environment, *kind.beside)
         with LabWorld(hub_url=hub.url, base_port=base, directory=folder / "lab", environments=environments, requests_per_second=requests_per_second) as world:
             lab = kind(hub=hub, world=world)
             world.wait_ready()

@@ -151,6 +151,12 @@ class Production(LabHub):
             os.kill(pid, signal.SIGCONT)
 
 
+class Releasing(Production):
+    """Production with staging beside it."""
+
+    beside = ("staging",)
+
+
 def say(figures: str) -> None:
     """Show what was measured, to whoever runs the tests with -s."""
     sys.stdout.write(f"\n{figures}\n")
