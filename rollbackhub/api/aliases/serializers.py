@@ -9,8 +9,9 @@ from rest_framework import serializers
 from rollbackhub.api.executions.serializers import WeightRow
 from rollbackhub.api.fields import ApiSerializer, Instant, Seconds
 from rollbackhub.common.verdict import Verdict
-from rollbackhub.executions.enums import ExecutionKind, ExecutionState
-from rollbackhub.registry.enums import ChangeType
+from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, ProofState
+from rollbackhub.readiness.enums import ReadinessState, ReasonCode
+from rollbackhub.registry.enums import ChangeType, Lifecycle
 
 
 class AliasFilters(ApiSerializer):
@@ -86,3 +87,75 @@ class AliasDetail(AliasRow):
     """With its gateways one by one."""
 
     gateways = AcknowledgedDetail()
+
+
+class ReadinessFilters(ApiSerializer):
+    """Query parameters of an alias's readiness."""
+
+    environment = serializers.SlugField(required=False, help_text="production, unless said otherwise")
+
+
+class ReasonRow(serializers.Serializer[Any]):
+    """One thing that speaks against rolling back now."""
+
+    code = serializers.ChoiceField([*dict.fromkeys([*ReasonCode.values, *FindingCode.values])])
+    severity = serializers.ChoiceField(ReadinessState.choices)
+    sentence = serializers.CharField()
+    remedy = serializers.CharField(help_text="What to do")
+    url = serializers.CharField(help_text="The page where it is done", allow_blank=True)
+
+
+class ProofChangeRow(serializers.Serializer[Any]):
+    """One thing that is not as it was when the path was proven."""
+
+    part = serializers.CharField(help_text="procedure, target, alias, candidates, connections or runbook")
+    what = serializers.CharField()
+    old = serializers.CharField()
+    new = serializers.CharField()
+
+
+class ProofRunRow(serializers.Serializer[Any]):
+    """The drill or rehearsal that the proof rests on."""
+
+    id = serializers.UUIDField()
+    url = serializers.CharField(help_text="Its page")
+    kind = serializers.ChoiceField(ExecutionKind.choices)
+    verdict = serializers.ChoiceField(Verdict.choices)
+    finished_at = Instant()
+    rollback_seconds = Seconds(allow_null=True)
+    environment = serializers.CharField()
+
+
+class ProofDetail(serializers.Serializer[Any]):
+    """What is proven about the path."""
+
+    state = serializers.ChoiceField(ProofState.choices)
+    in_words = serializers.CharField()
+    expires_at = Instant(allow_null=True)
+    changes = ProofChangeRow(many=True)
+    run = ProofRunRow(allow_null=True)
+
+
+class TargetRow(serializers.Serializer[Any]):
+    """A version that would serve after the rollback."""
+
+    version = serializers.CharField()
+    lifecycle = serializers.ChoiceField(Lifecycle.choices)
+    provider_retires_at = Instant(allow_null=True)
+
+
+class ReadinessDetail(serializers.Serializer[Any]):
+    """The readiness of one alias in one environment."""
+
+    alias = serializers.CharField()
+    environment = serializers.CharField()
+    artefact = serializers.CharField()
+    state = serializers.ChoiceField(ReadinessState.choices)
+    rollbackable = serializers.BooleanField(help_text="Its target is there, its path is proven, and nothing has changed since")
+    reasons = ReasonRow(many=True, help_text="The most urgent first; empty when it is ready")
+    proof = ProofDetail()
+    bad_version = serializers.CharField(allow_null=True, help_text="The version that would be taken out")
+    targets = TargetRow(many=True)
+    target_seconds = serializers.IntegerField(allow_null=True, help_text="How long a rollback may take")
+    judged_at = Instant()
+    last_computed_at = Instant(allow_null=True, help_text="When the board last judged it")

@@ -8,5 +8,6 @@ from rollbackhub.api.aliases import views
 
 urlpatterns = [
     path("aliases/", views.AliasList.as_view(), name="aliases"),
+    path("aliases/<slug:alias>/readiness/", views.AliasReadiness.as_view(), name="alias-readiness"),
     path("aliases/<slug:environment>/<slug:alias>/", views.AliasOne.as_view(), name="alias"),
 ]
