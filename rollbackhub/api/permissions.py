@@ -62,6 +62,12 @@ class MayRegister(CapabilityPermission):
     capability = Capability.REGISTER
 
 
+class MayRelease(CapabilityPermission):
+    """Plan, rehearse and promote releases."""
+
+    capability = Capability.RELEASE
+
+
 class MayAudit(CapabilityPermission):
     """Read the audit log."""
 

@@ -21,6 +21,7 @@ RESOURCES = [
     "live",
     "preflight",
     "retention",
+    "releases",
     "audit",
     "tokens",
     "me",

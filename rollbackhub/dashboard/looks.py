@@ -9,6 +9,7 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.rollbacks.enums import RollbackState
 
 
@@ -80,6 +81,15 @@ ROLLBACKS = {
     RollbackState.ROLLING_FORWARD: Look("Rolling forward", "loader-2", "busy", spin=True),
     RollbackState.ROLLED_FORWARD: Look("Rolled forward", "circle-check", "ok"),
     RollbackState.CLOSED: Look("Closed", "check", "idle"),
+}
+
+RELEASES = {
+    ReleaseState.PLANNED: Look("Planned", "clipboard-check", "idle"),
+    ReleaseState.ROLLING_OUT: Look("Rolling out", "progress", "busy"),
+    ReleaseState.LIVE: Look("Live", "circle-check", "ok"),
+    ReleaseState.SUPERSEDED: Look("Superseded", "history", "idle"),
+    ReleaseState.ROLLED_BACK: Look("Rolled back", "arrow-back-up", "warn"),
+    ReleaseState.ABANDONED: Look("Abandoned", "ban", "idle"),
 }
 
 

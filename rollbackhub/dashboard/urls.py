@@ -16,6 +16,7 @@ from rollbackhub.dashboard.views import (
     overview,
     policy_import,
     registry,
+    releases,
     retention,
     roll_forward,
     rollback_acts,
@@ -86,6 +87,16 @@ registry_patterns = [
     path("versions/<int:version_id>/provider-retirement/", retention.provider_retirement, name="provider-retirement"),
     path("environments/", registry.environment_list, name="environments"),
 ]
+release_patterns = [
+    path("", releases.release_list, name="list"),
+    path("start/<slug:environment>/<slug:alias>/", releases.start, name="start"),
+    path("<int:release_id>/", releases.release_detail, name="detail"),
+    path("<int:release_id>/live/", releases.release_live, name="live"),
+    path("<int:release_id>/promote/", releases.promote, name="promote"),
+    path("<int:release_id>/rehearse/", releases.rehearse, name="rehearse"),
+    path("<int:release_id>/bypass/", releases.bypass, name="bypass"),
+    path("<int:release_id>/abandon/", releases.abandon, name="abandon"),
+]
 audit_patterns = [
     path("", audit.event_list, name="list"),
     path("<int:event_id>/", audit.event_detail, name="event"),
@@ -97,5 +108,6 @@ urlpatterns = [
     path("rollbacks/", include((rollback_patterns, "rollbacks"))),
     path("routing/", include((routing_patterns, "routing"))),
     path("registry/", include((registry_patterns, "registry"))),
+    path("releases/", include((release_patterns, "releases"))),
     path("audit/", include((audit_patterns, "audit"))),
 ]

@@ -20,6 +20,7 @@ ARGUMENTS: dict[str, Any] = {
     "rollback_id": uuid.UUID(int=1),
     "hold_id": 1,
     "version_id": 1,
+    "release_id": 1,
     "environment": "staging",
     "alias": "smart-reasoner",
     "slug": "reasoner-model",

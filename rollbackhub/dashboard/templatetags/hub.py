@@ -21,12 +21,13 @@ from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.icons import ICONS
-from rollbackhub.dashboard.looks import ALIASES, EXECUTIONS, LIFECYCLES, ROLLBACKS, VERDICTS, Look, look_of_execution
+from rollbackhub.dashboard.looks import ALIASES, EXECUTIONS, LIFECYCLES, RELEASES, ROLLBACKS, VERDICTS, Look, look_of_execution
 from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import Lifecycle
+from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState
 from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.models import Candidate, PolicyRevision
@@ -87,6 +88,13 @@ def alias_pill(state: str) -> dict[str, Any]:
 def rollback_pill(state: str) -> dict[str, Any]:
     """Where a production rollback stands."""
     look = ROLLBACKS[RollbackState(state)]
+    return {"look": look, "word": look.word}
+
+
+@register.inclusion_tag("components/state_pill.html")
+def release_pill(state: str) -> dict[str, Any]:
+    """Where a release stands."""
+    look = RELEASES[ReleaseState(state)]
     return {"look": look, "word": look.word}
 
 
