@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drills.enums import AliasState
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
 from rollbackhub.executions.models import Execution
+from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.rollbacks.enums import RollbackState
@@ -55,14 +55,10 @@ LIFECYCLES = {
     Lifecycle.RETIRED: Look("Retired", "ban", "warn"),
     Lifecycle.ROLLED_BACK: Look("Rolled back", "arrow-back-up", "warn"),
 }
-ALIASES = {
-    AliasState.NEEDS_PERSON: Look("Drill needs a person", "user-exclamation", "warn"),
-    AliasState.FAILED: Look("Last drill failed", "circle-x", "bad"),
-    AliasState.UNPROVEN: Look("Last drill proved nothing", "help", "warn"),
-    AliasState.MISSING: Look("Never drilled", "circle-dashed", "warn"),
-    AliasState.OVERDUE: Look("Drill overdue", "calendar-due", "warn"),
-    AliasState.RUNNING: Look("Drill running", "loader-2", "busy", spin=True),
-    AliasState.PASSED: Look("Last drill passed", "circle-check", "ok"),
+READINESS = {
+    ReadinessState.NOT_READY: Look("Not ready", "circle-x", "bad"),
+    ReadinessState.AT_RISK: Look("At risk", "alert-triangle", "warn"),
+    ReadinessState.READY: Look("Ready", "circle-check", "ok"),
 }
 ROLLBACKS = {
     RollbackState.AWAITING_APPROVAL: Look("Awaiting approval", "hourglass", "warn"),

@@ -15,6 +15,7 @@ from rollbackhub.dashboard.views import (
     notices,
     overview,
     policy_import,
+    readiness,
     registry,
     releases,
     retention,
@@ -29,6 +30,8 @@ from rollbackhub.dashboard.views import (
 dashboard_patterns = [
     path("", overview.overview, name="overview"),
     path("running/", overview.running, name="running"),
+    path("readiness/mistakes/", readiness.mistakes, name="mistakes"),
+    path("readiness/<slug:environment>/<slug:alias>/", readiness.alias_readiness, name="readiness"),
     path("notices/put-away/", notices.put_away, name="put-away"),
     path("account/", account.account, name="account"),
 ]

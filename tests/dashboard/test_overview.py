@@ -4,77 +4,92 @@ from __future__ import annotations
 
 import datetime as dt
 from html import unescape
+from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from drills.domain.overview import count_states, list_alias_rows, list_standings
-from drills.enums import AliasState
+from rollbackhub.audit.actors import system_actor
 from rollbackhub.common.clock import now
 from rollbackhub.executions.models import Execution
-from rollbackhub.registry.enums import Stakes
-from rollbackhub.registry.models import Artefact, Environment
+from rollbackhub.readiness.domain.board import list_board, list_cards
+from rollbackhub.readiness.domain.compute import compute_readiness
+from rollbackhub.readiness.enums import ReadinessState
+from rollbackhub.registry.domain.holds import start_hold
+from rollbackhub.registry.models import Artefact, Environment, Version
+from rollbackhub.routing.models import RoutingPolicy
 from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World, make_drill
 from tests.factories.fixtures import Cast
+from tests.factories.readiness import PreflightRunFactory
 from tests.factories.registry import EnvironmentFactory
-from tests.factories.routing import GatewayFactory, RoutingPolicyFactory
+from tests.factories.routing import BAD, GOOD, GatewayFactory, PolicyRevisionFactory, RoutingPolicyFactory
+
+
+def judged() -> None:
+    """As the housekeeper leaves it."""
+    compute_readiness()
 
 
 @pytest.mark.django_db
-def test_standings_world_most_urgent_first(world: World) -> None:
-    standings = list_standings()
-    assert [(standing.alias, standing.state) for standing in standings] == [
-        ("batch-summariser", AliasState.NEEDS_PERSON),
-        ("legacy-classifier", AliasState.MISSING),
-        ("support-reply", AliasState.RUNNING),
-        ("smart-reasoner", AliasState.PASSED),
-    ]
-    assert count_states(standings)[AliasState.PASSED] == 1
-    assert standings[3].last_drill_id == world.passed.pk, "the newest drill that finished, not the one that was stopped"
+def test_board_production_by_urgency_then_what_lives_in_staging_alone(world: World) -> None:
+    judged()
+    cards = list_cards(list(list_board()))
+    assert [(card.policy.alias, card.policy.environment.slug) for card in cards][-1] == ("batch-summariser", "staging")
+    states = [card.readiness.state for card in cards[:-1] if card.readiness]
+    assert states == sorted(states, key=list(ReadinessState).index)
+    assert {card.policy.alias for card in cards[:-1]} == {"smart-reasoner", "support-reply", "legacy-classifier"}
+    reasoner = next(card for card in cards if card.policy.alias == "smart-reasoner")
+    assert [row.policy.environment.slug for row in reasoner.environments] == ["production", "staging"]
+    assert reasoner.last == world.passed, "the newest drill that finished, not the one that was stopped"
+    assert reasoner.drillable == world.reasoner
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("stakes", "state"), [(Stakes.HIGH, AliasState.OVERDUE), (Stakes.STANDARD, AliasState.PASSED)])
-def test_standings_passed_drill_of_40_days_ago_is_overdue_for_high_stakes(stakes: Stakes, state: AliasState, db: None) -> None:
-    policy = RoutingPolicyFactory(alias="old")
-    Artefact.objects.filter(pk=policy.artefact_id).update(stakes=stakes)
-    make_drill(policy, ago=dt.timedelta(days=40))
-    assert [standing.state for standing in list_standings()] == [state]
+def test_board_alias_that_was_made_a_moment_ago_says_that_it_is_not_judged(cast: Cast, world: World) -> None:
+    assert unescape(page(client_of(cast.on_call), "/")).count("Not judged yet") == 4
 
 
 @pytest.mark.django_db
-def test_standings_two_staging_environments_the_worse_counts(db: None) -> None:
-    good = RoutingPolicyFactory(alias="shared", environment=EnvironmentFactory(slug="staging"))
-    bad = RoutingPolicyFactory(alias="shared", environment=EnvironmentFactory(slug="staging-eu"))
-    make_drill(good, ago=dt.timedelta(hours=1))
-    make_drill(bad, ago=dt.timedelta(hours=1), verdict="failed")
-    assert [standing.state for standing in list_standings()] == [AliasState.FAILED]
-
-
-@pytest.mark.django_db
-def test_rows_gateways_counted_against_the_revision_of_each_alias(db: None) -> None:
+def test_board_gateways_counted_against_the_revision_of_each_alias(db: None) -> None:
     staging = EnvironmentFactory()
     policy = RoutingPolicyFactory(alias="one", environment=staging)
     for node, applied, seen in (("a", 1, now()), ("b", 0, now()), ("silent", 1, now() - dt.timedelta(hours=1))):
         GatewayFactory(environment=staging, node_id=node, applied_number=applied, last_seen_at=seen)
-    (row,) = list_alias_rows(list_standings())
-    assert row.drillable == policy
-    assert (row.environments[0].gateways_live, row.environments[0].gateways_acknowledged) == (2, 1)
-    assert row.environments[0].gateways_in_words == "1 of 2 gateways serve it"
+    (card,) = list_cards(list(list_board()))
+    assert card.drillable == policy
+    assert (card.environments[0].gateways_live, card.environments[0].gateways_acknowledged) == (2, 1)
+    assert card.environments[0].gateways_in_words == "1 of 2 gateways serve it"
 
 
 @pytest.mark.django_db
-def test_overview_world_says_state_time_and_next_action(cast: Cast, world: World) -> None:
+def test_board_says_the_share_the_reason_the_remedy_and_the_next_action(cast: Cast, world: World) -> None:
+    PreflightRunFactory(environment=world.production)
+    judged()
     text = unescape(page(client_of(cast.on_call), "/"))
-    assert "Only 1 of 4 aliases passed its last drill in time." in text
-    for words in ("Last drill passed", "Never drilled", "Drill running", "Drill needs a person", "1.9 s</strong> of 10 min", "1 of 2 gateways serve it"):
+    assert "Only 1 of 3 live aliases can be rolled back." in text
+    for words in ("Not ready", "Ready", "Never drilled: nobody knows whether the way back works.", "1.9 s</strong> of 10 min", "1 of 2 gateways serve it"):
         assert words in text, words
     assert reverse("drills:start", args=["staging", "smart-reasoner"]) in text
     assert reverse("drills:detail", args=[world.running.pk]) in text
     assert "It stands in no staging environment" in text
+    assert f"{reverse('rollbacks:start', args=['production'])}?alias=smart-reasoner" in text
+
+
+@pytest.mark.django_db
+def test_board_version_under_hold_is_named(cast: Cast, world: World) -> None:
+    version = Version.objects.get(artefact=world.reasoner.artefact, label=BAD)
+    start_hold(version=version, rollback_id=uuid4(), actor=system_actor("test"))
+    assert f"{BAD} is under a stability hold until" in unescape(page(client_of(cast.on_call), "/"))
+
+
+@pytest.mark.django_db
+def test_board_alias_with_one_version_is_not_offered_a_rollback(cast: Cast, db: None) -> None:
+    RoutingPolicyFactory(alias="alone", environment=EnvironmentFactory(slug="production"), revision=False)
+    PolicyRevisionFactory(policy=RoutingPolicy.objects.get(alias="alone"), weights={GOOD: 100})
+    assert "rollbacks/start/production" not in page(client_of(cast.on_call), "/")
 
 
 @pytest.mark.django_db
@@ -105,35 +120,39 @@ def test_overview_lab_data_is_marked(cast: Cast, world: World) -> None:
     ("query", "shown", "hidden"),
     [
         ("?q=reason", "smart-reasoner", "support-reply"),
-        ("?state=missing", "legacy-classifier", "support-reply"),
+        ("?state=ready", "smart-reasoner", "legacy-classifier"),
+        ("?reason=never_drilled", "legacy-classifier", "smart-reasoner"),
         ("?environment=staging", "batch-summariser", "legacy-classifier"),
+        ("?team=nobody", "", "smart-reasoner"),
         ("?page=999&q=legacy", "legacy-classifier", "smart-reasoner"),
     ],
 )
 def test_overview_filter_in_the_address_shows_what_it_says(query: str, shown: str, hidden: str, cast: Cast, world: World) -> None:
+    PreflightRunFactory(environment=world.production)
+    judged()
     text = page(client_of(cast.on_call), f"/{query}")
-    assert f'id="alias-{shown}"' in text
-    assert f'id="alias-{hidden}"' not in text
+    assert f'-{shown}"><a href' in text if shown else "No alias matches" in text
+    assert f'-{hidden}"><a href' not in text
 
 
 @pytest.mark.django_db
 def test_overview_number_of_queries_does_not_grow_with_aliases_and_drills(cast: Cast, world: World) -> None:
     client = client_of(cast.on_call)
+    judged()
     page(client, "/")
 
     def count() -> int:
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             page(client, "/")
         return len(queries)
 
     before = count()
     for number in range(12):
-        policy = RoutingPolicyFactory(alias=f"more-{number}", environment=world.staging)
+        policy = RoutingPolicyFactory(alias=f"more-{number}", environment=world.production)
         make_drill(policy, ago=dt.timedelta(hours=number + 1))
+    judged()
     assert count() == before
-    assert before <= 16, "session, person, roles, the bar's three, environments and the overview's own seven"
+    assert before <= 26, "session, person, roles, the bar, share, states, history, environments, teams and the board's own"
 
 
 @pytest.mark.django_db

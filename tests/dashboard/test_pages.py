@@ -15,6 +15,9 @@ def addresses_of(world: World) -> dict[str, str]:
     """Every page that people open in this world, by a short name."""
     return {
         "overview": reverse("dashboard:overview"),
+        "readiness": reverse("dashboard:readiness", args=["production", "smart-reasoner"]),
+        "readiness-not": reverse("dashboard:readiness", args=["production", "legacy-classifier"]),
+        "mistakes": reverse("dashboard:mistakes"),
         "account": reverse("dashboard:account"),
         "drills": reverse("drills:list"),
         "drills-measured": reverse("drills:list") + "?scale=measured&outcome=passed&change_type=model&period=30&alias=smart&environment=staging",

@@ -15,17 +15,17 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from drills.enums import AliasState
 from rollbackhub.accounts.models import User
 from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.icons import ICONS
-from rollbackhub.dashboard.looks import ALIASES, EXECUTIONS, LIFECYCLES, RELEASES, ROLLBACKS, VERDICTS, Look, look_of_execution
+from rollbackhub.dashboard.looks import EXECUTIONS, LIFECYCLES, READINESS, RELEASES, ROLLBACKS, VERDICTS, Look, look_of_execution
 from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
+from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState
@@ -78,9 +78,9 @@ def lifecycle_pill(lifecycle: str) -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/state_pill.html")
-def alias_pill(state: str) -> dict[str, Any]:
-    """What the drills of an alias say about it."""
-    look = ALIASES[AliasState(state)]
+def readiness_pill(state: str) -> dict[str, Any]:
+    """Could an alias be rolled back now?"""
+    look = READINESS[ReadinessState(state)]
     return {"look": look, "word": look.word}
 
 

@@ -1,6 +1,8 @@
-"""Could we roll back right now? And the bar of what runs, which stands on every page."""
+"""Could we roll back right now? The readiness board, and the bar of what runs, which stands on every page."""
 
 from __future__ import annotations
+
+import datetime as dt
 
 from django.conf import settings
 from django.core.paginator import Paginator
@@ -8,55 +10,60 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from drills.domain.overview import count_states, list_alias_rows, list_standings
-from drills.enums import AliasState
+from rollbackhub.accounts.models import Team
 from rollbackhub.accounts.rules import Capability
+from rollbackhub.common import clock
 from rollbackhub.dashboard.access import person, requires
 from rollbackhub.dashboard.bar import bar_for
-from rollbackhub.dashboard.looks import ALIASES
+from rollbackhub.dashboard.figures import chart_templates
+from rollbackhub.dashboard.looks import READINESS
+from rollbackhub.dashboard.retention_page import share_figure, thinned
+from rollbackhub.readiness.domain.board import list_board, list_cards
+from rollbackhub.readiness.domain.selectors import Share, count_states, list_share_history, rollbackable_now
+from rollbackhub.readiness.enums import ReadinessState, ReasonCode
 from rollbackhub.registry.domain.selectors import list_environments
 
 PAGE_SIZE = 25
+TREND_DAYS = 30
+FILTERS = ("q", "state", "reason", "environment", "team")
 
 
 @require_safe
 @requires(Capability.VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
-    """Every alias by urgency, with its environments and its last drill."""
-    standings = list_standings()
-    counts = count_states(standings)
-    environments = list(list_environments())
-    query, state, environment = (request.GET.get(name, "").strip() for name in ("q", "state", "environment"))
-    chosen = {found.slug: found.pk for found in environments}.get(environment)
-    shown = [
-        standing
-        for standing in standings
-        if (not query or query.lower() in standing.alias) and (not state or standing.state == state) and (not chosen or chosen in standing.environment_ids)
-    ]
-    page = Paginator(shown, PAGE_SIZE).get_page(request.GET.get("page"))
+    """Every alias, the most urgent first, with what to do about it."""
+    wanted = {name: request.GET.get(name, "").strip()[:120] for name in FILTERS}
+    found = list_board(query=wanted["q"], **{name: wanted[name] for name in FILTERS if name != "q"})
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    share, counts = rollbackable_now(), count_states()
+    since = clock.now() - dt.timedelta(days=TREND_DAYS)
+    history = thinned(list_share_history(since=since))
+    cards = list_cards(list(page.object_list))
     context = {
-        "rows": list_alias_rows(list(page.object_list)),
+        "cards": cards,
         "page": page,
-        "total": len(standings),
-        "passed": counts[AliasState.PASSED],
-        "tone": _tone(counts, len(standings)),
-        "states": [(found.value, ALIASES[found], counts[found]) for found in AliasState if counts[found]],
-        "environments": environments,
-        "query": query,
-        "state": state,
-        "environment": environment,
-        "filtered": bool(query or state or environment),
+        "share": share,
+        "tone": _tone(counts, share),
+        "states": [(state.value, READINESS[state], counts[state]) for state in ReadinessState if counts.get(state)],
+        "environments": list(list_environments()),
+        "teams": list(Team.objects.values_list("slug", "name")),
+        "reasons": ReasonCode.choices,
+        "filtered": any(wanted.values()),
+        "wanted": wanted,
+        "computed_at": max((card.readiness.computed_at for card in cards if card.readiness), default=None),
+        "trend": share_figure(history, since=since),
+        "history": history[::-1],
+        "trend_days": TREND_DAYS,
+        "chart_templates": chart_templates(),
         "lab": settings.CONFIG.lab,
     }
     return render(request, "dashboard/overview.html", context)
 
 
-def _tone(counts: dict[AliasState, int], total: int) -> str:
-    if counts.get(AliasState.PASSED, 0) == total:
-        return "ok"
-    if counts.get(AliasState.FAILED) or counts.get(AliasState.NEEDS_PERSON):
+def _tone(counts: dict[ReadinessState, int], share: Share) -> str:
+    if counts.get(ReadinessState.NOT_READY):
         return "bad"
-    return "warn"
+    return "ok" if share.total and share.rollbackable == share.total and not counts.get(ReadinessState.AT_RISK) else "warn"
 
 
 @require_safe
