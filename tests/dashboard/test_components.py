@@ -12,7 +12,7 @@ from django.template import Context, Template
 
 from rollbackhub.common.clock import now
 from rollbackhub.dashboard.icons import ICONS, SPRITE
-from rollbackhub.dashboard.looks import ALIASES, EXECUTIONS, LIFECYCLES, STEPS, VERDICTS
+from rollbackhub.dashboard.looks import EXECUTIONS, LIFECYCLES, READINESS, STEPS, VERDICTS
 from rollbackhub.dashboard.templatetags.hub import DiffLine, against_target, diff_lines, relative
 
 ROOT = Path(settings.BASE_DIR)
@@ -102,13 +102,13 @@ def test_icon_unknown_name_is_an_error_not_a_gap() -> None:
 def test_sprite_has_every_icon_and_templates_name_no_other() -> None:
     assert set(re.findall(r'<symbol id="([\w-]+)"', SPRITE.read_text())) == set(ICONS)
     named = {name for path in TEMPLATES for name in re.findall(r'(?:{% icon |icon=)"([\w-]+)"', path.read_text())}
-    looks = {look.icon for table in (ALIASES, EXECUTIONS, LIFECYCLES, STEPS, VERDICTS) for look in table.values()}
+    looks = {look.icon for table in (READINESS, EXECUTIONS, LIFECYCLES, STEPS, VERDICTS) for look in table.values()}
     assert named | looks <= set(ICONS)
 
 
 def test_looks_every_state_has_a_word_an_icon_and_a_tone_of_the_stylesheet() -> None:
     css = (ROOT / "rollbackhub/dashboard/assets/app.css").read_text()
-    for table in (ALIASES, EXECUTIONS, LIFECYCLES, STEPS, VERDICTS):
+    for table in (READINESS, EXECUTIONS, LIFECYCLES, STEPS, VERDICTS):
         words = [look.word for look in table.values()]
         assert len({(look.word, look.icon) for look in table.values()}) == len(words) or table is STEPS
         assert all(f".tone-{look.tone} " in css for look in table.values())

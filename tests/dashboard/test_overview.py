@@ -39,7 +39,7 @@ def test_board_production_by_urgency_then_what_lives_in_staging_alone(world: Wor
     cards = list_cards(list(list_board()))
     assert [(card.policy.alias, card.policy.environment.slug) for card in cards][-1] == ("batch-summariser", "staging")
     states = [card.readiness.state for card in cards[:-1] if card.readiness]
-    assert states == sorted(states, key=list(ReadinessState).index)
+    assert states == sorted(states, key=[str(state) for state in ReadinessState].index)
     assert {card.policy.alias for card in cards[:-1]} == {"smart-reasoner", "support-reply", "legacy-classifier"}
     reasoner = next(card for card in cards if card.policy.alias == "smart-reasoner")
     assert [row.policy.environment.slug for row in reasoner.environments] == ["production", "staging"]
