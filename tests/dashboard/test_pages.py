@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from rollbackhub.audit.models import AuditEvent
 from tests.dashboard.people import client_of, page
+from tests.dashboard.release_world import make_release
 from tests.dashboard.world import World
 from tests.factories.fixtures import Cast
 
@@ -51,6 +52,9 @@ def addresses_of(world: World) -> dict[str, str]:
         "live": reverse("registry:live"),
         "retention": reverse("registry:retention"),
         "environments": reverse("registry:environments"),
+        "releases": reverse("releases:list"),
+        "release": reverse("releases:detail", args=[make_release(world).pk]),
+        "release-start": reverse("releases:start", args=["production", "support-reply"]),
         "audit": reverse("audit:list"),
         "audit-event": reverse("audit:event", args=[world.event_id]),
     }
@@ -80,6 +84,7 @@ def test_pages_with_a_world_all_open(cast: Cast, world: World) -> None:
         ("registry:environments", "No environment yet"),
         ("registry:live", "No environment yet"),
         ("registry:retention", "No version is registered yet"),
+        ("releases:list", "No release yet"),
         ("audit:list", "Nothing is recorded yet"),
     ],
 )
