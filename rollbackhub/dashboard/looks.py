@@ -60,6 +60,7 @@ READINESS = {
     ReadinessState.AT_RISK: Look("At risk", "alert-triangle", "warn"),
     ReadinessState.READY: Look("Ready", "circle-check", "ok"),
 }
+NOT_JUDGED_LOOK = Look("Not judged yet", "hourglass", "idle")
 ROLLBACKS = {
     RollbackState.AWAITING_APPROVAL: Look("Awaiting approval", "hourglass", "warn"),
     RollbackState.REJECTED: Look("Rejected", "circle-x", "idle"),

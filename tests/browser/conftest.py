@@ -21,6 +21,7 @@ from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
+from rollbackhub.readiness.domain.compute import compute_readiness
 from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
 from tests.dashboard.rollback_world import make_rollbacks
@@ -64,6 +65,7 @@ def site(
         point_django_at(name)
         cast, world = make_cast(), make_world()
         rollbacks = {f"rollback-{name}": f"/rollbacks/{rollback.pk}/" for name, rollback in make_rollbacks().items()}
+        compute_readiness()
         addresses = {**addresses_of(world), **make_long_names(world.staging), "rollbacks": "/rollbacks/", **rollbacks}
         point_django_at(before)
         urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}

@@ -17,13 +17,14 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.readiness.domain.board import list_board, list_cards
 from rollbackhub.readiness.domain.compute import compute_readiness
 from rollbackhub.readiness.enums import ReadinessState
+from rollbackhub.readiness.models import Readiness
 from rollbackhub.registry.domain.holds import start_hold
 from rollbackhub.registry.models import Artefact, Environment, Version
 from rollbackhub.routing.models import RoutingPolicy
 from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World, make_drill
 from tests.factories.fixtures import Cast
-from tests.factories.readiness import PreflightRunFactory
+from tests.factories.readiness import PreflightRunFactory, ReadinessFactory
 from tests.factories.registry import EnvironmentFactory
 from tests.factories.routing import BAD, GOOD, GatewayFactory, PolicyRevisionFactory, RoutingPolicyFactory
 
@@ -49,7 +50,60 @@ def test_board_production_by_urgency_then_what_lives_in_staging_alone(world: Wor
 
 @pytest.mark.django_db
 def test_board_alias_that_was_made_a_moment_ago_says_that_it_is_not_judged(cast: Cast, world: World) -> None:
-    assert unescape(page(client_of(cast.on_call), "/")).count("Not judged yet") == 4
+    client = client_of(cast.on_call)
+    text = unescape(page(client, "/"))
+    assert text.count("</svg> Not judged yet</span>") == 4, "one a card"
+    assert "Nobody knows yet: the 3 live aliases are not judged yet." in text
+    judged()
+    RoutingPolicyFactory(alias="newest", environment=world.production)
+    text = unescape(page(client, "/"))
+    assert "1 more is not judged yet." in text
+    assert 'class="answer tone-ok"' not in text
+    only = page(client, "/?state=not_judged")
+    assert '-newest"><a href' in only
+    assert '-smart-reasoner"><a href' not in only
+
+
+@pytest.mark.django_db
+def test_board_all_ready_says_yes_and_a_risk_takes_the_green_away(cast: Cast, db: None) -> None:
+    client = client_of(cast.auditor)
+    ready = [ReadinessFactory(policy__alias=name, policy__environment__slug="production") for name in ("one", "two")]
+    text = page(client, "/")
+    assert "Yes: both live aliases can be rolled back." in text
+    assert 'class="answer tone-ok"' in text
+    Readiness.objects.filter(pk=ready[0].pk).update(state=ReadinessState.AT_RISK)
+    text = page(client, "/")
+    assert 'class="answer tone-warn"' in text
+    Readiness.objects.update(state=ReadinessState.NOT_READY, rollbackable=False)
+    text = page(client, "/")
+    assert "No: none of the 2 live aliases is proven to roll back as it stands." in text
+    assert 'class="answer tone-bad"' in text
+
+
+@pytest.mark.django_db
+def test_board_shows_25_at_a_time_and_keeps_the_filter_in_the_address(cast: Cast, db: None) -> None:
+    client = client_of(cast.auditor)
+    production = EnvironmentFactory(slug="production")
+    for number in range(27):
+        ReadinessFactory(policy=RoutingPolicyFactory(alias=f"many-{number:02}", environment=production), not_ready=True)
+    first = unescape(page(client, "/?state=not_ready"))
+    assert first.count('class="card alias-card"') == 25
+    assert "state=not_ready&page=2" in first
+    assert page(client, "/?state=not_ready&page=2").count('class="card alias-card"') == 2
+
+
+@pytest.mark.django_db
+def test_board_reason_is_text_and_further_reasons_are_behind_a_summary(cast: Cast, db: None) -> None:
+    reasons = [
+        {"code": "too_slow", "severity": "not_ready", "sentence": "<script>alert(1)</script>", "remedy": "Flip, do not deploy.", "url": "/drills/"},
+        {"code": "docs_stale", "severity": "at_risk", "sentence": "The runbook has changed.", "remedy": "Read it.", "url": ""},
+    ]
+    ReadinessFactory(not_ready=True, reasons=reasons)
+    text = page(client_of(cast.auditor), "/")
+    assert "<script>alert(1)</script>" not in text
+    assert '<a class="btn btn-sm" href="/drills/">Flip, do not deploy.' in text
+    assert text.index("1 more reason") < text.index("The runbook has changed.")
+    assert "Proof: never drilled" in text
 
 
 @pytest.mark.django_db
@@ -94,7 +148,14 @@ def test_board_alias_with_one_version_is_not_offered_a_rollback(cast: Cast, db: 
 
 @pytest.mark.django_db
 def test_overview_person_who_may_not_drill_is_not_offered_it(cast: Cast, world: World) -> None:
-    assert reverse("drills:start", args=["staging", "smart-reasoner"]) not in page(client_of(cast.auditor), "/")
+    text = page(client_of(cast.auditor), "/")
+    assert reverse("drills:start", args=["staging", "smart-reasoner"]) not in text
+    assert reverse("rollbacks:start", args=["production"]) not in text
+
+
+@pytest.mark.django_db
+def test_overview_stranger_sees_nothing_of_the_board(cast: Cast, world: World) -> None:
+    assert "smart-reasoner" not in page(client_of(cast.stranger), "/", status=403)
 
 
 @pytest.mark.django_db

@@ -70,8 +70,31 @@ def test_findings_open_and_mended_are_told_apart(cast: Cast, world: World) -> No
     PreflightFindingFactory(policy=policy, subject="gateway gamma", closed_at=now() - dt.timedelta(days=40))
     text = page(client_of(cast.on_call), ADDRESS)
     assert text.index("gateway alpha") < text.index("gateway beta")
-    assert "gateway gamma" not in text
+    assert "gateway gamma" not in text, "mended too long ago"
     assert 'id="findings"' in text
+
+
+def test_findings_of_the_whole_environment_count_for_each_alias_open_or_mended(cast: Cast, world: World) -> None:
+    PreflightFindingFactory(policy=None, environment=world.production, subject="prometheus one")
+    PreflightFindingFactory(policy=None, environment=world.production, subject="prometheus two", closed_at=now())
+    PreflightFindingFactory(policy=None, environment=world.staging, subject="prometheus elsewhere", closed_at=now())
+    text = page(client_of(cast.on_call), ADDRESS)
+    assert "prometheus one" in text
+    assert "prometheus two" in text
+    assert "prometheus elsewhere" not in text
+
+
+def test_dates_of_the_target_are_told_as_ahead_or_past(cast: Cast, world: World) -> None:
+    target = Version.objects.filter(label=GOOD, artefact=world.reasoner.artefact)
+    target.update(superseded_at=now() - dt.timedelta(days=3), provider_retires_at=now() + dt.timedelta(days=10))
+    text = unescape(page(client_of(cast.on_call), ADDRESS))
+    assert "kept until" in text
+    assert "its provider shuts it down" in text
+    target.update(superseded_at=now() - dt.timedelta(days=300), provider_retires_at=now() - dt.timedelta(days=1))
+    text = unescape(page(client_of(cast.on_call), ADDRESS))
+    assert "no longer kept by the rule since" in text
+    assert "its provider shut it down" in text
+    assert ">No.</p>" in text
 
 
 def test_history_is_told_and_looking_writes_nothing(cast: Cast, world: World) -> None:

@@ -16,9 +16,9 @@ from rollbackhub.common import clock
 from rollbackhub.dashboard.access import person, requires
 from rollbackhub.dashboard.bar import bar_for
 from rollbackhub.dashboard.figures import chart_templates
-from rollbackhub.dashboard.looks import READINESS
+from rollbackhub.dashboard.looks import NOT_JUDGED_LOOK, READINESS
 from rollbackhub.dashboard.retention_page import share_figure, thinned
-from rollbackhub.readiness.domain.board import list_board, list_cards
+from rollbackhub.readiness.domain.board import NOT_JUDGED, count_not_judged, list_board, list_cards
 from rollbackhub.readiness.domain.selectors import Share, count_states, list_share_history, rollbackable_now
 from rollbackhub.readiness.enums import ReadinessState, ReasonCode
 from rollbackhub.registry.domain.selectors import list_environments
@@ -35,22 +35,24 @@ def overview(request: HttpRequest) -> HttpResponse:
     wanted = {name: request.GET.get(name, "").strip()[:120] for name in FILTERS}
     found = list_board(query=wanted["q"], **{name: wanted[name] for name in FILTERS if name != "q"})
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    share, counts = rollbackable_now(), count_states()
+    share, counts, not_judged = rollbackable_now(), count_states(), count_not_judged()
+    states = [(state.value, READINESS[state], counts[state]) for state in ReadinessState if counts.get(state)]
+    if not_judged:
+        states.append((NOT_JUDGED, NOT_JUDGED_LOOK, not_judged))
     since = clock.now() - dt.timedelta(days=TREND_DAYS)
     history = thinned(list_share_history(since=since))
-    cards = list_cards(list(page.object_list))
     context = {
-        "cards": cards,
+        "cards": list_cards(list(page.object_list)),
         "page": page,
         "share": share,
-        "tone": _tone(counts, share),
-        "states": [(state.value, READINESS[state], counts[state]) for state in ReadinessState if counts.get(state)],
+        "not_judged": not_judged,
+        "tone": _tone(counts, share, not_judged),
+        "states": states,
         "environments": list(list_environments()),
         "teams": list(Team.objects.values_list("slug", "name")),
         "reasons": ReasonCode.choices,
         "filtered": any(wanted.values()),
         "wanted": wanted,
-        "computed_at": max((card.readiness.computed_at for card in cards if card.readiness), default=None),
         "trend": share_figure(history, since=since),
         "history": history[::-1],
         "trend_days": TREND_DAYS,
@@ -60,10 +62,12 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/overview.html", context)
 
 
-def _tone(counts: dict[ReadinessState, int], share: Share) -> str:
+def _tone(counts: dict[ReadinessState, int], share: Share, not_judged: int) -> str:
     if counts.get(ReadinessState.NOT_READY):
         return "bad"
-    return "ok" if share.total and share.rollbackable == share.total and not counts.get(ReadinessState.AT_RISK) else "warn"
+    if not share.total or not_judged or counts.get(ReadinessState.AT_RISK):
+        return "warn"
+    return "ok"
 
 
 @require_safe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -37,7 +38,8 @@ def alias_readiness(request: HttpRequest, environment: str, alias: str) -> HttpR
     """Could this alias be rolled back here now, why not, and what is it known by? Judged at this instant; nothing is written."""
     policy = get_policy(environment=environment, alias=alias)
     facts = facts_of([policy])[policy.pk]
-    closed = PreflightFinding.objects.filter(policy=policy, closed_at__gte=clock.now() - dt.timedelta(days=CLOSED_DAYS)).order_by("-closed_at")[:CHANGES]
+    concerns = Q(policy=policy) | Q(policy=None, environment=policy.environment)
+    closed = PreflightFinding.objects.filter(concerns, closed_at__gte=clock.now() - dt.timedelta(days=CLOSED_DAYS)).order_by("-closed_at")[:CHANGES]
     context = {
         "policy": policy,
         "facts": facts,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from rollbackhub.executions.enums import ACTIVE_STATES, REHEARSES, ExecutionState
+from rollbackhub.executions.enums import ACTIVE_STATES, REHEARSES, ExecutionState, ProofState
 from rollbackhub.executions.models import Execution
 from rollbackhub.readiness.models import Readiness
 from rollbackhub.registry.domain.holds import held_among
@@ -17,6 +17,9 @@ from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import StabilityHold
 from rollbackhub.routing.domain.gateways import live_since
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
+
+NOT_JUDGED = "not_judged"
+"""In place of a state: the aliases that were made a moment ago."""
 
 NOT_JUDGED_RANK = 99
 """Where an alias stands that was made a moment ago: behind what is not ready, before what is at risk."""
@@ -31,6 +34,8 @@ class EnvironmentRow:
     gateways_live: int
     gateways_acknowledged: int
     active: Execution | None
+    holds: list[StabilityHold]
+    """Standing holds on its versions."""
 
     @property
     def gateways_in_words(self) -> str:
@@ -56,13 +61,16 @@ class Card:
     environments: list[EnvironmentRow]
     last: Execution | None
     drillable: RoutingPolicy | None
-    holds: list[StabilityHold]
-    """Standing holds on its versions."""
 
     @property
     def active(self) -> Execution | None:
         """What runs on the alias now, in whichever environment."""
         return next((row.active for row in self.environments if row.active), None)
+
+    @property
+    def proof_in_words(self) -> str:
+        """What is known of the way back; nothing before it was judged."""
+        return ProofState(self.readiness.proof_state).label if self.readiness else ""
 
     @property
     def reasons(self) -> list[dict[str, str]]:
@@ -78,7 +86,9 @@ def list_board(*, state: str = "", reason: str = "", environment: str = "", team
         .select_related("environment", "artefact__team", "readiness")
         .order_by("environment__kind", Coalesce("readiness__rank", NOT_JUDGED_RANK), "alias", "environment__slug")
     )
-    if state:
+    if state == NOT_JUDGED:
+        found = found.filter(readiness=None)
+    elif state:
         found = found.filter(readiness__state=state)
     if reason:
         found = found.filter(readiness__reasons__contains=[{"code": reason}])
@@ -113,8 +123,7 @@ def list_cards(policies: Sequence[RoutingPolicy]) -> list[Card]:
     cards = []
     for policy in policies:
         own = [policy, *(other for other in siblings if (other.alias, other.artefact_id) == (policy.alias, policy.artefact_id))]
-        rows = [_environment_row(found, revisions.get(found.pk), applied, active) for found in own]
-        present = {candidate.version_id for row in rows[:1] if row.revision for candidate in row.revision.candidates.all()}
+        rows = [_environment_row(found, revisions.get(found.pk), applied=applied, active=active, held=held) for found in own]
         cards.append(
             Card(
                 policy=policy,
@@ -122,16 +131,24 @@ def list_cards(policies: Sequence[RoutingPolicy]) -> list[Card]:
                 environments=rows,
                 last=drills.get((policy.alias, policy.artefact_id)),
                 drillable=next((found for found in own if found.environment.kind == EnvironmentKind.STAGING), None),
-                holds=[hold for version_id, hold in held.items() if version_id in present],
             )
         )
     return cards
 
 
-def _environment_row(policy: RoutingPolicy, revision: PolicyRevision | None, applied: dict[int, list[int]], active: dict[int, Execution]) -> EnvironmentRow:
+def count_not_judged() -> int:
+    """How many aliases in production wait to be judged. One query."""
+    return RoutingPolicy.objects.filter(environment__kind=EnvironmentKind.PRODUCTION, readiness=None).count()
+
+
+def _environment_row(
+    policy: RoutingPolicy, revision: PolicyRevision | None, *, applied: dict[int, list[int]], active: dict[int, Execution], held: dict[int, StabilityHold]
+) -> EnvironmentRow:
+    present = {candidate.version_id for candidate in revision.candidates.all()} if revision else set()
     numbers = applied.get(policy.environment_id, [])
     acknowledged = len(numbers) - bisect_left(numbers, revision.routing_number) if revision else 0
-    return EnvironmentRow(policy, revision, len(numbers), acknowledged, active.get(policy.pk))
+    holds = [hold for version_id, hold in held.items() if version_id in present]
+    return EnvironmentRow(policy, revision, len(numbers), acknowledged, active.get(policy.pk), holds)
 
 
 def _last_drills(policies: Sequence[RoutingPolicy]) -> dict[tuple[str, int], Execution]:
