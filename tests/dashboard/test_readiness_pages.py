@@ -97,6 +97,20 @@ def test_dates_of_the_target_are_told_as_ahead_or_past(cast: Cast, world: World)
     assert ">No.</p>" in text
 
 
+def test_remedy_is_a_link_for_whoever_may_follow_it_and_words_for_others(cast: Cast, world: World) -> None:
+    Connection.objects.filter(environment=world.production, connector="prometheus").delete()
+    compute_readiness()
+    drill, settings = 'href="/drills/start/staging/support-reply/"', 'href="/admin/registry/connection/"'
+    for address in ("/", "/readiness/production/support-reply/", MISTAKES):
+        auditor, on_call, admin = (page(client_of(person), address) for person in (cast.auditor, cast.on_call, cast.admin))
+        assert drill not in auditor
+        assert drill in on_call
+        assert settings not in on_call
+        assert settings in admin
+        for text in (auditor, on_call, admin):
+            assert "prometheus connection" in text, "what to do is said to everybody"
+
+
 def test_history_is_told_and_looking_writes_nothing(cast: Cast, world: World) -> None:
     compute_readiness()
     before = Readiness.objects.get(policy__alias="smart-reasoner", policy__environment=world.production).computed_at
