@@ -198,12 +198,13 @@ class LabHub:
         """An alias of the lab in this environment, as it stands now."""
         return RoutingPolicy.objects.select_related("environment", "artefact").get(alias=alias, environment__slug=self.environment)
 
-    def wait_gateways(self) -> None:
-        """Wait until the gateway serves by the present routing state."""
+    def wait_gateways(self, environment: str = "") -> None:
+        """Wait until the gateway (of this environment, or of the lab's own) serves by the present routing state."""
+        environment = environment or self.environment
         deadline = clock.monotonic() + 30
         while clock.monotonic() < deadline:
-            number = RoutingState.objects.get(environment__slug=self.environment).number
-            gateways = list(Gateway.objects.filter(environment__slug=self.environment))
+            number = RoutingState.objects.get(environment__slug=environment).number
+            gateways = list(Gateway.objects.filter(environment__slug=environment))
             if gateways and all(gateway.applied_number >= number for gateway in gateways):
                 return
             clock.sleep(0.05)

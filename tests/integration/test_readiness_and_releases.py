@@ -1,16 +1,21 @@
-"""A release on real gateways: the gate stays closed until the way back was rehearsed in staging, then it ships step by step, and is rolled back."""
+"""On real gateways: the chapter's opening incident as the board would have foretold it, and a release from its closed gate to its rollback."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
+from drills.domain.transitions import start_drill
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.executions.models import Execution
-from rollbackhub.lab.catalogue import SUPPORT_ANSWER
+from rollbackhub.lab.catalogue import SMART_REASONER, SUPPORT_ANSWER
+from rollbackhub.lab.envoy import GatewayMode
+from rollbackhub.readiness.domain.compute import compute_readiness
 from rollbackhub.readiness.domain.preflight import claim_run, request_run, run_preflight
-from rollbackhub.readiness.models import PreflightFinding
+from rollbackhub.readiness.models import PreflightFinding, Readiness, ReadinessChange
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Environment, Version
 from rollbackhub.releases.domain.gate import check_gate
@@ -20,6 +25,7 @@ from rollbackhub.releases.domain.transitions import create_release, follow_rollb
 from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.releases.models import Release, ReleaseStep
 from rollbackhub.rollbacks.enums import RollbackState
+from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
 from tests.integration.hub import ACTOR, steps_of
 from tests.integration.production import Releasing, say
@@ -61,6 +67,51 @@ def served(releasing: Releasing, *, wanted: str, seconds: float = 20) -> bool:
         if version == wanted:
             return True
     return False
+
+
+def said(environment: str = "production", alias: str = SMART_REASONER.alias) -> tuple[str, list[str]]:
+    """What the board says of an alias: its state, and the codes of its reasons."""
+    compute_readiness()
+    found = Readiness.objects.get(policy__alias=alias, policy__environment__slug=environment)
+    return found.state, [reason["code"] for reason in found.reasons]
+
+
+def drill_in_staging(releasing: Releasing) -> Execution:
+    """A drill of the chapter's alias, to its end."""
+    policy = RoutingPolicy.objects.select_related("environment", "artefact").get(alias=SMART_REASONER.alias, environment__slug="staging")
+    return releasing.wait_ended(start_drill(policy=policy, actor=ACTOR, user=None).execution_id, timeout_seconds=120)
+
+
+def test_opening_incident_was_on_the_board_before_it_happened(releasing: Releasing) -> None:
+    """The chapter's: the flag had been renamed months ago, and nobody knew before the night of the incident."""
+    assert look("production") == []
+    # Without drills the board said so before the incident.
+    state, codes = said()
+    assert (state, codes[0]) == ("not_ready", "never_drilled")
+
+    # With one, the night before, it named what the rollback would have met.
+    releasing.world.set_gateway_mode("staging", GatewayMode.OWN_TABLE)
+    releasing.world.wait_ready()
+    night_before = drill_in_staging(releasing)
+    assert night_before.verdict == "failed", steps_of(night_before)
+    state, codes = said()
+    assert (state, codes[0]) == ("not_ready", "config_mismatch")
+    reason = Readiness.objects.get(policy__alias=SMART_REASONER.alias, policy__environment__slug="production").reasons[0]
+    assert "staging-gateway-1" in reason["sentence"]
+    assert reason["url"] == f"/drills/{night_before.pk}/"
+    say(f"the night before: {reason['sentence']} {reason['remedy']}")
+
+    # Mended, and drilled again.
+    releasing.world.set_gateway_mode("staging", GatewayMode.FOLLOWING)
+    releasing.world.wait_ready()
+    releasing.wait_gateways("staging")
+    mended = drill_in_staging(releasing)
+    assert mended.verdict == "passed", (mended.outcome, steps_of(mended))
+    assert said() == ("ready", [])
+    history = ReadinessChange.objects.filter(policy__alias=SMART_REASONER.alias, policy__environment__slug="production").order_by("at", "id")
+    # The housekeeper judges, too; what comes second among the reasons may have changed in between.
+    told = [first for first, _ in itertools.groupby(change.codes[0] if change.codes else "ready" for change in history)]
+    assert told == ["never_drilled", "config_mismatch", "ready"]
 
 
 def test_release_is_rehearsed_shipped_by_steps_and_rolled_back(releasing: Releasing) -> None:
