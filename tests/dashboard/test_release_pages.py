@@ -85,7 +85,7 @@ def _fresh(release: Release) -> Release:
     ],
 )
 def test_list_filter_in_the_address_lists_what_it_says(query: str, names: set[str], cast: Cast, planned: Release) -> None:
-    made = {
+    made: dict[str, Release] = {
         "planned": planned,
         "live": ReleaseFactory(policy__alias="other-1", state=ReleaseState.LIVE, live_at=now()),
         "bypassed": ReleaseFactory(policy__alias="other-2", bypassed_at=now(), bypassed_by=cast.lead, bypass_reason=REASON),
