@@ -65,7 +65,7 @@ def site(
         point_django_at(name)
         cast, world = make_cast(), make_world()
         rollbacks = {f"rollback-{name}": f"/rollbacks/{rollback.pk}/" for name, rollback in make_rollbacks().items()}
-        compute_readiness()
+        compute_readiness()  # what comes after it is not judged yet
         addresses = {**addresses_of(world), **make_long_names(world.staging), "rollbacks": "/rollbacks/", **rollbacks}
         point_django_at(before)
         urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
