@@ -18,14 +18,14 @@ CANARY_STEPS: dict[ChangeType, tuple[int, ...]] = {
 MAX_STEPS = 20
 
 TRANSITIONS: dict[ReleaseState, frozenset[ReleaseState]] = {
-    ReleaseState.PLANNED: frozenset({ReleaseState.ROLLING_OUT, ReleaseState.LIVE, ReleaseState.ROLLED_BACK, ReleaseState.ABANDONED}),
-    ReleaseState.ROLLING_OUT: frozenset({ReleaseState.LIVE, ReleaseState.ROLLED_BACK, ReleaseState.ABANDONED}),
+    ReleaseState.PLANNED: frozenset({ReleaseState.ROLLING_OUT, ReleaseState.LIVE, ReleaseState.ABANDONED}),
+    ReleaseState.ROLLING_OUT: frozenset({ReleaseState.ROLLING_OUT, ReleaseState.LIVE, ReleaseState.ROLLED_BACK, ReleaseState.ABANDONED}),
     ReleaseState.LIVE: frozenset({ReleaseState.SUPERSEDED, ReleaseState.ROLLED_BACK}),
     ReleaseState.SUPERSEDED: frozenset(),
     ReleaseState.ROLLED_BACK: frozenset(),
     ReleaseState.ABANDONED: frozenset(),
 }
-"""Which state may follow which."""
+"""Which state may follow which. Rolling out follows itself: at each further step."""
 
 
 def default_steps(change_type: str) -> list[int]:

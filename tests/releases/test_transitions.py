@@ -21,7 +21,7 @@ from rollbackhub.registry.models import Version
 from rollbackhub.releases.domain.gate import Gate, check_gate
 from rollbackhub.releases.domain.rehearsal import rehearse_release
 from rollbackhub.releases.domain.selectors import get_release, list_releasable_versions, list_releases
-from rollbackhub.releases.domain.transitions import abandon_release, bypass_gate, follow_rollbacks
+from rollbackhub.releases.domain.transitions import abandon_release, bypass_gate
 from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.releases.models import Release, ReleaseStep
 from rollbackhub.rollbacks.models import Rollback
@@ -296,30 +296,6 @@ def test_weights_that_somebody_changed_are_not_overwritten(stage: Stage) -> None
     back = [CandidateSpec(NEW_CANDIDATE, NEW, 1), CandidateSpec(OLD_CANDIDATE, OLD, 99)]
     append_revision(policy_id=stage.production.pk, expected_revision=3, candidates=back, actor=ACTOR, reason="put back")
     assert stage.promote(release).percent == 5
-
-
-def test_version_that_was_rolled_back_takes_no_further_step_and_the_release_says_so(stage: Stage) -> None:
-    release = stage.release()
-    stage.rehearsed(release)
-    stage.promote(release)
-    start_hold(version=stage.new, rollback_id=Rollback().pk, actor=ACTOR)
-    with pytest.raises(Conflict) as refusal:
-        stage.promote(release)
-    assert refusal.value.code == "wrong_state"
-    release.refresh_from_db()
-    assert release.state == ReleaseState.ROLLED_BACK
-    assert release.end_reason.endswith("took it out.")
-    assert follow_rollbacks() == 0
-
-
-def test_release_of_a_version_that_an_older_rollback_took_out_goes_on(stage: Stage) -> None:
-    hold = start_hold(version=stage.new, rollback_id=Rollback().pk, actor=ACTOR)
-    hold.started_at, hold.ends_at = clock.now() - dt.timedelta(days=9), clock.now() - dt.timedelta(days=2)
-    hold.save()
-    release = stage.release()
-    stage.rehearsed(release)
-    stage.promote(release)
-    assert follow_rollbacks() == 0
 
 
 def test_abandon_without_weight_ends_it_and_with_weight_leads_to_the_rollback(stage: Stage) -> None:

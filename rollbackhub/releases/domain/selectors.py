@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from rollbackhub.common.errors import NotFound
 from rollbackhub.registry.domain.holds import list_standing_holds
 from rollbackhub.registry.enums import Lifecycle
-from rollbackhub.registry.models import Version
+from rollbackhub.registry.models import StabilityHold, Version
 from rollbackhub.releases.models import Release, ReleaseRehearsal
+from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.models import RoutingPolicy
 
@@ -57,3 +58,24 @@ def weights_now(release: Release) -> list[dict[str, Any]]:
 def rehearsals_of(release: Release) -> list[ReleaseRehearsal]:
     """The rehearsals that were started from its gate, the newest first. One query."""
     return list(release.rehearsals.select_related("execution__environment").order_by("-execution__created_at"))
+
+
+def hold_since_release(release: Release) -> StabilityHold | None:
+    """The newest hold on its version that began after its first weight. One query."""
+    if release.started_at is None:
+        return None
+    return StabilityHold.objects.filter(version_id=release.to_version_id, started_at__gte=release.started_at).order_by("-started_at", "-pk").first()
+
+
+def rollback_of(release: Release) -> Rollback | None:
+    """The rollback of this very alias that took its version out after its first weight. At most two queries.
+
+    A hold stands on the version and so in every alias; the rollback that began it may have been another alias's. A roll-forward that was turned
+    back has the fix as its bad version by then: it is found by the hold.
+    """
+    hold = hold_since_release(release)
+    if hold is None:
+        return None
+    same = Q(pk=hold.rollback_id) | Q(parts__policy_id=release.policy_id, parts__bad_version_id=release.to_version_id)
+    of_alias = Rollback.objects.filter(parts__policy_id=release.policy_id, decided_at__gte=release.started_at)
+    return of_alias.filter(same).order_by("-decided_at").first()

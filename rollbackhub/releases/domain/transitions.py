@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 
 from rollbackhub.accounts.domain.notices import list_people_with, tell
 from rollbackhub.accounts.enums import Role
@@ -21,6 +22,7 @@ from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
 from rollbackhub.registry.models import StabilityHold, Version
 from rollbackhub.releases.domain.gate import check_gate
 from rollbackhub.releases.domain.planning import derive_candidate_id, next_percent, served_label, step_candidates
+from rollbackhub.releases.domain.selectors import hold_since_release, rollback_of
 from rollbackhub.releases.enums import OPEN_STATES, ReleaseState
 from rollbackhub.releases.models import Release, ReleaseStep
 from rollbackhub.releases.rules import TRANSITIONS, default_steps, require_valid_steps
@@ -202,23 +204,24 @@ def abandon_release(*, release_id: int, account: User, actor: Actor, reason: str
 
 
 def follow_rollbacks(*, release_id: int | None = None) -> int:
-    """Releases whose version was rolled back since they began are rolled back, with the rollback named. Returns how many that were."""
-    begun = Release.objects.filter(state__in=(ReleaseState.ROLLING_OUT, ReleaseState.LIVE), to_version__lifecycle=Lifecycle.ROLLED_BACK)
+    """Releases whose version was taken out of their alias by a rollback since they began are rolled back, with it named. Returns how many that were."""
+    held = StabilityHold.objects.filter(version=OuterRef("to_version"), started_at__gte=OuterRef("started_at"))
+    begun = Release.objects.filter(Exists(held), state__in=(ReleaseState.ROLLING_OUT, ReleaseState.LIVE))
     if release_id is not None:
         begun = begun.filter(pk=release_id)
     count = 0
     for pk in list(begun.values_list("pk", flat=True)):
         with transaction.atomic():
             release = _locked(pk)
-            hold = StabilityHold.objects.filter(version=release.to_version).order_by("-started_at").first()
-            if release.state not in (ReleaseState.ROLLING_OUT, ReleaseState.LIVE) or hold is None or release.started_at is None:
+            hold, rollback = hold_since_release(release), rollback_of(release)
+            if release.state not in (ReleaseState.ROLLING_OUT, ReleaseState.LIVE) or hold is None or rollback is None:
                 continue
-            if hold.started_at < release.started_at:
-                # An older rollback of the same version: it was shipped again since.
+            if weights_by_version(get_candidates(policy=release.policy)).get(release.to_version.label, 0):
+                # It was put back meanwhile, or the hold began in another alias: here it serves.
                 continue
             release.ended_at = hold.started_at
-            release.end_reason = f"Rollback {str(hold.rollback_id)[:8]} took it out."
-            _move(release, ReleaseState.ROLLED_BACK, actor=FOLLOWING, event="release.rolled_back", data={"rollback": str(hold.rollback_id)})
+            release.end_reason = f"Rollback {str(rollback.pk)[:8]} took it out."
+            _move(release, ReleaseState.ROLLED_BACK, actor=FOLLOWING, event="release.rolled_back", data={"rollback": str(rollback.pk)})
             count += 1
     return count
 
@@ -294,7 +297,7 @@ def _locked(release_id: int) -> Release:
 
 def _move(release: Release, to: ReleaseState, *, actor: Actor, event: str, data: dict[str, Any]) -> None:
     before = ReleaseState(release.state)
-    if to != before and to not in TRANSITIONS[before]:
+    if to not in TRANSITIONS[before]:
         raise _wrong_state(release, f"cannot become {to.label.lower()}")
     release.state = to
     release.save()
