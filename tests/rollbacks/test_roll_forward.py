@@ -15,17 +15,19 @@ from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.registry.domain.holds import list_standing_holds
 from rollbackhub.registry.enums import Lifecycle
-from rollbackhub.registry.models import StabilityHold, Version
+from rollbackhub.registry.models import Environment, StabilityHold, Version
 from rollbackhub.rollbacks.domain.acts import close_rollback, retry_rollback, skip_failed_step, stop_rollback, undo_rollback
 from rollbackhub.rollbacks.domain.proposal import Target
 from rollbackhub.rollbacks.domain.roll_forward import SkippedGate, failed_roll_forward, roll_back_instead, start_roll_forward
 from rollbackhub.rollbacks.domain.transitions import find_active
 from rollbackhub.rollbacks.enums import RollbackState, Via
 from rollbackhub.rollbacks.models import Rollback, RollForward
+from rollbackhub.routing.domain.transitions import append_revision
 from rollbackhub.routing.models import RoutingPolicy
+from rollbackhub.routing.rules import CandidateSpec
 from tests.factories.fixtures import Cast
 from tests.rollbacks import invariants
-from tests.rollbacks.conftest import ACTOR, BAD, GOOD, again, ask, ends, fresh, run, script, service_of, token_actor, weight_of
+from tests.rollbacks.conftest import ACTOR, BAD, GOOD, again, ask, candidates, ends, fresh, run, script, service_of, token_actor, weight_of
 
 FIX = "v3"
 CANARY = SkippedGate("canary", "Lee Lead", "one word in a prompt")
@@ -80,6 +82,18 @@ def test_fix_that_holds_closes_the_rollback_and_the_bad_version_is_held(policy: 
     assert AuditEvent.objects.get(event="rollback.rolling_forward").data["skipped_gates"] == row.skipped_gates
     assert [hold.version.label for hold in list_standing_holds()] == [BAD]
     invariants.all_hold()
+
+
+def test_fix_ships_where_new_versions_come_by_a_release_only_and_says_which_gates_it_skipped(policy: RoutingPolicy, fix: Version, cast: Cast) -> None:
+    Environment.objects.filter(pk=policy.environment_id).update(releases_only=True)
+    by_hand = [CandidateSpec("anthropic:fix:eu", FIX, 10), *candidates(0)]
+    by_hand[-1] = CandidateSpec(by_hand[-1].candidate_id, by_hand[-1].version_pin, 90)
+    with pytest.raises(InvalidInput) as refusal:
+        append_revision(policy_id=policy.pk, expected_revision=fresh(policy).revision_number, candidates=by_hand, actor=ACTOR, reason="by hand")
+    assert refusal.value.code == "release_needed"
+    rollback = run(forward(policy, cast.on_call, percents=(10, 100)))
+    assert (rollback.state, weights(policy)) == (RollbackState.ROLLED_FORWARD, (75, 0, 25))
+    assert [gate["gate"] for gate in RollForward.objects.get(rollback=rollback).skipped_gates] == ["canary"]
 
 
 def test_fix_that_does_not_hold_needs_a_person_and_is_turned_back(policy: RoutingPolicy, fix: Version, cast: Cast) -> None:
