@@ -19,9 +19,10 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.registry.models import Version
 from rollbackhub.releases.domain.gate import Condition, Gate, check_gate
 from rollbackhub.releases.domain.planning import next_percent, step_candidates
-from rollbackhub.releases.domain.selectors import rehearsals_of, weights_now
+from rollbackhub.releases.domain.selectors import rehearsals_of, rollback_of, weights_now
 from rollbackhub.releases.enums import OPEN_STATES, ReleaseState
 from rollbackhub.releases.models import Release, ReleaseStep
+from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.rules import CandidateSpec
 
 CONDITIONS = {
@@ -156,6 +157,7 @@ class ReleaseView:
     steps: list[StepView]
     rehearsals: list[Execution]
     last_step: ReleaseStep | None
+    rollback: Rollback | None
 
     @property
     def is_open(self) -> bool:
@@ -257,6 +259,7 @@ def look_at(release: Release) -> ReleaseView:
         steps=[dataclasses.replace(step, number=step.number + 1) for step in steps],
         rehearsals=[rehearsal.execution for rehearsal in rehearsals_of(release)],
         last_step=taken[max(taken)] if taken else None,
+        rollback=rollback_of(release) if release.state == ReleaseState.ROLLED_BACK else None,
     )
 
 

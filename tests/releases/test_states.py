@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 
 import pytest
+from django.test import Client
 
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.audit.models import AuditEvent
@@ -203,3 +204,20 @@ def test_release_of_a_version_that_an_older_rollback_took_out_goes_on(stage: Sta
     release = shipping(stage)
     assert follow_rollbacks() == 0
     assert release.state == ReleaseState.ROLLING_OUT
+
+
+def test_page_of_a_release_that_was_rolled_back_leads_to_the_rollback(stage: Stage) -> None:
+    release = shipping(stage)
+    rollback = rolled_back(stage)
+    assert follow_rollbacks() == 1
+    client = Client()
+    client.force_login(stage.cast.auditor)
+    assert f'href="/rollbacks/{rollback.pk}/">See the rollback</a>' in client.get(f"/releases/{release.pk}/").content.decode()
+
+
+def test_rehearsal_from_the_page_says_what_it_gave_to_staging(stage: Stage) -> None:
+    release = stage.release()
+    client = Client()
+    client.force_login(stage.cast.on_call)
+    response = client.post(f"/releases/{release.pk}/rehearse/", {"expected_step": "0"}, follow=True)
+    assert "Staging got the candidates that production will have (revision 2), and keeps them." in response.content.decode()

@@ -177,6 +177,9 @@ def rehearse(request: HttpRequest, release_id: int) -> HttpResponse:
             raise
         messages.warning(request, error.message)
         return redirect(str(error.extra["url"]))
+    given = execution.policy.revisions.filter(number=execution.policy.revision_number, release_id=release_id).first()
+    if given is not None:
+        messages.info(request, f"{execution.environment.name} got the candidates that production will have (revision {given.number}), and keeps them.")
     return redirect("drills:detail", drill_id=execution.pk)
 
 
