@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models
@@ -42,11 +43,19 @@ class ApiSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         """The checked values. Raises ValidationError, unknown members included."""
-        values = super().to_internal_value(data)
+        wrong: dict[str, Any] = {}
+        values: Any = None
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            if not isinstance(data, Mapping):
+                raise
+            wrong = dict(error.detail)  # type: ignore[arg-type]
         unknown = {str(name) for name in data} - set(self.fields)
-        if unknown:
-            known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
-            raise serializers.ValidationError({name: [f"Unknown; there are {known}."] for name in sorted(unknown)})
+        known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
+        wrong |= {name: [f"Unknown; there are {known}."] for name in sorted(unknown)}
+        if wrong:
+            raise serializers.ValidationError(wrong)
         return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -14,9 +14,10 @@ from rollbackhub.common.durations import in_words
 from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.plans import weights_yaml
 from rollbackhub.executions.actions import parse_params
+from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.enums import Segment
 from rollbackhub.registry.models import Version
-from rollbackhub.rollbacks.domain.proposal import ProposedPart, Target
+from rollbackhub.rollbacks.domain.proposal import ProposedPart, Target, proofs_for
 from rollbackhub.rollbacks.models import Rollback, RollbackPart
 from rollbackhub.routing.domain.selectors import get_present_revisions
 from rollbackhub.routing.models import RoutingPolicy
@@ -101,6 +102,8 @@ class PlanPart:
 
     content: dict[str, Any]
     proposed: ProposedPart | None = None
+    proof: Proof | None = None
+    """What is proven about it now: who decides needs that as much as who asks."""
 
     @property
     def before(self) -> str:
@@ -123,10 +126,23 @@ class PlanPart:
         return [(name, CONNECTIONS.get(name, "used by the steps")) for name in sorted(self.content["connections"])]
 
 
-def plan_parts(rollback: Rollback) -> list[PlanPart]:
+def plan_parts(rollback: Rollback, *, proofs: Mapping[int, Proof]) -> list[PlanPart]:
     """The frozen plans of a request, in order. Its parts must be fetched, or it costs a query."""
     parts: list[RollbackPart] = sorted(rollback.parts.all(), key=lambda part: part.position)
-    return [PlanPart(part.plan) for part in parts]
+    return [PlanPart(part.plan, proof=proofs.get(part.policy_id)) for part in parts]
+
+
+def proofs_of_requests(rollbacks: Sequence[Rollback]) -> dict[int, Proof]:
+    """What is proven now about what these requests would do, by the policy's id. A fixed number of queries; none without a request.
+
+    An alias stands in one request at a time.
+    """
+    bad = {part.policy_id: part.bad_version_id for rollback in rollbacks for part in rollback.parts.all()}
+    if not bad:
+        return {}
+    versions = Version.objects.in_bulk(bad.values())
+    policies = RoutingPolicy.objects.filter(pk__in=bad).select_related("environment", "artefact")
+    return proofs_for({policy: versions[bad[policy.pk]] for policy in policies})
 
 
 def step_in_words(step: dict[str, Any]) -> str:

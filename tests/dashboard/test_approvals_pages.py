@@ -95,6 +95,8 @@ def test_request_stands_where_it_belongs_with_all_that_a_decision_needs(cast: Ca
         "the request expires in",
         "1. support-reply",
         "<del>        weight: 25</del>",
+        "nothing has changed since.",
+        "Never drilled: this path has no proof.",
         f"smart-reasoner loses {BAD} and goes to {GOOD}",
         "Your password is asked for when you entered it more than 5 minutes ago.",
         rollback.plan_hash,
@@ -375,6 +377,8 @@ def test_queries_of_the_bar_and_of_the_approvals_do_not_grow(cast: Cast, world: 
         RollbackFactory(parts__policy=policies[0])
         RollbackFactory(running=True, break_glass=True, parts__policy=policies[1])
         NoticeFactory(user=cast.leadership)
-    assert (count(APPROVALS), count(reverse("dashboard:account"))) == (before[0] + 2, before[1])
-    assert before[0] <= 11, "session, person, roles, the bar's four, and the page's own; the parts of each list once there are some"
+    assert (count(APPROVALS), count(reverse("dashboard:account"))) == (before[0] + 9, before[1])
+    assert before[0] <= 11, (
+        "session, person, roles, the bar's four, the page's own; the parts of each list and their proof once there are some"
+    )
     assert before[1] <= 7, "session, person, roles and the bar's four"

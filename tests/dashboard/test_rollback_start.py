@@ -393,5 +393,5 @@ def test_queries_do_not_grow_with_gateways_history_and_people(cast: Cast, world:
         RollbackFactory(closed=True, parts__policy=RoutingPolicyFactory(environment=world.production, alias=f"old-{number}"))
         UserFactory(roles=[Role.PLATFORM_LEAD])
     assert (count(ONE), count(BOTH)) == (one, both)
-    assert one <= 30, "session, person, roles, the bar's three, the choice's four, what holds it, the plan's and the proposal's own"
+    assert one <= 34, "session, person, roles, the bar's three, the choice's four, what holds it, the plan's, the proof's and the proposal's own"
     assert both - one <= 9, "a plan and an expectation for the second alias"

@@ -16,7 +16,8 @@ class LiveQuery(ApiSerializer):
     """The instant, and which aliases."""
 
     at = Instant(
-        help_text="An instant that is past, e.g. 2026-11-23T01:20:00Z; in an address, the plus of another zone is %2B",
+        required=False,
+        help_text="Now when left out. An instant that is past, e.g. 2026-11-23T01:20:00Z; in an address, the plus of another zone is %2B",
         error_messages={"invalid": "This is no instant. Write it as 2026-11-23T01:20:00Z; in an address, the plus of another zone is %2B."},
     )
     environment = serializers.SlugField(required=False, default="production", help_text="production when left out")

@@ -12,6 +12,7 @@ from rollbackhub.api.pagination import NewestFirstCursor
 from rollbackhub.api.permissions import MayView
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import PagedView
+from rollbackhub.common import clock
 from rollbackhub.routing.domain.history import live_revisions_at
 
 
@@ -33,8 +34,10 @@ class LiveAt(PagedView):
     def get(self, request: Request) -> Response:
         """An alias that did not exist then is not listed. 422 `at_in_future` for a time that has not come."""
         query = self.query()
-        get_environment(query["environment"])
-        found = live_revisions_at(query.pop("at"), **query)
+        found = live_revisions_at(query.pop("at", None) or clock.now(), **query)
         paginator = self.pagination_class()
         page = paginator.paginate_queryset(found, request, self) or []
+        if not page and "environment" in request.query_params:
+            # Nothing was live there, or there is no environment of that name.
+            get_environment(query["environment"])
         return paginator.get_paginated_response(LiveRow([live_row(revision) for revision in page], many=True).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,8 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Forbidden
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.approval_block import approval_context, may_sign
-from rollbackhub.dashboard.rollback_plan import plan_parts
+from rollbackhub.dashboard.rollback_plan import plan_parts, proofs_of_requests
+from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.rollbacks.domain.approvals import (
     approve_rollback,
     break_glass,
@@ -46,7 +48,9 @@ RECENT = 10
 def approvals(request: HttpRequest) -> HttpResponse:
     """What waits for this person, what waits for others, one's own requests, and reviews that no lead has signed."""
     user = person(request)
-    waiting = [_request_row(rollback, user) for rollback in _detailed(list_waiting())]
+    requests = list(_detailed(list_waiting()))
+    proofs = proofs_of_requests(requests)
+    waiting = [_request_row(rollback, user, proofs) for rollback in requests]
     context = {
         "for_me": [row for row in waiting if row["may_decide"]],
         "others": [row for row in waiting if not row["may_decide"] and not is_own(row["rollback"], user)],
@@ -61,8 +65,8 @@ def _detailed(rollbacks: QuerySet[Rollback]) -> QuerySet[Rollback]:
     return with_aliases(rollbacks).select_related("environment", "principal", "authorised_by").prefetch_related("parts")
 
 
-def _request_row(rollback: Rollback, user: User) -> dict[str, Any]:
-    return {**approval_context(rollback=rollback, person=user), "parts": plan_parts(rollback)}
+def _request_row(rollback: Rollback, user: User, proofs: Mapping[int, Proof]) -> dict[str, Any]:
+    return {**approval_context(rollback=rollback, person=user), "parts": plan_parts(rollback, proofs=proofs)}
 
 
 @require_POST

@@ -23,7 +23,7 @@ from rollbackhub.executions.domain.context import CancelRequested, StepContext
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.domain.selectors import costliest_segment
 from rollbackhub.executions.domain.transitions import change_state
-from rollbackhub.executions.enums import RUNNABLE_STATES, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
+from rollbackhub.executions.enums import REHEARSES, RUNNABLE_STATES, ExecutionState, FindingCode, Segment, StepState
 from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.executions.models import CheckResult, Execution, Finding, StepAttempt
 from rollbackhub.executions.rules import MAX_STEP_ATTEMPTS, runs_now
@@ -322,6 +322,6 @@ def _judge_speed(execution: Execution) -> tuple[Verdict, str]:
         "Look at that segment first.",
     )
     _keep_findings(execution, (finding,), attempt=None)
-    if execution.kind == ExecutionKind.DRILL:
+    if execution.kind in REHEARSES:
         return Verdict.FAILED, f"Restored and verified, but in {found}: the target is {execution.target_seconds} s.{where}"
     return Verdict.PASSED, f"{said} It missed its target of {execution.target_seconds} s.{where}"

@@ -32,8 +32,9 @@ class PathNow:
     fingerprint: str = ""
 
 
-def paths_of(policies: Sequence[RoutingPolicy]) -> dict[int, PathNow]:
-    """The present path of each policy (with its environment and artefact), by the policy's id. Four queries for any number."""
+def paths_of(policies: Sequence[RoutingPolicy], *, bad_versions: Mapping[int, Version] | None = None) -> dict[int, PathNow]:
+    """The present path of each policy (with its environment and artefact), by the policy's id. `bad_versions`: what is taken out, by the
+    policy's id, where somebody has named it; else it is the version under test. Four queries for any number."""
     candidates = _candidates_of(policies)
     procedures = _current_procedures()
     connections = _connections_by_alias(policies)
@@ -48,8 +49,9 @@ def paths_of(policies: Sequence[RoutingPolicy]) -> dict[int, PathNow]:
         rows = candidates.get(policy.pk, [])
         specs = [CandidateSpec(row.candidate_id, row.version.label, row.weight) for row in rows]
         versions = {row.version.label: row.version for row in rows}
-        now = PathNow(policy, specs, procedures.get(policy.artefact.change_type), bad=find_version_under_test(specs, versions))
-        if now.bad is not None:
+        named = (bad_versions or {}).get(policy.pk)
+        now = PathNow(policy, specs, procedures.get(policy.artefact.change_type), bad=named or find_version_under_test(specs, versions))
+        if now.bad is not None and now.bad.label in versions and len(versions) > 1:
             targets = [spec.version_pin for spec in without_version(specs, now.bad.label) if spec.weight > 0]
             now.targets = [versions[label] for label in dict.fromkeys(targets)]
         if now.procedure is not None and now.targets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,9 @@ from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import principal_of
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.domain.path import paths_of
 from rollbackhub.executions.domain.plan import Plan, build_plan
+from rollbackhub.executions.domain.proof import Proof, proofs_of
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.domain.holds import describe_hold, held_among
@@ -60,6 +62,7 @@ class ProposedPart:
     policy: RoutingPolicy
     plan: Plan
     last_drill: Execution | None
+    proof: Proof
     expectation: Expectation
     targets: list[Version] = field(default_factory=list)
     """The versions that serve afterwards."""
@@ -67,11 +70,7 @@ class ProposedPart:
     @property
     def proof_in_words(self) -> str:
         """Whether the path was drilled, and whether what was drilled is what would run."""
-        if self.last_drill is None:
-            return "Never drilled: this path has no proof."
-        return f"Last drill {self.last_drill.get_verdict_display().lower()}, {self.last_drill.finished_at:%Y-%m-%d %H:%M} UTC" + (
-            f", {self.last_drill.rollback_seconds:.1f} s from decision to restored." if self.last_drill.rollback_seconds is not None else "."
-        )
+        return self.proof.in_words
 
     @property
     def retention_in_words(self) -> str:
@@ -126,6 +125,7 @@ def propose_rollback(*, targets: Sequence[Target], account: User, strategic: boo
     strategic = strategic or any(plan.bad_version.is_strategic for plan in plans)
     authority = get_authority(change_types=[plan.content["change_type"] for plan in plans], parts=len(plans), strategic=strategic)
     drills = _last_drills([target.policy for target in targets])
+    proofs = proofs_for({target.policy: plan.bad_version for target, plan in zip(targets, plans, strict=True)})
     # Two artefacts may well have versions of the same name: only those that serve afterwards count.
     wanted = {(target.policy.artefact_id, label) for target, plan in zip(targets, plans, strict=True) for label in plan.content["good_versions"]}
     found = Version.objects.filter(artefact__in=[artefact for artefact, _ in wanted], label__in=[label for _, label in wanted])
@@ -140,6 +140,7 @@ def propose_rollback(*, targets: Sequence[Target], account: User, strategic: boo
             policy=target.policy,
             plan=plan,
             last_drill=drills.get(target.policy.alias),
+            proof=proofs[target.policy.pk],
             expectation=expect_rollback(alias=target.policy.alias),
             targets=[version for version in by_artefact.get(target.policy.artefact_id, []) if version.label in plan.content["good_versions"]],
         )
@@ -153,6 +154,11 @@ def propose_rollback(*, targets: Sequence[Target], account: User, strategic: boo
         approvers=list_approvers(authority.role, principal=principal_of(account)),
         plan_hash=plan_hash([plan.content for plan in plans], strategic=strategic),
     )
+
+
+def proofs_for(bad_versions: Mapping[RoutingPolicy, Version]) -> dict[int, Proof]:
+    """What is proven about taking these versions out of these aliases as they stand now, by the policy's id. A fixed number of queries."""
+    return proofs_of(paths_of(list(bad_versions), bad_versions={policy.pk: version for policy, version in bad_versions.items()}))
 
 
 def expect_rollback(*, alias: str) -> Expectation:
