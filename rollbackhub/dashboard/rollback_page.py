@@ -22,6 +22,8 @@ from rollbackhub.dashboard.drill_page import StepRow, digest_of, step_rows
 from rollbackhub.dashboard.figures import PageFigure, TrafficRow, as_content, traffic_figure, traffic_rows, versions_in_order
 from rollbackhub.dashboard.looks import Look
 from rollbackhub.dashboard.plans import plan_yaml, weights_yaml
+from rollbackhub.dashboard.rollback_plan import proofs_of_requests
+from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.domain.selectors import SegmentTime
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
@@ -201,6 +203,13 @@ class RollbackView:
             )
             for part in self.parts
         ]
+
+    @property
+    def plans(self) -> list[tuple[PartView, Proof | None]]:
+        """The aliases in order, each with what is proven about its way back while somebody has to decide about it."""
+        waits = self.rollback.state == RollbackState.AWAITING_APPROVAL
+        proofs = proofs_of_requests(self.parts) if waits else {}
+        return [(view, proofs.get(view.part.policy_id)) for view in self.part_views]
 
     @property
     def stands(self) -> str:

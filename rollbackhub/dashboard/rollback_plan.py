@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -132,12 +132,12 @@ def plan_parts(rollback: Rollback, *, proofs: Mapping[int, Proof]) -> list[PlanP
     return [PlanPart(part.plan, proof=proofs.get(part.policy_id)) for part in parts]
 
 
-def proofs_of_requests(rollbacks: Sequence[Rollback]) -> dict[int, Proof]:
-    """What is proven now about what these requests would do, by the policy's id. A fixed number of queries; none without a request.
+def proofs_of_requests(parts: Iterable[RollbackPart]) -> dict[int, Proof]:
+    """What is proven now about what the parts of waiting requests would do, by the policy's id. A fixed number of queries; none without a part.
 
     An alias stands in one request at a time.
     """
-    bad = {part.policy_id: part.bad_version_id for rollback in rollbacks for part in rollback.parts.all()}
+    bad = {part.policy_id: part.bad_version_id for part in parts}
     if not bad:
         return {}
     versions = Version.objects.in_bulk(bad.values())

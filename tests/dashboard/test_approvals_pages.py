@@ -17,6 +17,7 @@ from django.urls import reverse
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import Notice, User
 from rollbackhub.common.clock import now
+from rollbackhub.executions.models import Execution
 from rollbackhub.rollbacks.domain.proposal import Target
 from rollbackhub.rollbacks.domain.transitions import request_rollback
 from rollbackhub.rollbacks.enums import AuthorisedBy, RollbackState, Via
@@ -105,6 +106,58 @@ def test_request_stands_where_it_belongs_with_all_that_a_decision_needs(cast: Ca
     assert str(rollback.pk) in section(page(client_of(cast.on_call), APPROVALS), "mine")
     assert str(rollback.pk) in section(page(client_of(cast.auditor), APPROVALS), "others")
     assert "Nothing waits for you." in page(client_of(cast.auditor), APPROVALS)
+
+
+def proof_lines(text: str) -> list[str]:
+    """What a page says is proven, alias by alias, without markup."""
+    lines = re.findall(r"<dt>Proof</dt><dd[^>]*>(.*?)</dd>", unescape(text), re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", line).split()) for line in lines]
+
+
+@pytest.mark.django_db
+def test_who_decides_reads_the_same_about_the_proof_on_both_pages(cast: Cast, world: World) -> None:
+    rollback = ask(world, cast.on_call)
+    client, address = client_of(cast.lead), f"/rollbacks/{rollback.pk}/"
+    both = proof_lines(page(client, address))
+    assert both == proof_lines(page(client, APPROVALS))
+    assert both[0] == "Never drilled: this path has no proof."
+    assert re.fullmatch(r"Proven on .* UTC, .* s from decision to restored; nothing has changed since\. See the run", both[1])
+    assert f'href="/drills/{world.passed.pk}/">See the run' in page(client, address)
+    # A request is frozen; what is proven about it is not.
+    world.reasoner.artefact.versions.filter(label=GOOD).update(digest="sha256:other")
+    both = proof_lines(page(client, address))
+    assert both == proof_lines(page(client, APPROVALS))
+    assert f"but changed since: target (digest of {GOOD})" in both[1]
+    assert "sha256:other" in both[1]
+    # Once it is decided, what ran says how the path was.
+    act(decider(cast.lead), rollback, "reject", reason="not now")
+    assert proof_lines(page(client, address)) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("days", "verdict", "words"), [(40, "passed", "which is too long ago"), (1, "failed", "The last drill failed on")])
+def test_who_decides_reads_that_a_proof_is_none(days: int, verdict: str, words: str, cast: Cast, world: World) -> None:
+    Execution.objects.filter(pk=world.passed.pk).update(verdict=verdict, finished_at=now() - dt.timedelta(days=days))
+    Execution.objects.filter(policy__alias="smart-reasoner", state="finished").exclude(pk=world.passed.pk).update(verdict="error")
+    (asking,) = proof_lines(page(client_of(cast.on_call), "/rollbacks/start/production/?alias=smart-reasoner"))
+    rollback = ask(world, cast.on_call, "smart-reasoner", strategic=True)
+    (deciding,) = proof_lines(page(client_of(cast.lead), f"/rollbacks/{rollback.pk}/"))
+    assert words in deciding
+    assert proof_lines(page(client_of(cast.lead), APPROVALS)) == [deciding]
+    assert asking.startswith(deciding.removesuffix(" See the run"))
+
+
+@pytest.mark.django_db
+def test_queries_of_a_waiting_request_do_not_grow_with_its_aliases(cast: Cast, world: World) -> None:
+    client = client_of(cast.lead)
+    counts = []
+    for aliases in (["smart-reasoner"], ["support-reply", "legacy-classifier"]):
+        address = f"/rollbacks/{ask(world, cast.on_call, *aliases, strategic=True).pk}/"
+        page(client, address)
+        with CaptureQueriesContext(connection) as queries:
+            page(client, address)
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 32, "the page's own, and seven for what is proven"
 
 
 @pytest.mark.django_db

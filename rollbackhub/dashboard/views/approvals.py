@@ -49,7 +49,7 @@ def approvals(request: HttpRequest) -> HttpResponse:
     """What waits for this person, what waits for others, one's own requests, and reviews that no lead has signed."""
     user = person(request)
     requests = list(_detailed(list_waiting()))
-    proofs = proofs_of_requests(requests)
+    proofs = proofs_of_requests(part for rollback in requests for part in rollback.parts.all())
     waiting = [_request_row(rollback, user, proofs) for rollback in requests]
     context = {
         "for_me": [row for row in waiting if row["may_decide"]],
