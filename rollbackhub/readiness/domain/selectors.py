@@ -57,21 +57,25 @@ def rollbackable_now() -> Share:
     return Share(at=clock.now(), rollbackable=row["able"], total=row["total"])
 
 
-# Each change of an alias moves the sums by what it was before and what it is now; the running sum is the share at each instant.
+# Each change of an alias moves the sums by what it was before and what it is now; the running sum is the share at each instant. What stood
+# when the time began is one look into the index for each alias, so that years of history cost nothing.
 _HISTORY_SQL = """
-    WITH moves AS (
-        SELECT c.at, c.id, c.rollbackable::int - coalesce(lag(c.rollbackable::int) OVER w, 0) AS able,
-            CASE WHEN lag(c.id) OVER w IS NULL THEN 1 ELSE 0 END AS one
-        FROM readiness_readinesschange c
-        JOIN routing_routingpolicy p ON p.id = c.policy_id
-        JOIN registry_environment e ON e.id = p.environment_id AND e.kind = 'production'
-        WINDOW w AS (PARTITION BY c.policy_id ORDER BY c.at, c.id)
-    ), sums AS (
-        SELECT at, sum(sum(able)) OVER (ORDER BY at) AS able, sum(sum(one)) OVER (ORDER BY at) AS total FROM moves GROUP BY at
+    WITH live AS (
+        SELECT p.id FROM routing_routingpolicy p JOIN registry_environment e ON e.id = p.environment_id AND e.kind = 'production'
+    ), begun AS (
+        SELECT live.id AS policy_id, stood.* FROM live CROSS JOIN LATERAL (
+            SELECT c.at, c.id, c.rollbackable FROM readiness_readinesschange c
+            WHERE c.policy_id = live.id AND c.at < %(since)s ORDER BY c.at DESC, c.id DESC LIMIT 1
+        ) stood
+    ), changes AS (
+        SELECT policy_id, (SELECT max(at) FROM begun) AS at, id, rollbackable FROM begun
+        UNION ALL
+        SELECT c.policy_id, c.at, c.id, c.rollbackable FROM readiness_readinesschange c JOIN live ON live.id = c.policy_id WHERE c.at >= %(since)s
+    ), moves AS (
+        SELECT at, rollbackable::int - coalesce(lag(rollbackable::int) OVER w, 0) AS able, CASE WHEN lag(id) OVER w IS NULL THEN 1 ELSE 0 END AS one
+        FROM changes WINDOW w AS (PARTITION BY policy_id ORDER BY at, id)
     )
-    SELECT at, able, total FROM sums
-    WHERE at >= %(since)s OR at = (SELECT max(at) FROM sums WHERE at < %(since)s)
-    ORDER BY at
+    SELECT at, sum(sum(able)) OVER (ORDER BY at), sum(sum(one)) OVER (ORDER BY at) FROM moves GROUP BY at ORDER BY at
 """
 
 
