@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.models import Finding, Sample
 from rollbackhub.lab.catalogue import BAD_MODEL, GOOD_MODEL, SMART_REASONER, SUPPORT_ANSWER
 from rollbackhub.lab.envoy import GatewayMode
+from rollbackhub.registry.domain.holds import lift_hold, start_hold
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import StabilityHold, Version
 from rollbackhub.rollbacks.domain.acts import close_rollback, retry_rollback
@@ -32,6 +34,7 @@ from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.rollbacks.models import HeldTraffic, Rollback
 from rollbackhub.routing.models import Gateway
 from rollbackhub.routing.rules import CandidateSpec
+from tests.integration.hub import ACTOR
 from tests.integration.production import Production, effect_keys, executions_of, say
 
 BAD_PROMPT, GOOD_PROMPT = (version.label for version in reversed(SUPPORT_ANSWER.versions))
@@ -137,17 +140,17 @@ def test_rollback_made_twice_after_its_hold_was_lifted_has_one_flip_each(product
 
 
 def test_coordinated_rollback_whose_second_alias_cannot_go_says_what_stands_and_resumes(production: Production) -> None:
-    """The version to go back to is retired under its feet: nothing of the second alias is touched until that is mended."""
-    target = Version.objects.filter(label=GOOD_MODEL)
+    """The version to go back to comes under hold under its feet: nothing of the second alias is touched until that is mended."""
+    target = Version.objects.get(label=GOOD_MODEL)
     rollback_id = production.roll_back(SUPPORT_ANSWER.alias, SMART_REASONER.alias, by=production.cast.lead)
-    target.update(lifecycle=Lifecycle.RETIRED)
+    hold = start_hold(version=target, rollback_id=uuid4(), actor=ACTOR)
     stopped = production.wait_for(rollback_id, RollbackState.NEEDS_HUMAN)
-    assert f"{GOOD_MODEL}: expected a version that can serve, found retired" in stopped.outcome
+    assert f"{GOOD_MODEL} is under a stability hold" in stopped.outcome
     assert f"support-answer: restored and verified without {BAD_PROMPT}." in stopped.outcome
     assert f"smart-reasoner: nothing was changed, {BAD_MODEL} keeps its weight." in stopped.outcome
     assert (production.weights("support-answer")[BAD_PROMPT], production.weights()[BAD_MODEL]) == (0, 25)
     assert stopped.restored_at is None
-    target.update(lifecycle=Lifecycle.LIVE)
+    lift_hold(hold_id=hold.pk, user=production.cast.lead, actor=actor_of(production.cast.lead), reason="a mistake")
     retry_rollback(rollback_id=rollback_id, account=production.cast.on_call, actor=actor_of(production.cast.on_call))
     ended = production.wait_for(rollback_id)
     assert (production.weights("support-answer")[BAD_PROMPT], production.weights()[BAD_MODEL]) == (0, 0)

@@ -13,6 +13,8 @@ from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingC
 from rollbackhub.readiness.enums import ReadinessState, ReasonCode
 from rollbackhub.registry.enums import ChangeType, Lifecycle
 
+REASON_CODES = [*dict.fromkeys([*ReasonCode.values, *FindingCode.values])]
+
 
 class AliasFilters(ApiSerializer):
     """Query parameters of the list of aliases."""
@@ -98,7 +100,7 @@ class ReadinessFilters(ApiSerializer):
 class ReasonRow(serializers.Serializer[Any]):
     """One thing that speaks against rolling back now."""
 
-    code = serializers.ChoiceField([*dict.fromkeys([*ReasonCode.values, *FindingCode.values])])
+    code = serializers.ChoiceField(REASON_CODES)
     severity = serializers.ChoiceField(ReadinessState.choices)
     sentence = serializers.CharField()
     remedy = serializers.CharField(help_text="What to do")

@@ -52,7 +52,7 @@ class PromoteRequest(ApiSerializer):
     expected_step = serializers.IntegerField(min_value=0, max_value=MAX_STEPS, help_text="`next_step` of the release that you looked at: 409 when it has moved")
 
 
-class ReasonRequest(ApiSerializer):
+class ReleaseReasonRequest(ApiSerializer):
     """Why, for the record."""
 
     reason = serializers.CharField(max_length=MAX_REASON, help_text="Why, for the record")

@@ -16,7 +16,7 @@ from rollbackhub.api.executions.queries import get_execution
 from rollbackhub.api.fields import ApiSerializer, NoBody
 from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.permissions import MayLeadInPerson, MayRelease, MayView
-from rollbackhub.api.releases.bodies import PromoteRequest, ReasonRequest, ReleaseFilters, ReleaseRequest
+from rollbackhub.api.releases.bodies import PromoteRequest, ReleaseFilters, ReleaseReasonRequest, ReleaseRequest
 from rollbackhub.api.releases.queries import add_addresses, describe, find_releases, get_named_policy, get_named_version
 from rollbackhub.api.releases.serializers import GateDetail, ReleaseDetail, ReleaseRow, gate_answer_of
 from rollbackhub.api.schema import page_of
@@ -108,7 +108,7 @@ class ReleaseAction(ApiView):
     """Something that is done to a release; answered with the release as it stands then."""
 
     permission_classes = [MayRelease]
-    body: ClassVar[type[ApiSerializer]] = ReasonRequest
+    body: ClassVar[type[ApiSerializer]] = ReleaseReasonRequest
 
     def act(self, release_id: int, values: Mapping[str, Any]) -> Response:
         """The domain function with the checked body, and the answer."""
@@ -173,7 +173,7 @@ class ReleaseBypass(ReleaseAction):
 
     permission_classes = [MayLeadInPerson]
 
-    @extend_schema(operation_id="releases_bypass", summary="Let it through although the gate is closed", request=ReasonRequest, responses=ReleaseDetail)
+    @extend_schema(operation_id="releases_bypass", summary="Let it through although the gate is closed", request=ReleaseReasonRequest, responses=ReleaseDetail)
     def post(self, request: Request, release_id: int) -> Response:
         """A lead, in a session only; it stays visible on the release for its whole life. 409 `gate_open` when there is nothing to bypass."""
         return self.answer(request, release_id)
@@ -187,7 +187,7 @@ class ReleaseBypass(ReleaseAction):
 class ReleaseAbandon(ReleaseAction):
     """Give it up."""
 
-    @extend_schema(operation_id="releases_abandon", summary="Give up a release that has no traffic", request=ReasonRequest, responses=ReleaseDetail)
+    @extend_schema(operation_id="releases_abandon", summary="Give up a release that has no traffic", request=ReleaseReasonRequest, responses=ReleaseDetail)
     def post(self, request: Request, release_id: int) -> Response:
         """409 `has_weight` while its version has traffic: roll it back instead."""
         return self.answer(request, release_id)
