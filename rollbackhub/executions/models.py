@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from rollbackhub.common.verdict import Verdict
-from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
+from rollbackhub.executions.enums import ACTIVE_STATES, REHEARSES, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.registry.models import Environment, Version
 from rollbackhub.routing.models import RoutingPolicy
@@ -118,6 +118,10 @@ class Execution(models.Model):
             models.Index(fields=["kind", "-created_at"], name="execution_by_kind"),
             models.Index(fields=["kind", "verdict", "-created_at"], name="execution_by_verdict"),
             models.Index(fields=["policy", "kind", "-created_at"], name="execution_by_policy"),
+            # What proves a path is looked up for every alias at once: without statistics yet, the planner would read all verdicts for each.
+            models.Index(
+                fields=["policy", "-created_at"], condition=models.Q(kind__in=REHEARSES, state=ExecutionState.FINISHED), name="execution_by_policy_proof"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -67,32 +67,40 @@ class Proof:
 
 
 # For each policy: the newest run of exactly this path, the newest run of its alias (with the path that it froze), and the newest that
-# showed nothing. Runs of every environment in which the alias serves the same artefact count. Each comes from execution_by_policy.
+# showed nothing. Runs of every environment in which the alias serves the same artefact count. Each comes from execution_by_policy_proof,
+# policy by policy: a join in their place would be planned by statistics, and without them read every run for each policy.
 _RUNS_SQL = """
-    WITH wanted AS (SELECT * FROM unnest(%(policies)s::bigint[], %(fingerprints)s::text[]) AS w (policy_id, fingerprint))
-    SELECT w.policy_id, found.which, found.id, found.kind, found.verdict, found.finished_at, found.rollback_seconds, found.slug,
-        CASE WHEN found.path_wanted THEN x.plan -> 'path' END
-    FROM wanted w
-    JOIN routing_routingpolicy p ON p.id = w.policy_id
-    CROSS JOIN LATERAL (
-        (SELECT 'exact' AS which, x.id, x.kind, x.verdict, x.finished_at, x.rollback_seconds, e.slug, false AS path_wanted
-         FROM routing_routingpolicy sp JOIN executions_execution x ON x.policy_id = sp.id JOIN registry_environment e ON e.id = sp.environment_id
-         WHERE sp.alias = p.alias AND sp.artefact_id = p.artefact_id AND x.kind IN ('drill', 'rehearsal') AND x.state = 'finished'
-             AND x.verdict IN ('passed', 'failed') AND x.fingerprint = w.fingerprint
-         ORDER BY x.created_at DESC LIMIT 1)
-        UNION ALL
-        (SELECT 'newest', x.id, x.kind, x.verdict, x.finished_at, x.rollback_seconds, e.slug, x.fingerprint <> w.fingerprint
-         FROM routing_routingpolicy sp JOIN executions_execution x ON x.policy_id = sp.id JOIN registry_environment e ON e.id = sp.environment_id
-         WHERE sp.alias = p.alias AND sp.artefact_id = p.artefact_id AND x.kind IN ('drill', 'rehearsal') AND x.state = 'finished'
-             AND x.verdict IN ('passed', 'failed')
-         ORDER BY x.created_at DESC LIMIT 1)
-        UNION ALL
-        (SELECT 'unclear', x.id, x.kind, x.verdict, x.finished_at, x.rollback_seconds, e.slug, false
-         FROM routing_routingpolicy sp JOIN executions_execution x ON x.policy_id = sp.id JOIN registry_environment e ON e.id = sp.environment_id
-         WHERE sp.alias = p.alias AND sp.artefact_id = p.artefact_id AND x.kind IN ('drill', 'rehearsal') AND x.state = 'finished'
-         ORDER BY x.created_at DESC LIMIT 1)
-    ) found
-    JOIN executions_execution x ON x.id = found.id
+    WITH places AS MATERIALIZED (
+        SELECT w.policy_id, w.fingerprint, sp.id AS place_id, e.slug
+        FROM unnest(%(policies)s::bigint[], %(fingerprints)s::text[]) AS w (policy_id, fingerprint)
+        JOIN routing_routingpolicy p ON p.id = w.policy_id
+        JOIN routing_routingpolicy sp ON sp.alias = p.alias AND sp.artefact_id = p.artefact_id
+        JOIN registry_environment e ON e.id = sp.environment_id
+    ), newest AS (
+        SELECT DISTINCT ON (w.policy_id, found.which) w.policy_id, found.*, w.slug
+        FROM places w
+        CROSS JOIN LATERAL (
+            (SELECT 'exact' AS which, x.id, x.kind, x.verdict, x.finished_at, x.rollback_seconds, x.created_at, false AS path_wanted
+             FROM executions_execution x
+             WHERE x.policy_id = w.place_id AND x.kind IN ('drill', 'rehearsal') AND x.state = 'finished'
+                 AND x.verdict IN ('passed', 'failed') AND x.fingerprint = w.fingerprint
+             ORDER BY x.created_at DESC LIMIT 1)
+            UNION ALL
+            (SELECT 'newest', x.id, x.kind, x.verdict, x.finished_at, x.rollback_seconds, x.created_at, x.fingerprint <> w.fingerprint
+             FROM executions_execution x
+             WHERE x.policy_id = w.place_id AND x.kind IN ('drill', 'rehearsal') AND x.state = 'finished' AND x.verdict IN ('passed', 'failed')
+             ORDER BY x.created_at DESC LIMIT 1)
+            UNION ALL
+            (SELECT 'unclear', x.id, x.kind, x.verdict, x.finished_at, x.rollback_seconds, x.created_at, false
+             FROM executions_execution x
+             WHERE x.policy_id = w.place_id AND x.kind IN ('drill', 'rehearsal') AND x.state = 'finished'
+             ORDER BY x.created_at DESC LIMIT 1)
+        ) found
+        ORDER BY w.policy_id, found.which, found.created_at DESC
+    )
+    SELECT policy_id, which, id, kind, verdict, finished_at, rollback_seconds, slug,
+        CASE WHEN path_wanted THEN (SELECT x.plan -> 'path' FROM executions_execution x WHERE x.id = newest.id) END
+    FROM newest
 """
 
 
