@@ -21,7 +21,7 @@ up: $(VENV)/.installed node_modules/.installed ## Run RollbackHub with everythin
 
 install: $(VENV)/.installed node_modules/.installed ## Bring in what RollbackHub runs on
 
-install-dev: $(VENV)/.installed-dev node_modules/.installed chromium ## Bring in what the tests need, too
+install-dev: $(VENV)/.installed-dev node_modules/.installed .venv-mlflow/.installed debian-packages ## Bring in what the tests need, too
 
 test: install-dev lint ## Lint, types, layers, and all tests
 	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(KILL_TESTS)
@@ -40,6 +40,7 @@ fmt: $(VENV)/.installed-dev ## Format the code, and mend what can be mended by i
 lock: $(VENV)/.installed-dev ## Compile requirements*.in to pinned requirements*.txt
 	$(BIN)/uv pip compile -q requirements.in -o requirements.txt
 	$(BIN)/uv pip compile -q requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile -q requirements-mlflow.in -o requirements-mlflow.txt
 
 campaign-kills: install-dev ## Kill processes N times at random points, and report what was lost, doubled, and how soon all went on
 	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.kills --kills $(N)
@@ -78,14 +79,27 @@ node_modules/.installed: package.json package-lock.json
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-chromium:
-	@command -v chromium >/dev/null || { \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			echo "Installing chromium for the browser tests…"; \
-			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
-		else \
-			echo "The browser tests need Chromium, and only root may install it: have somebody run 'apt-get install chromium' (or your system's own way) and run make again." >&2; \
-			exit 1; \
-		fi; }
+# An MLflow server brings 68 packages of its own choice of versions: they stay away from ours.
+mlflow: .venv-mlflow/.installed ## Bring in the MLflow server of the lab
 
-.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness chromium
+.venv-mlflow/.installed: requirements-mlflow.txt | $(BIN)/python
+	@echo "Installing an MLflow server…"
+	@$(BIN)/python -m venv .venv-mlflow
+	@.venv-mlflow/bin/python -m pip install -q --disable-pip-version-check -r requirements-mlflow.txt
+	@touch $@
+
+# What the tests drive that comes from Debian; each program has its package's name.
+DEBIAN_PACKAGES := chromium haproxy git
+
+debian-packages:
+	@missing=""; for program in $(DEBIAN_PACKAGES); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing$$missing for the tests…"; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+		else \
+			echo "The tests need$$missing, and only root may install them: have somebody run 'apt-get install$$missing' (or your system's own way) and run make again." >&2; \
+			exit 1; \
+		fi; fi
+
+.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness mlflow debian-packages

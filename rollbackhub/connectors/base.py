@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rollbackhub.common.errors import InvalidInput, RollbackHubError
+from rollbackhub.connectors.secret_refs import find_secrets
 
 
 class Promise(enum.StrEnum):
@@ -62,17 +64,24 @@ class Connector(Generic[SettingsT]):
             _connectors[cls.name] = cls
 
     @classmethod
-    def parse_settings(cls, values: dict[str, Any]) -> Any:
+    def parse_settings(cls, values: Mapping[str, Any]) -> Any:
         """Typed settings from stored JSON. Raises InvalidInput with a sentence per field."""
-        try:
-            return cls.settings_type.model_validate(values)
-        except ValidationError as error:
-            fields = {".".join(str(part) for part in item["loc"]) or "settings": [item["msg"]] for item in error.errors()}
-            raise InvalidInput(
-                f"The settings of the {cls.name} connection are wrong: " + "; ".join(f"{key}: {value[0]}" for key, value in fields.items()),
-                code="invalid_connection",
-                fields=fields,
-            ) from error
+        return parse_typed(cls.settings_type, values, what=f"settings of the {cls.name} connection", code="invalid_connection")
+
+
+def parse_typed(kind: type[BaseModel], values: Mapping[str, Any], *, what: str, code: str) -> Any:
+    """A typed model from JSON that a person wrote. Raises InvalidInput with a sentence per field; what looks like a secret is refused, and not repeated."""
+    secrets = find_secrets(dict(values))
+    if secrets:
+        fields = {place: ["This looks like a secret. Store only where it is: env:NAME or file:/path, in the field for it."] for place in secrets}
+        raise InvalidInput(
+            f"The {what} must not hold a secret: see {', '.join(secrets)}. Write env:NAME or file:/path in the field for it.", code=code, fields=fields
+        )
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        fields = {".".join(str(part) for part in item["loc"]) or "settings": [item["msg"]] for item in error.errors()}
+        raise InvalidInput(f"The {what} are wrong: " + "; ".join(f"{key}: {value[0]}" for key, value in fields.items()), code=code, fields=fields) from error
 
 
 def list_connector_names() -> list[str]:
