@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
+import functools
+import importlib
+import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -84,13 +88,23 @@ def parse_typed(kind: type[BaseModel], values: Mapping[str, Any], *, what: str, 
         raise InvalidInput(f"The {what} are wrong: " + "; ".join(f"{key}: {value[0]}" for key, value in fields.items()), code=code, fields=fields) from error
 
 
+@functools.cache
+def _discover() -> None:
+    """Import every folder beside this file: connectors register themselves."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)], __package__ + "."):
+        if module.ispkg:
+            importlib.import_module(module.name)
+
+
 def list_connector_names() -> list[str]:
     """The names of all connectors, sorted."""
+    _discover()
     return sorted(_connectors)
 
 
 def connector_type(name: str) -> type[Connector[Any]]:
     """A connector by its name. Raises InvalidInput when there is none."""
+    _discover()
     if name not in _connectors:
         raise InvalidInput(f"There is no connector {name!r}; there are {', '.join(list_connector_names())}.", code="unknown_connector")
     return _connectors[name]

@@ -146,6 +146,8 @@ class Mechanism(Connector[SettingsT], Generic[SettingsT, TargetT]):
     target_type: ClassVar[type[TargetSettings]]
     weighted: ClassVar[bool] = False
     """Traffic can be split between versions; else one version has all."""
+    shows_served: ClassVar[bool] = True
+    """What `observe` reads is what is served (at the latest after `settle_seconds`); else only consumers show that."""
 
     def preflight(self, *, target: TargetT, before: Sequence[Share], wanted: Sequence[Share]) -> list[Problem]:
         """What stands in the way of `apply`, looked at without changing anything: everything that can be known beforehand.
@@ -211,6 +213,10 @@ class RunsJobs:
     """A connector that has jobs run: re-baseline an eval set, rebuild an index."""
 
     jobs_promise: Promise
+
+    def check_jobs(self, *, job: str) -> list[Problem]:
+        """What stands in the way of starting this job, looked at without starting it."""
+        raise NotImplementedError
 
     def start_job(self, *, job: str, version: VersionRef, parameters: Mapping[str, Any], key: str, reason: str) -> str:
         """Have the job started for this version; gives what the system calls it. The same key twice starts it once (by `jobs_promise`)."""

@@ -11,16 +11,20 @@ from django.db.models.functions import Now
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ACTIVE_STATES, REHEARSES, ExecutionKind, ExecutionState, FindingCode, Segment, StepState
 from rollbackhub.registry.enums import ChangeType
-from rollbackhub.registry.models import Environment, Version
+from rollbackhub.registry.models import Artefact, Environment, Version
 from rollbackhub.routing.models import RoutingPolicy
 
 
 class Procedure(models.Model):
-    """A written rollback for a change type. Its content stands in its versions."""
+    """A written rollback for a change type and a mechanism, or for one artefact. Its content stands in its versions."""
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=120)
-    change_type = models.CharField(max_length=20, choices=ChangeType, unique=True)
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    connector = models.CharField(max_length=40, blank=True, default="", help_text="The connector that moves its aliases; empty: the gateways")
+    artefact = models.ForeignKey(
+        Artefact, null=True, blank=True, on_delete=models.CASCADE, related_name="procedures", help_text="Its own procedure; empty: all of the change type"
+    )
     runbook_url = models.URLField(blank=True)
     runbook_hash = models.CharField(max_length=80, blank=True, editable=False, help_text="SHA-256 of what stood there when it was last read")
     runbook_read_at = models.DateTimeField(null=True, editable=False, help_text="When it was last read")
@@ -29,6 +33,14 @@ class Procedure(models.Model):
 
     class Meta:
         ordering = ["slug"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["change_type", "connector", "artefact"],
+                nulls_distinct=False,
+                name="procedure_once",
+                violation_error_message="There is a procedure for this change type, connector and artefact already: write its next version.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now, NullIf
 
 from rollbackhub.accounts.models import Team
 from rollbackhub.registry.enums import ChangeType, EnvironmentKind, Lifecycle, Stakes
@@ -139,14 +139,35 @@ class Connection(models.Model):
 
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="connections")
     connector = models.CharField(max_length=40, help_text="A connector's name, e.g. envoy or prometheus")
-    settings = models.JSONField(default=dict)
+    name = models.SlugField(
+        max_length=40, blank=True, default="", help_text="What tells it from others of its connector in the environment; empty: the connector's name"
+    )
+    settings = models.JSONField(default=dict, blank=True)
 
     class Meta:
-        ordering = ["environment", "connector"]
-        constraints = [models.UniqueConstraint(fields=["environment", "connector"], name="connection_once_per_environment")]
+        ordering = ["environment", "connector", "name"]
+        constraints = [
+            models.UniqueConstraint(
+                "environment",
+                Coalesce(NullIf("name", models.Value("")), "connector"),
+                name="connection_once_per_environment",
+                violation_error_message="The environment has a connection of this name.",
+            ),
+            # Gateways and metrics are looked up by their connector alone.
+            models.CheckConstraint(
+                condition=~models.Q(connector__in=["envoy", "prometheus"]) | models.Q(name=""),
+                name="connection_of_gateways_unnamed",
+                violation_error_message="An environment has one envoy and one prometheus connection, without a name.",
+            ),
+        ]
+
+    @property
+    def key(self) -> str:
+        """Its name within the environment."""
+        return self.name or self.connector
 
     def __str__(self) -> str:
-        return f"{self.connector} of {self.environment}"
+        return f"{self.key} of {self.environment}"
 
 
 class StabilityHold(models.Model):

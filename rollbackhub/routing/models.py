@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
-from rollbackhub.registry.models import Artefact, Environment, Version
+from rollbackhub.registry.models import Artefact, Connection, Environment, Version
 
 
 class RoutingState(models.Model):
@@ -25,6 +25,10 @@ class RoutingPolicy(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="policies")
     alias = models.SlugField(max_length=80)
     artefact = models.ForeignKey(Artefact, on_delete=models.PROTECT, related_name="policies")
+    connection = models.ForeignKey(
+        Connection, null=True, blank=True, on_delete=models.PROTECT, related_name="policies", help_text="What brings it to the real system; empty: the gateways"
+    )
+    target = models.JSONField(default=dict, blank=True, help_text="What of that system it moves, as the connection's connector wants it")
     revision_number = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
