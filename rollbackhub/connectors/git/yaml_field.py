@@ -26,6 +26,8 @@ def set_field(content: bytes, *, field: str, value: str) -> bytes:
     """The file with the scalar replaced, quoted as it was. Raises FieldUnusable when that would change anything else."""
     text = _text(content)
     node = _find(text, field)
+    if node.style in ("|", ">"):
+        raise FieldUnusable(f"{field} is a text of several lines")
     start, end = node.start_mark.index, node.end_mark.index
     changed = text[:start] + _written(node, value) + text[end:]
     before, after = _events(text), _events(changed)
