@@ -146,6 +146,8 @@ class Mechanism(Connector[SettingsT], Generic[SettingsT, TargetT]):
     target_type: ClassVar[type[TargetSettings]]
     weighted: ClassVar[bool] = False
     """Traffic can be split between versions; else one version has all."""
+    counts_requests: ClassVar[bool] = False
+    """It counts requests by version, so that draining can be observed."""
     shows_served: ClassVar[bool] = True
     """What `observe` reads is what is served (at the latest after `settle_seconds`); else only consumers show that."""
 
@@ -181,9 +183,9 @@ class Mechanism(Connector[SettingsT], Generic[SettingsT, TargetT]):
         """What a consumer may call this version in its answer: its label and digest, and what the system itself calls it."""
         return [name for name in (version.label, version.digest) if name]
 
-    def read_requests(self, *, target: TargetT, shares: Sequence[Share]) -> Mapping[str, Counted] | None:
-        """Requests by version label since the system started. None: this kind of system does not count them."""
-        return None
+    def read_requests(self, *, target: TargetT, shares: Sequence[Share]) -> Mapping[str, Counted]:
+        """Requests by version label since the system started. Only where `counts_requests`."""
+        raise NotImplementedError
 
     @classmethod
     def parse_target(cls, values: Mapping[str, Any]) -> Any:

@@ -161,13 +161,13 @@ class Connection(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.key} of {self.environment}"
+
     @property
     def key(self) -> str:
         """Its name within the environment."""
         return self.name or self.connector
-
-    def __str__(self) -> str:
-        return f"{self.key} of {self.environment}"
 
 
 class StabilityHold(models.Model):

@@ -41,6 +41,24 @@ class RoutingPolicy(models.Model):
         return f"{self.alias} in {self.environment}"
 
 
+class Delivery(models.Model):
+    """How far a policy has reached the system that serves by it, where a mechanism brings it there (gateways come for theirs)."""
+
+    policy = models.OneToOneField(RoutingPolicy, on_delete=models.CASCADE, primary_key=True, related_name="delivery")
+    number = models.PositiveIntegerField(default=0, help_text="The revision that the system was last brought to")
+    delivered_at = models.DateTimeField(db_default=Now())
+    trying = models.PositiveIntegerField(null=True, help_text="The revision that is being delivered, or could not be")
+    problem = models.TextField(blank=True, help_text="Why it could not be delivered")
+    due_at = models.DateTimeField(null=True, help_text="When it is tried again; null: when there is a new revision")
+    claimed_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+
+    def __str__(self) -> str:
+        return f"{self.policy} delivered to revision {self.number}"
+
+
 class PolicyRevision(models.Model):
     """One immutable state of a routing policy. The database refuses to change or delete it."""
 

@@ -172,7 +172,7 @@ def test_slow_way_back_is_found_by_its_steps_and_by_its_measured_time(world: Wor
     Execution.objects.filter(pk=world.passed.pk).update(rollback_seconds=700)
     assert offenders("slow_mechanism") == {"smart-reasoner"}
     Execution.objects.filter(pk=world.passed.pk).update(rollback_seconds=2)
-    procedure = Procedure.objects.get(change_type="model")
+    procedure = Procedure.objects.get(change_type="model", connector="")
     steps = [step for step in procedure.versions.first().steps if step["action"] != "set_weights"]  # type: ignore[union-attr]
 
     append_procedure_version(procedure=procedure, steps=steps, actor=system_actor("test"))

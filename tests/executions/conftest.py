@@ -20,7 +20,7 @@ RESTORE = {"key": "restore", "title": "Put back", "action": "restore_before", "s
 
 def start(policy: RoutingPolicy, *steps: dict[str, Any], kind: ExecutionKind = ExecutionKind.DRILL) -> Execution:
     """A queued execution of these steps."""
-    append_procedure_version(procedure=Procedure.objects.get(change_type="model"), steps=list(steps), actor=ACTOR)
+    append_procedure_version(procedure=Procedure.objects.get(change_type="model", connector=""), steps=list(steps), actor=ACTOR)
     return start_execution(kind=kind, policy=policy, plan=build_plan(policy=policy, kind=kind), actor=ACTOR, user=None)
 
 

@@ -101,7 +101,7 @@ def make_proven() -> Proven:
         ConnectionFactory(environment=environment, connector="prometheus", settings={"endpoint": f"http://{slug}/metrics", "requests": "llm_requests_total"})
         weights = [spec(BAD, 25), spec(GOOD, 75), spec(OLD, 0)]
         policies.append(create_policy(environment=environment, alias="smart-reasoner", artefact=artefact, candidates=weights, actor=ACTOR, reason="test"))
-    procedure = Procedure.objects.get(change_type="model")
+    procedure = Procedure.objects.get(change_type="model", connector="")
     append_procedure_version(procedure=procedure, steps=WEIGHT_FLIP, actor=ACTOR)
     Procedure.objects.filter(pk=procedure.pk).update(runbook_url="http://wiki/r", runbook_hash="sha256:" + "a" * 64)
     return Proven(artefact=artefact, staging=policies[0], production=policies[1], procedure=procedure, drill=drilled(policies[0]))

@@ -101,10 +101,6 @@ def metric_added(proven: Proven) -> None:
     proven.connect("production", "prometheus", settings)
 
 
-def connector_added(proven: Proven) -> None:
-    proven.connect("production", "deploy", {"pipeline": "reasoner"})
-
-
 def connector_removed(proven: Proven) -> None:
     Connection.objects.get(environment__slug="staging", connector="prometheus").delete()
 
@@ -139,7 +135,6 @@ CHANGES: list[tuple[Change, list[tuple[str, str, str, str]]]] = [
     (admin_removed, [("connections", "production / envoy / admins / production-2", "http://b:1", "none")]),
     (metrics_endpoint, [("connections", "staging / prometheus / endpoint", "http://staging/metrics", "http://other/metrics")]),
     (metric_added, [("connections", "production / prometheus / duration", "none", "seconds")]),
-    (connector_added, [("connections", "production / deploy", "none", '{"pipeline":"reasoner"}')]),
     (connector_removed, [("connections", "staging / prometheus", '{"endpoint":"http://staging/metrics"', "none")]),
     (runbook_rewritten, [("runbook", "content", HIDDEN, "sha256:")]),
     (runbook_taken_away, [("runbook", "content", HIDDEN, "not known")]),
@@ -222,12 +217,16 @@ def connection_elsewhere(proven: Proven) -> None:
     ConnectionFactory(environment=EnvironmentFactory(slug="sandbox"), connector="envoy", settings={"admins": {"x": "http://x:1"}})
 
 
+def connection_that_the_path_does_not_use(proven: Proven) -> None:
+    proven.connect("production", "deploy", {"pipeline": "reasoner"})
+
+
 def other_alias(proven: Proven) -> None:
     RoutingPolicyFactory(environment=proven.production.environment, alias="another", artefact=proven.artefact)
 
 
 def other_procedure(proven: Proven) -> None:
-    append_procedure_version(procedure=Procedure.objects.get(change_type="prompt"), steps=WEIGHT_FLIP[4:], actor=ACTOR)
+    append_procedure_version(procedure=Procedure.objects.get(change_type="prompt", connector=""), steps=WEIGHT_FLIP[4:], actor=ACTOR)
 
 
 def digest_of_another_version(proven: Proven) -> None:
@@ -243,6 +242,7 @@ def runbook_unreachable(proven: Proven) -> None:
 NO_CHANGES: list[Change] = [
     import_yaml,
     import_with_other_weights,
+    connection_that_the_path_does_not_use,
     weights_only,
     order_of_candidates,
     order_of_keys,

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.django_db
 
 
 def with_url(url: str, **values: Any) -> Procedure:
-    Procedure.objects.filter(change_type="model").update(runbook_url=url, **values)
-    return Procedure.objects.get(change_type="model")
+    Procedure.objects.filter(change_type="model", connector="").update(runbook_url=url, **values)
+    return Procedure.objects.get(change_type="model", connector="")
 
 
 def read(url: str) -> Procedure:

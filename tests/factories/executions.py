@@ -22,13 +22,14 @@ from tests.factories.routing import BAD, GOOD, RoutingPolicyFactory, candidate_i
 
 
 class ProcedureFactory(DjangoModelFactory):
-    """The procedure of a change type (there is one for each)."""
+    """The procedure of a change type (there is one for each), of the gateways unless a connector is named."""
 
     class Meta:
         model = Procedure
-        django_get_or_create = ["change_type"]
+        django_get_or_create = ["change_type", "connector"]
 
     change_type = ChangeType.MODEL
+    connector = ""
     slug = factory.LazyAttribute(lambda procedure: f"{procedure.change_type}-flip".replace("_", "-"))
     name = factory.LazyAttribute(lambda procedure: f"{procedure.change_type}: flip")
 
@@ -115,7 +116,7 @@ class ExecutionFactory(DjangoModelFactory):
     environment = factory.SelfAttribute("policy.environment")
     procedure_version = factory.LazyAttribute(
         lambda execution: (
-            ProcedureVersion.objects.filter(procedure__change_type=execution.policy.artefact.change_type).first()
+            ProcedureVersion.objects.filter(procedure__change_type=execution.policy.artefact.change_type, procedure__connector="").first()
             or ProcedureVersionFactory(procedure__change_type=execution.policy.artefact.change_type)
         )
     )

@@ -147,7 +147,7 @@ class RollbackPartFactory(DjangoModelFactory):
     bad_version = factory.LazyAttribute(lambda part: VersionFactory(artefact=part.policy.artefact, label=BAD))
     procedure_version = factory.LazyAttribute(
         lambda part: (
-            ProcedureVersion.objects.filter(procedure__change_type=part.policy.artefact.change_type).first()
+            ProcedureVersion.objects.filter(procedure__change_type=part.policy.artefact.change_type, procedure__connector="").first()
             or ProcedureVersionFactory(procedure__change_type=part.policy.artefact.change_type)
         )
     )

@@ -79,7 +79,8 @@ def test_rollback_that_is_over_says_its_exposure_and_its_basis(rolled_back: Roll
     assert rolled_back.exposure_observed is not None
     # 60 s × about 30 requests/s × 25 %; a machine under load sends less.
     assert (rolled_back.exposure_estimated or 0) > 50
-    assert f"{rolled_back.exposure_observed} requests counted by the gateways from " in rolled_back.exposure_basis
+    counted = f"{rolled_back.exposure_observed} request{'' if rolled_back.exposure_observed == 1 else 's'}"
+    assert f"{counted} counted by the gateways from " in rolled_back.exposure_basis
     assert "s since the detection × " in rolled_back.exposure_basis
     assert "× 25 % weight" in rolled_back.exposure_basis
 

@@ -24,7 +24,7 @@ def make_fleet(count: int, *, versions: int = 5, environment: Environment | None
     """So many aliases of models, each with so many versions as candidates: the newest with 25 %, the one before with 75 %."""
     environment = environment or EnvironmentFactory()
     team = TeamFactory(slug="platform")
-    if not ProcedureVersion.objects.filter(procedure__change_type=ChangeType.MODEL).exists():
+    if not ProcedureVersion.objects.filter(procedure__change_type=ChangeType.MODEL, procedure__connector="").exists():
         ProcedureVersionFactory(procedure__change_type=ChangeType.MODEL)
     names = [f"fleet-{number:05}" for number in range(begin, begin + count)]
     with transaction.atomic():

@@ -129,7 +129,7 @@ def bad_connection(systems: Systems, environment: Environment) -> None:
 
 def runbook_gone(systems: Systems, environment: Environment) -> None:
     problem = "https://wiki/runbook answered 404: there is no runbook."
-    Procedure.objects.filter(change_type="model").update(runbook_url="https://wiki/runbook", runbook_problem=problem)
+    Procedure.objects.filter(change_type="model", connector="").update(runbook_url="https://wiki/runbook", runbook_problem=problem)
 
 
 EVERY = ("alpha", "beta", "gamma")

@@ -303,5 +303,5 @@ def test_change_types_that_leads_decide_are_no_mistake_of_the_table(cast: Cast) 
     alias = make_alias(change_type=ChangeType.DATASET)
     assert AuthorityRule.objects.get(subject="dataset").role != "on_call"
     assert alias.verdict().codes == []
-    assert ProcedureVersion.objects.filter(procedure__change_type=ChangeType.DATASET).exists()
+    assert ProcedureVersion.objects.filter(procedure__change_type=ChangeType.DATASET, procedure__connector="").exists()
     assert Connection.objects.count() == 2

@@ -81,7 +81,7 @@ def make_stage() -> Stage:
     team, _ = Team.objects.get_or_create(slug="platform", defaults={"name": "Platform"})
     artefact = Artefact.objects.create(slug="reasoner", name="Reasoner", change_type="model", team=team)
     old, new = (Version.objects.create(artefact=artefact, label=label, digest=f"sha256:{label}") for label in (OLD, NEW))
-    procedure, _ = Procedure.objects.get_or_create(change_type="model", defaults={"slug": "model-flip", "name": "Model flip"})
+    procedure, _ = Procedure.objects.get_or_create(change_type="model", connector="", defaults={"slug": "model-flip", "name": "Model flip"})
     append_procedure_version(procedure=procedure, steps=WEIGHT_FLIP, actor=ACTOR)
     policies = []
     for slug in ("production", "staging"):

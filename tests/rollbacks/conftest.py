@@ -131,7 +131,9 @@ def seed_production(change_type: str = "model", *, alias: str = "", bad: int = 2
         Version.objects.get_or_create(artefact=artefact, label=label, defaults={"digest": f"sha256:{label}"})
     # Versions come and go here without a release: what is tested lies after that.
     place, _ = Environment.objects.get_or_create(slug=environment, defaults={"name": environment.title(), "kind": environment, "releases_only": False})
-    procedure, _ = Procedure.objects.get_or_create(change_type=change_type, defaults={"slug": f"{change_type}-test".replace("_", "-"), "name": change_type})
+    procedure, _ = Procedure.objects.get_or_create(
+        change_type=change_type, connector="", artefact=None, defaults={"slug": f"{change_type}-test".replace("_", "-"), "name": change_type}
+    )
     append_procedure_version(procedure=procedure, steps=STEPS, actor=ACTOR)
     policy = create_policy(environment=place, alias=alias, artefact=artefact, candidates=candidates(bad), actor=ACTOR, reason="seed")
     return RoutingPolicy.objects.select_related("environment", "artefact").get(pk=policy.pk)

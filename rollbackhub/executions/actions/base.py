@@ -50,6 +50,10 @@ class Action:
         if cls.name:
             _actions[cls.name] = cls()
 
+    def promise_in(self, plan: Mapping[str, Any], params: Any) -> Promise:
+        """What it can promise with this plan: where a system decides that, it is the system's promise."""
+        return self.promise
+
     def run(self, context: StepContext, params: Any) -> StepOutcome:
         """Act if the action acts, observe until what is wanted is seen or the time is over, and say what was seen.
 

@@ -6,9 +6,10 @@ from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.connectors.envoy import EnvoyConnector
-from rollbackhub.executions.actions.base import Action, Params, StepOutcome
+from rollbackhub.executions.actions.base import Action, Params, StepOutcome, parse_params
 from rollbackhub.executions.domain import path_checks
 from rollbackhub.executions.domain.context import StepContext, describe
+from rollbackhub.executions.domain.mechanisms import BoundMechanism, JobLook, job_problems, problems_of, to_finding
 from rollbackhub.executions.domain.observers import MetricsObserver, keep_counters
 from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.findings import FindingDraft
@@ -28,6 +29,9 @@ class Preflight(Action):
     def run(self, context: StepContext, params: Params) -> StepOutcome:
         """Passed when policy, target version and gateways are as the plan says. Metrics are read too: they are the baseline."""
         stopping = [*_policy_findings(context), *_target_findings(context)]
+        moved_by = context.mechanism()
+        if moved_by is not None:
+            return _look_at_mechanism(context, moved_by, stopping)
         of_gateways = _gateway_findings(context)
         # In production one gateway that is ill must not keep the others on the bad version: flip, and let observing name who did not follow.
         findings = stopping if context.execution.kind == ExecutionKind.ROLLBACK else stopping + of_gateways
@@ -44,6 +48,36 @@ class Preflight(Action):
         if of_gateways:
             return StepOutcome(Verdict.PASSED, f"Policy and target version are as the procedure expects. Gateways: {seen}." + note, findings=tuple(of_gateways))
         return StepOutcome(Verdict.PASSED, "Policy, target version and gateways are as the procedure expects." + note)
+
+
+def _look_at_mechanism(context: StepContext, moved_by: BoundMechanism, stopping: list[FindingDraft]) -> StepOutcome:
+    """A system that is not as expected is not acted on, in production neither: what it would do to it is not known."""
+    problems = problems_of(moved_by, before=moved_by.shares(context.candidates("before")), wanted=moved_by.shares(_wanted(context)))
+    problems += job_problems(_jobs(context), environment=context.plan["environment"])
+    context.keep_sample(kind="mechanism", source=moved_by.name, value={"problems": [problem.in_words for problem in problems]})
+    keep_counters(context)
+    context.in_the_middle()
+    note = ""
+    if any(step["action"] == "verify" for step in context.plan["steps"]):
+        metrics = MetricsObserver(context)
+        metrics.look()
+        note = f" Metrics cannot be read ({metrics.last_error})." if metrics.last_error else ""
+    findings = (*stopping, *(to_finding(problem) for problem in problems))
+    if findings:
+        return StepOutcome(Verdict.FAILED, "; ".join(finding.in_words for finding in findings) + "." + note, findings=findings)
+    return StepOutcome(Verdict.PASSED, f"Policy, target version and {moved_by.name} are as the procedure expects." + note)
+
+
+def _wanted(context: StepContext) -> list[CandidateSpec]:
+    """What the procedure will bring the system to in the end: rolled back, or (roll-forward) its last stage."""
+    stages = sorted(key for key in context.plan if key.startswith("weights_forward_"))
+    return context.candidates(stages[-1].removeprefix("weights_") if stages else "rolled_back")
+
+
+def _jobs(context: StepContext) -> list[JobLook]:
+    steps = [step for step in context.plan["steps"] if step["action"] == "run_job" and not step.get("undo")]
+    wanted = {(params.job, params.connection): None for params in (parse_params(action=step["action"], params=step["params"]) for step in steps)}
+    return [JobLook(job, connection, context.job_runner(connection)) for job, connection in wanted]
 
 
 def _policy_findings(context: StepContext) -> list[FindingDraft]:

@@ -12,11 +12,16 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.common.failpoints import failpoint
 from rollbackhub.connectors.base import Connector, connector_type
+from rollbackhub.connectors.mechanism import RunsJobs
 from rollbackhub.executions.domain.claims import Claim
+from rollbackhub.executions.domain.mechanisms import BoundMechanism, bind_mechanism
 from rollbackhub.executions.models import Execution, Sample, StepAttempt
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.models import PolicyRevision, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
+
+MECHANISM_SECONDS = 5.0
+"""A call of a mechanism may take this long (pushing to a repository), while the lease lasts."""
 
 
 class CancelRequested(Exception):
@@ -84,12 +89,45 @@ class StepContext:
         failpoint(f"middle-{self.attempt.key}", scope=self.plan["alias"])
 
     def connector(self, name: str) -> Connector[Any] | None:
-        """A connector of the environment, by the settings frozen in the plan; None when the environment has no such connection."""
+        """A connector of the environment by its connection's name, with the settings frozen in the plan; None when there is no such connection."""
         values = self.plan["connections"].get(name)
         if values is None:
             return None
-        kind = connector_type(name)
+        kind = connector_type(self.plan.get("connectors", {}).get(name, name))
         return kind(kind.parse_settings(values), timeout_seconds=min(2.0, settings.CONFIG.lease_seconds / 3))
+
+    def job_runner(self, name: str) -> RunsJobs | None:
+        """The connection of this name, when there is one and it runs jobs."""
+        found: object = self.connector(name)
+        return found if isinstance(found, RunsJobs) else None
+
+    def mechanism(self) -> BoundMechanism | None:
+        """What moves the alias, with the settings and target frozen in the plan; None when gateways take it from the hub.
+
+        Raises InvalidInput when the frozen settings are not the connector's (any more).
+        """
+        moved_by = self.plan.get("mechanism")
+        if moved_by is None:
+            return None
+        return bind_mechanism(
+            connector=moved_by["connector"],
+            name=moved_by["connection"],
+            settings=self.plan["connections"][moved_by["connection"]],
+            target=moved_by["target"],
+            artefact=self.plan["artefact"],
+            timeout_seconds=min(MECHANISM_SECONDS, settings.CONFIG.lease_seconds / 2),
+        )
+
+    def candidates(self, state: str) -> list[CandidateSpec]:
+        """The plan's candidates in one of its states: `before`, `canary`, `rolled_back` …"""
+        return [CandidateSpec.from_dict(values) for values in self.plan[f"weights_{state}"]]
+
+    def wanted_now(self) -> list[CandidateSpec]:
+        """What this execution has last written; as it was before when it has written nothing."""
+        own = self.last_own_revision()
+        if own is None:
+            return self.candidates("before")
+        return get_candidates(policy=RoutingPolicy.objects.get(pk=self.execution.policy_id), number=own.number)
 
     def last_own_revision(self) -> PolicyRevision | None:
         """The newest policy revision that this execution wrote."""
@@ -104,8 +142,7 @@ class StepContext:
         if own is not None:
             return own.number
         policy = RoutingPolicy.objects.get(pk=self.execution.policy_id)
-        before = [CandidateSpec.from_dict(values) for values in self.plan["weights_before"]]
-        return policy.revision_number if get_candidates(policy=policy) == before else int(self.plan["revision"])
+        return policy.revision_number if get_candidates(policy=policy) == self.candidates("before") else int(self.plan["revision"])
 
 
 def describe(error: RollbackHubError) -> str:

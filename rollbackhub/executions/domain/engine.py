@@ -126,7 +126,8 @@ def _begin(claim: Claim, execution: Execution, position: int, step: dict[str, An
         now = clock.now()
         earlier = StepAttempt.objects.filter(execution=execution, position=position)
         unfinished = earlier.filter(state=StepState.STARTED)
-        if get_action(step["action"]).promise == Promise.AT_LEAST_ONCE and unfinished.exists():
+        promise = get_action(step["action"]).promise_in(execution.plan, parse_params(action=step["action"], params=step["params"]))
+        if promise == Promise.AT_LEAST_ONCE and unfinished.exists():
             unfinished.update(state=StepState.UNKNOWN, ended_at=now, message="The worker was lost while this ran: whether it had its effect is not known.")
             _ask_a_person(execution, f"Step “{step['title']}” may or may not have happened. Look at the system, then retry or close.")
             return None
@@ -188,11 +189,11 @@ def _record(claim: Claim, execution: Execution, attempt: StepAttempt, step: dict
             for check in outcome.checks
         )
         _keep_findings(execution, outcome.findings, attempt=attempt)
-        if passed:
+        if passed and _ends_segment(execution, attempt.position):
             _mark_instant(execution, Segment(step["segment"]), outcome.at or attempt.ended_at)
-        elif execution.state == ExecutionState.RUNNING:
+        if not passed and execution.state == ExecutionState.RUNNING:
             _stop_here(execution, verdict=outcome.verdict, outcome=f"Step “{step['title']}” did not pass: {outcome.message}")
-        elif execution.attempts.filter(position=attempt.position, state=StepState.FAILED).count() % CLEAN_UP_TRIES == 0:
+        elif not passed and execution.attempts.filter(position=attempt.position, state=StepState.FAILED).count() % CLEAN_UP_TRIES == 0:
             _ask_a_person(execution, f"Putting things back did not work at step “{step['title']}”: {outcome.message}")
 
 
@@ -214,6 +215,13 @@ def _keep_findings(execution: Execution, findings: tuple[FindingDraft, ...], *, 
         ),
         ignore_conflicts=True,
     )
+
+
+def _ends_segment(execution: Execution, position: int) -> bool:
+    """Whether the next step is of another segment: a job that is followed by the drain belongs to what restoring takes."""
+    steps = execution.plan["steps"]
+    following = next((step for step in steps[position + 1 :] if not step.get("undo")), None)
+    return following is None or following["segment"] != steps[position]["segment"]
 
 
 def _mark_instant(execution: Execution, segment: Segment, at: dt.datetime) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rollbackhub.common import clock
@@ -9,8 +11,43 @@ from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.connectors.envoy import ClusterCounters, EnvoyConnector
 from rollbackhub.connectors.prometheus import PrometheusConnector
 from rollbackhub.executions.domain.context import StepContext, describe
+from rollbackhub.executions.domain.mechanisms import BoundMechanism
 from rollbackhub.executions.models import Sample
 from rollbackhub.verification.evidence import Totals, TrafficSample
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Whoever counts the alias's requests: its nodes, and how one is read (version label by candidate → counters by candidate)."""
+
+    source: str
+    nodes: Sequence[str]
+    read: Callable[[str, Mapping[str, str]], dict[str, ClusterCounters]]
+
+
+def counters_of(context: StepContext) -> Counters | None:
+    """The gateways, or the mechanism when it counts requests. None when nothing counts them."""
+    moved_by = context.mechanism()
+    if moved_by is not None:
+        return _counters_of_mechanism(context, moved_by)
+    connector = context.connector("envoy")
+    if not isinstance(connector, EnvoyConnector):
+        return None
+    return Counters("envoy cluster counters", connector.list_nodes(), lambda node_id, versions: connector.read_counters(node_id=node_id, clusters=versions))
+
+
+def _counters_of_mechanism(context: StepContext, moved_by: BoundMechanism) -> Counters | None:
+    shares = moved_by.shares(context.candidates("before"))
+    if not moved_by.mechanism.counts_requests:
+        return None
+
+    def read(node_id: str, versions: Mapping[str, str]) -> dict[str, ClusterCounters]:
+        counted = moved_by.mechanism.read_requests(target=moved_by.target, shares=shares)
+        # By version, under the first candidate of each: the system may not tell candidates apart.
+        first = {label: candidate for candidate, label in reversed(list(versions.items()))}
+        return {first[label]: ClusterCounters(requests=found.requests, active=found.active) for label, found in counted.items() if label in first}
+
+    return Counters(f"counters of {moved_by.name}", [moved_by.name], read)
 
 
 class TrafficObserver:
@@ -18,8 +55,7 @@ class TrafficObserver:
 
     def __init__(self, context: StepContext) -> None:
         self._context = context
-        connector = context.connector("envoy")
-        self._connector = connector if isinstance(connector, EnvoyConnector) else None
+        self._counters = counters_of(context)
         self._versions: dict[str, str] = {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
         self._before: dict[str, dict[str, ClusterCounters]] = {}
         self.samples: list[TrafficSample] = []
@@ -28,8 +64,8 @@ class TrafficObserver:
 
     def look(self) -> TrafficSample | None:
         """Read all gateways. None at the first look: one reading of a counter says nothing."""
-        if self._connector is None:
-            self.errors = ["The environment has no envoy connection, so its traffic cannot be observed."]
+        if self._counters is None:
+            self.errors = ["Nothing in the environment counts the alias's requests (no envoy connection, or a system that does not count)."]
             return None
         self.errors = []
         first = not self._before
@@ -37,9 +73,9 @@ class TrafficObserver:
         active = dict.fromkeys(self._versions.values(), 0)
         per_gateway: dict[str, dict[str, int]] = {}
         complete = True
-        for node_id in self._connector.list_nodes():
+        for node_id in self._counters.nodes:
             try:
-                counters = self._connector.read_counters(node_id=node_id, clusters=self._versions)
+                counters = self._counters.read(node_id, self._versions)
             except RollbackHubError as error:
                 self.errors.append(describe(error))
                 self._before.pop(node_id, None)
@@ -59,7 +95,7 @@ class TrafficObserver:
         if first and not self.errors:
             return None
         sample = TrafficSample(taken_at=clock.now(), requests=requests, active=active, complete=complete)
-        kept = self._context.keep_sample(kind="traffic", source="envoy cluster counters", value=_traffic_value(sample, per_gateway, self.errors))
+        kept = self._context.keep_sample(kind="traffic", source=self._counters.source, value=_traffic_value(sample, per_gateway, self.errors))
         sample = TrafficSample(taken_at=kept.taken_at, requests=requests, active=active, complete=complete)
         self.samples.append(sample)
         return sample
@@ -106,22 +142,22 @@ def keep_counters(context: StepContext) -> None:
 
     A gateway that does not answer is named in the sample; whoever reckons says so.
     """
-    connector = context.connector("envoy")
-    if not isinstance(connector, EnvoyConnector):
+    reading = counters_of(context)
+    if reading is None:
         return
     versions: dict[str, str] = {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
     per_gateway: dict[str, dict[str, int]] = {}
     errors: dict[str, str] = {}
-    for node_id in connector.list_nodes():
+    for node_id in reading.nodes:
         try:
-            counters = connector.read_counters(node_id=node_id, clusters=versions)
+            counters = reading.read(node_id, versions)
         except RollbackHubError as error:
             errors[node_id] = describe(error)
             continue
         counted = per_gateway.setdefault(node_id, dict.fromkeys(versions.values(), 0))
         for cluster, counter in counters.items():
             counted[versions[cluster]] += counter.requests
-    context.keep_sample(kind="counters", source="envoy cluster counters", value={"per_gateway": per_gateway, "errors": errors})
+    context.keep_sample(kind="counters", source=reading.source, value={"per_gateway": per_gateway, "errors": errors})
 
 
 class MetricsObserver:

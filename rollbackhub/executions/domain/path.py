@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db.models import F
 
 from rollbackhub.common.secret_names import without_secrets
+from rollbackhub.executions.actions import parse_params
 from rollbackhub.executions.fingerprints import Path, canonical_hash, fingerprint
 from rollbackhub.executions.models import ProcedureVersion
 from rollbackhub.registry.enums import Lifecycle
@@ -36,21 +38,22 @@ def paths_of(policies: Sequence[RoutingPolicy], *, bad_versions: Mapping[int, Ve
     """The present path of each policy (with its environment and artefact), by the policy's id. `bad_versions`: what is taken out, by the
     policy's id, where somebody has named it; else it is the version under test. Four queries for any number."""
     candidates = _candidates_of(policies)
-    procedures = _current_procedures()
-    connections = _connections_by_alias(policies)
+    known = list_connections()
+    procedures = current_procedures(known)
+    connections = _connections_by_alias(policies, known)
     hashes: dict[tuple[str, str], str] = {}
     for by_environment in connections.values():
-        for environment, by_connector in by_environment.items():
-            for connector, settings in by_connector.items():
-                if (environment, connector) not in hashes:
-                    hashes[environment, connector] = canonical_hash(settings)
+        for environment, by_name in by_environment.items():
+            for name, settings in by_name.items():
+                if name != TARGET and (environment, name) not in hashes:
+                    hashes[environment, name] = canonical_hash(settings)
     found = {}
     for policy in policies:
         rows = candidates.get(policy.pk, [])
         specs = [CandidateSpec(row.candidate_id, row.version.label, row.weight) for row in rows]
         versions = {row.version.label: row.version for row in rows}
         named = (bad_versions or {}).get(policy.pk)
-        now = PathNow(policy, specs, procedures.get(policy.artefact.change_type), bad=named or find_version_under_test(specs, versions))
+        now = PathNow(policy, specs, procedures.of(policy), bad=named or find_version_under_test(specs, versions))
         if now.bad is not None and now.bad.label in versions and len(versions) > 1:
             targets = [spec.version_pin for spec in without_version(specs, now.bad.label) if spec.weight > 0]
             now.targets = [versions[label] for label in dict.fromkeys(targets)]
@@ -60,7 +63,7 @@ def paths_of(policies: Sequence[RoutingPolicy], *, bad_versions: Mapping[int, Ve
                 candidates=specs,
                 targets=now.targets,
                 procedure=now.procedure,
-                connections=connections.get((policy.alias, policy.artefact_id), {}),
+                connections=used_by(now.procedure, policy, connections.get((policy.alias, policy.artefact_id), {})),
             )
             now.fingerprint = fingerprint(now.path, settings_hashes=hashes)
         found[policy.pk] = now
@@ -77,7 +80,7 @@ def describe_path(
 ) -> Path:
     """Everything that going back to these targets depends on, as JSON. `connections` None: those of the alias are read (one query)."""
     if connections is None:
-        connections = _connections_by_alias([policy]).get((policy.alias, policy.artefact_id), {})
+        connections = used_by(procedure, policy, _connections_by_alias([policy], list_connections()).get((policy.alias, policy.artefact_id), {}))
     return {
         "alias": policy.alias,
         "procedure": {"name": str(procedure), "hash": procedure.content_hash},
@@ -110,22 +113,78 @@ def _candidates_of(policies: Sequence[RoutingPolicy]) -> dict[int, list[Candidat
     return found
 
 
-def _current_procedures() -> dict[str, ProcedureVersion]:
-    """The present version of each change type's procedure."""
+@dataclass(frozen=True, slots=True)
+class Procedures:
+    """The present version of every procedure, found by what it is for."""
+
+    by_use: Mapping[tuple[str, str, int | None], ProcedureVersion]
+    connectors: Mapping[int, str]
+    """By the connection's id."""
+
+    def of(self, policy: RoutingPolicy) -> ProcedureVersion | None:
+        """The artefact's own procedure for what moves the alias, else its change type's."""
+        connector = self.connectors[policy.connection_id] if policy.connection_id else ""
+        change_type = policy.artefact.change_type
+        return self.by_use.get((change_type, connector, policy.artefact_id)) or self.by_use.get((change_type, connector, None))
+
+
+def list_connections() -> list[Connection]:
+    """Every connection with its environment. One query."""
+    return list(Connection.objects.select_related("environment"))
+
+
+def current_procedures(connections: Sequence[Connection]) -> Procedures:
+    """All of them. One query."""
     versions = ProcedureVersion.objects.select_related("procedure").order_by("procedure_id", "-number").distinct("procedure_id")
-    return {version.procedure.change_type: version for version in versions}
+    by_use = {(found.procedure.change_type, found.procedure.connector, found.procedure.artefact_id): found for found in versions}
+    return Procedures(by_use, {connection.pk: connection.connector for connection in connections})
 
 
-def _connections_by_alias(policies: Sequence[RoutingPolicy]) -> dict[tuple[str, int], dict[str, dict[str, object]]]:
-    """For each alias and artefact the connections of every environment in which it stands. Two queries; the settings are shared, not copied."""
+TARGET = "target"
+"""Beside the connections of an environment: what the alias moves there."""
+
+OF_GATEWAYS = ("envoy", "prometheus")
+
+
+def used_by(procedure: ProcedureVersion, policy: RoutingPolicy, connections: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    """Of the environments' connections those that a path uses: the gateways' or the mechanism's (which may be named otherwise elsewhere), those of jobs."""
+    named = connection_names(procedure.steps)
+    found: dict[str, dict[str, object]] = {}
+    for environment, by_name in connections.items():
+        target = by_name.get(TARGET)
+        wanted = {"prometheus", *named}
+        if isinstance(target, Mapping):
+            wanted |= {str(target["connection"]), TARGET}
+        else:
+            wanted.add("envoy")
+        found[environment] = {name: settings for name, settings in by_name.items() if name in wanted}
+    return found
+
+
+def connection_names(steps: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The connections that steps name themselves (jobs)."""
+    names = set()
+    for step in steps:
+        params = parse_params(action=step["action"], params=step.get("params") or {})
+        if isinstance(getattr(params, "connection", None), str):
+            names.add(params.connection)
+    return names
+
+
+def _connections_by_alias(policies: Sequence[RoutingPolicy], known: Sequence[Connection]) -> dict[tuple[str, int], dict[str, dict[str, object]]]:
+    """For each alias and artefact the connections of every environment in which it stands, with its own target there. One query; settings are shared."""
     by_environment: dict[int, tuple[str, dict[str, object]]] = {}
-    for environment_id, slug, connector, settings in Connection.objects.values_list("environment_id", "environment__slug", "connector", "settings"):
+    names: dict[int, str] = {}
+    for connection in known:
         # Settings hold no secret; one that somebody put there all the same is no part of the path, and is shown nowhere.
-        by_environment.setdefault(environment_id, (slug, {}))[1][connector] = without_secrets(settings)
+        _, by_name = by_environment.setdefault(connection.environment_id, (connection.environment.slug, {}))
+        by_name[connection.key] = without_secrets(connection.settings)
+        names[connection.pk] = connection.key
     placed = RoutingPolicy.objects.filter(alias__in={policy.alias for policy in policies})
     found: dict[tuple[str, int], dict[str, dict[str, object]]] = {}
-    for alias, artefact_id, environment_id in placed.values_list("alias", "artefact_id", "environment_id"):
+    for alias, artefact_id, environment_id, connection_id, target in placed.values_list("alias", "artefact_id", "environment_id", "connection_id", "target"):
         if environment_id in by_environment:
             slug, connections = by_environment[environment_id]
-            found.setdefault((alias, artefact_id), {})[slug] = connections
+            own = {TARGET: {"connection": names[connection_id], **target}} if connection_id else {}
+            found.setdefault((alias, artefact_id), {})[slug] = {**connections, **own} if own else connections
     return found

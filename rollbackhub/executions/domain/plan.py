@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rollbackhub.common.errors import InvalidInput
-from rollbackhub.executions.domain.path import describe_path, find_version_under_test
-from rollbackhub.executions.domain.procedures import get_current_procedure
+from rollbackhub.common.errors import InvalidInput, NotFound
+from rollbackhub.connectors.base import connector_type
+from rollbackhub.connectors.mechanism import Mechanism
+from rollbackhub.executions.domain.path import connection_names, current_procedures, describe_path, find_version_under_test, list_connections
 from rollbackhub.executions.enums import REHEARSES, ExecutionKind
 from rollbackhub.executions.fingerprints import fingerprint
 from rollbackhub.executions.models import ProcedureVersion
@@ -55,7 +56,14 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
             code="nothing_to_roll_back",
             fields={"bad_version": ["Choose a version that has weight."]},
         )
-    procedure_version = get_current_procedure(change_type=artefact.change_type)
+    procedure_version = current_procedures(list_connections()).of(policy)
+    if procedure_version is None:
+        moved_by = f" and the connector {policy.connection.connector}" if policy.connection else ""
+        raise NotFound(
+            f"There is no rollback procedure for the change type {artefact.change_type}{moved_by} yet. Write one in the settings.", code="no_procedure"
+        )
+    connections = {connection.key: connection for connection in policy.environment.connections.all()}
+    used = connection_names(procedure_version.steps) | ({policy.connection.key, "prometheus"} if policy.connection else {"envoy", "prometheus"})
     content: dict[str, Any] = {
         "alias": policy.alias,
         "environment": policy.environment.slug,
@@ -66,12 +74,17 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
         "good_versions": list(dict.fromkeys(candidate.version_pin for candidate in rolled_back if candidate.weight > 0)),
         "revision": policy.revision_number,
         "weights_before": [candidate.as_dict() for candidate in candidates],
-        "weights_canary": [candidate.as_dict() for candidate in with_canary(candidates, bad.label, percent=_canary_percent(candidates, bad.label))],
+        "weights_canary": [candidate.as_dict() for candidate in with_canary(candidates, bad.label, percent=_canary_percent(policy, candidates, bad.label))],
         "weights_rolled_back": [candidate.as_dict() for candidate in rolled_back],
         "procedure": {"slug": procedure_version.procedure.slug, "version": procedure_version.number, "hash": procedure_version.content_hash},
-        "connections": {connection.connector: connection.settings for connection in policy.environment.connections.all()},
+        "connections": {name: connection.settings for name, connection in connections.items() if name in used},
         "steps": steps_for(procedure_version.steps, kind=kind),
     }
+    if policy.connection is not None:
+        content["mechanism"] = {"connection": policy.connection.key, "connector": policy.connection.connector, "target": policy.target}
+    named = {name: connection.connector for name, connection in connections.items() if name in used and connection.name}
+    if named:
+        content["connectors"] = named
     path = describe_path(policy=policy, candidates=candidates, targets=[versions[label] for label in content["good_versions"]], procedure=procedure_version)
     if kind in REHEARSES:
         # What a passed run is proof of. A rollback's plan is without it: what approvals are bound to is what would be done.
@@ -96,6 +109,9 @@ def get_target_seconds(artefact: Artefact) -> int | None:
     return SpeedTarget.objects.filter(change_type=artefact.change_type).values_list("seconds", flat=True).first()
 
 
-def _canary_percent(candidates: Sequence[CandidateSpec], label: str) -> int:
+def _canary_percent(policy: RoutingPolicy, candidates: Sequence[CandidateSpec], label: str) -> int:
+    kind = connector_type(policy.connection.connector) if policy.connection else None
+    if kind is not None and issubclass(kind, Mechanism) and not kind.weighted:
+        return 100
     present = sum(candidate.weight for candidate in candidates if candidate.version_pin == label)
     return present or CANARY_PERCENT

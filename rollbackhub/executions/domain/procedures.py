@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
-from rollbackhub.common.errors import InvalidInput, NotFound
+from rollbackhub.common.errors import InvalidInput
 from rollbackhub.executions.actions import parse_params
 from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.executions.models import Procedure, ProcedureVersion
@@ -61,11 +61,3 @@ def append_procedure_version(*, procedure: Procedure, steps: Sequence[dict[str, 
             data={"slug": procedure.slug, "version": version.number, "content_hash": digest},
         )
         return version
-
-
-def get_current_procedure(*, change_type: str) -> ProcedureVersion:
-    """The present version of the change type's procedure. Raises NotFound."""
-    version = ProcedureVersion.objects.select_related("procedure").filter(procedure__change_type=change_type).order_by("-number").first()
-    if version is None:
-        raise NotFound(f"There is no rollback procedure for the change type {change_type} yet. Write one in the settings.", code="no_procedure")
-    return version

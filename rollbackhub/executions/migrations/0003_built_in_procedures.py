@@ -7,13 +7,13 @@ from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-from rollbackhub.executions.procedures import BUILT_IN
+from rollbackhub.executions.procedures import GATEWAY_FLIPS
 
 
 def seed(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     procedures = apps.get_model("executions", "Procedure").objects.using(schema_editor.connection.alias)
     versions = apps.get_model("executions", "ProcedureVersion").objects.using(schema_editor.connection.alias)
-    for entry in BUILT_IN:
+    for entry in GATEWAY_FLIPS:
         values = {"slug": entry["slug"], "name": entry["name"]}
         procedure, created = procedures.get_or_create(change_type=entry["change_type"], defaults=values)
         if created:

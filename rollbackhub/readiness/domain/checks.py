@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from rollbackhub.executions.domain import path_checks
+from rollbackhub.executions.domain.mechanisms import to_finding
 from rollbackhub.executions.domain.path import PathNow
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
@@ -25,8 +26,12 @@ class Check(StrEnum):
     CLUSTERS = "clusters"
     TARGETS = "targets"
     METRICS = "metrics"
+    MECHANISM = "mechanism"
     RUNBOOK = "runbook"
 
+
+OF_FLIPS = (Check.ROUTES, Check.MECHANISM)
+"""What is seen in the middle of a flip is right the next moment."""
 
 OF_GATEWAYS = (Check.GATEWAYS, Check.ROUTES, Check.CLUSTERS)
 NODE = re.compile(r"gateway (.+?)( and (?:its routes|its revision|the hub))?$")
@@ -66,6 +71,11 @@ class State:
         return {policy_id: path.policy.revision_number for policy_id, path in self.paths.items()}
 
     @property
+    def by_gateways(self) -> dict[int, PathNow]:
+        """Paths whose aliases gateways take from the hub."""
+        return {policy_id: path for policy_id, path in self.paths.items() if path.policy.connection_id is None}
+
+    @property
     def verified(self) -> list[PathNow]:
         """Paths whose procedure verifies by metrics."""
         return [path for path in self.paths.values() if path.procedure and any(step["action"] == "verify" for step in path.procedure.steps)]
@@ -83,6 +93,8 @@ class Outcome:
     """Gateways that could not be read."""
     metrics_late: bool = False
     """Nobody knows whether the metrics endpoint answers."""
+    late_policies: set[int] = field(default_factory=set)
+    """Aliases whose mechanism was not read in time."""
     skipped: list[str] = field(default_factory=list)
     """What was not looked at, in words."""
 
@@ -100,7 +112,7 @@ class Outcome:
         if check == Check.METRICS and policy_id is None:
             # Whether the endpoint can be read is seen each time; only what it says about the aliases is not.
             return not self.metrics_late
-        if check in self.not_run:
+        if check in self.not_run or (check == Check.MECHANISM and policy_id in self.late_policies):
             return False
         node = NODE.search(subject) if check in OF_GATEWAYS else None
         if node is None or node[1] not in self.blind:
@@ -113,7 +125,14 @@ def target_candidates(path: PathNow) -> list[CandidateSpec]:
     """What would serve after the rollback."""
     if path.bad is None or not path.targets:
         return []
-    return [candidate for candidate in without_version(path.candidates, path.bad.label) if candidate.weight > 0]
+    return [candidate for candidate in after_rollback(path) if candidate.weight > 0]
+
+
+def after_rollback(path: PathNow) -> list[CandidateSpec]:
+    """The candidates as a rollback would leave them; as they are when there is nothing to go back to."""
+    if path.bad is None or not path.targets:
+        return path.candidates
+    return without_version(path.candidates, path.bad.label)
 
 
 def run_checks(state: State, seen: Seen) -> Outcome:
@@ -121,6 +140,7 @@ def run_checks(state: State, seen: Seen) -> Outcome:
     outcome = Outcome()
     _check_gateways(state, seen, outcome)
     _check_metrics(state, seen, outcome)
+    _check_mechanisms(state, seen, outcome)
     for policy_id, path in state.paths.items():
         labels = [version.label for version in path.targets]
         lifecycles = {version.label: version.lifecycle for version in path.targets}
@@ -130,7 +150,7 @@ def run_checks(state: State, seen: Seen) -> Outcome:
 
 
 def _check_gateways(state: State, seen: Seen, outcome: Outcome) -> None:
-    if not state.paths:
+    if not state.by_gateways:
         return
     if seen.no_envoy:
         outcome.add(Check.CONNECTION, None, [path_checks.no_gateways(environment=state.environment, problem=seen.no_envoy)])
@@ -145,7 +165,7 @@ def _check_gateways(state: State, seen: Seen, outcome: Outcome) -> None:
     outcome.add(Check.GATEWAYS, None, path_checks.check_observed(gateways=state.gateways, nodes=seen.nodes))
     outcome.add(Check.GATEWAYS, None, path_checks.check_asking(gateways=state.gateways, nodes=sorted(seen.routes)))
     outcome.add(Check.GATEWAYS, None, path_checks.check_current(gateways=state.gateways, number=state.number))
-    for policy_id, path in state.paths.items():
+    for policy_id, path in state.by_gateways.items():
         if not path.candidates:
             continue
         expected = {candidate.candidate_id: candidate.weight for candidate in path.candidates}
@@ -153,6 +173,16 @@ def _check_gateways(state: State, seen: Seen, outcome: Outcome) -> None:
         for node_id, served in seen.routes.items():
             outcome.add(Check.ROUTES, policy_id, path_checks.check_routes(node_id=node_id, alias=path.policy.alias, expected=expected, served=served))
             outcome.add(Check.CLUSTERS, policy_id, path_checks.check_clusters(node_id=node_id, targets=targets, members=seen.members[node_id]))
+
+
+def _check_mechanisms(state: State, seen: Seen, outcome: Outcome) -> None:
+    """What the systems that serve by themselves say of the aliases that the hub moves there."""
+    for policy_id, problems in seen.mechanisms.items():
+        outcome.add(Check.MECHANISM, policy_id, [to_finding(problem) for problem in problems])
+    outcome.late_policies = set(seen.mechanisms_late)
+    outcome.skipped += [
+        f"{state.paths[policy_id].policy.alias}: the run's time was over before what moves it was read." for policy_id in sorted(outcome.late_policies)
+    ]
 
 
 def _check_metrics(state: State, seen: Seen, outcome: Outcome) -> None:
@@ -194,13 +224,13 @@ def confirmed(first: Outcome, second: Outcome, *, flipped: set[int]) -> Outcome:
 
     `flipped`: policies that were changed during the second look. A system that does not answer need not say so in the same words twice.
     """
-    result = Outcome(not_run=second.not_run, blind=second.blind, metrics_late=second.metrics_late, skipped=second.skipped)
+    result = Outcome(not_run=second.not_run, blind=second.blind, metrics_late=second.metrics_late, late_policies=second.late_policies, skipped=second.skipped)
     for key, found in second.found.items():
         before = first.found.get(key)
         same = before is not None and (before.draft == found.draft or found.draft.code in (FindingCode.UNREACHABLE, FindingCode.PERMISSION_MISSING))
-        if same and not (found.check == Check.ROUTES and found.policy_id in flipped):
+        if same and not (found.check in OF_FLIPS and found.policy_id in flipped):
             result.found[key] = found
         else:
             result.unsure.add(key)
-    result.unsure |= {key for key, found in first.found.items() if found.check == Check.ROUTES and found.policy_id in flipped and key not in result.found}
+    result.unsure |= {key for key, found in first.found.items() if found.check in OF_FLIPS and found.policy_id in flipped and key not in result.found}
     return result

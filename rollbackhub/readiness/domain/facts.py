@@ -22,7 +22,8 @@ from rollbackhub.rollbacks.rules import LEVELS, may_decide_alone
 from rollbackhub.routing.models import RoutingPolicy
 
 STAGES = ("set_weights",)
-"""Actions that flip in an instant; other mechanisms deploy."""
+DEPLOYING = ("git", "deploy")
+"""Actions that flip in an instant, unless what they move is deployed."""
 
 
 @dataclass(slots=True)
@@ -56,13 +57,15 @@ class Facts:
 
     @property
     def verifies(self) -> bool:
-        """Whether the procedure has a verification, and the environment metrics to verify by."""
-        return any(step["action"] == "verify" for step in self.steps) and "prometheus" in self.connectors
+        """Whether the procedure has a verification, and the environment what it verifies by."""
+        actions = {step["action"] for step in self.steps}
+        return "verify_served" in actions or ("verify" in actions and "prometheus" in self.connectors)
 
     @property
     def flips(self) -> bool:
         """Whether the procedure goes back by a flip."""
-        return any(step["action"] in STAGES for step in self.steps)
+        by_flip = self.path.procedure is not None and self.path.procedure.procedure.connector not in DEPLOYING
+        return by_flip and any(step["action"] in STAGES for step in self.steps)
 
 
 def facts_of(policies: Sequence[RoutingPolicy], *, at: dt.datetime | None = None) -> dict[int, Facts]:
@@ -80,7 +83,7 @@ def facts_of(policies: Sequence[RoutingPolicy], *, at: dt.datetime | None = None
     roles = {rule.subject: rule.role for rule in AuthorityRule.objects.all()}
     deciders = _count_deciders()
     connectors: dict[int, set[str]] = {}
-    for environment_id, name in Connection.objects.values_list("environment_id", "connector"):
+    for environment_id, name in Connection.objects.filter(name="").values_list("environment_id", "connector"):
         connectors.setdefault(environment_id, set()).add(name)
     targets = dict(SpeedTarget.objects.values_list("change_type", "seconds"))
     drillable = _drillable(policies)

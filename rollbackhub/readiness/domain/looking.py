@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -11,7 +11,9 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import InvalidInput, RollbackHubError
 from rollbackhub.connectors.base import connector_type
 from rollbackhub.connectors.envoy import ClusterMembers, EnvoyConnector, ServedRoutes
+from rollbackhub.connectors.mechanism import Problem, Share
 from rollbackhub.connectors.prometheus import PrometheusConnector
+from rollbackhub.executions.domain.mechanisms import BoundMechanism, JobLook, job_problems, problems_of
 
 AT_ONCE = 8
 """Gateways that are read at the same time."""
@@ -39,10 +41,33 @@ class Seen:
     metrics_failed: RollbackHubError | None = None
     metrics_late: bool = False
     """They were not read before the run's time was over."""
+    mechanisms: dict[int, list[Problem]] = field(default_factory=dict)
+    """What stands in the way of moving aliases, by the policy's id."""
+    mechanisms_late: list[int] = field(default_factory=list)
 
 
-def look_at(*, environment: str, connections: Mapping[str, dict[str, Any]], clusters: Collection[str], aliases: Collection[str], deadline: float) -> Seen:
-    """Read the gateways' routes and clusters, and whether the metrics of these aliases are there. `deadline`: by clock.monotonic().
+@dataclass(frozen=True, slots=True)
+class MechanismLook:
+    """What is asked of one mechanism: whether it could take the alias from `before` to `wanted`. Read from the database beforehand."""
+
+    policy_id: int
+    environment: str
+    moved_by: BoundMechanism
+    before: Sequence[Share]
+    wanted: Sequence[Share]
+    jobs: Sequence[JobLook] = ()
+
+
+def look_at(
+    *,
+    environment: str,
+    connections: Mapping[str, dict[str, Any]],
+    clusters: Collection[str],
+    aliases: Collection[str],
+    mechanisms: Sequence[MechanismLook] = (),
+    deadline: float,
+) -> Seen:
+    """Read the gateways' routes and clusters, whether the metrics of these aliases are there, and what moves the others. `deadline`: by clock.monotonic().
 
     Never raises for what another system does: that is what is looked for. Uses no database, so that its threads need no connection.
     """
@@ -53,7 +78,8 @@ def look_at(*, environment: str, connections: Mapping[str, dict[str, Any]], clus
     try:
         metrics = pool.submit(_read_metrics, with_metrics, environment, aliases) if with_metrics else None
         reading = {node_id: pool.submit(_read_gateway, gateways, node_id, clusters) for node_id in seen.nodes} if gateways else {}
-        asked: list[Future[Any]] = [*reading.values()]
+        moving = {look.policy_id: pool.submit(_look_at_mechanism, look) for look in mechanisms}
+        asked: list[Future[Any]] = [*reading.values(), *moving.values()]
         if metrics is not None:
             asked.append(metrics)
         wait(asked, timeout=max(deadline - clock.monotonic(), 0))
@@ -66,6 +92,11 @@ def look_at(*, environment: str, connections: Mapping[str, dict[str, Any]], clus
                 seen.failed[node_id] = found
             else:
                 seen.routes[node_id], seen.members[node_id] = found
+        for policy_id, looking in moving.items():
+            if looking.done():
+                seen.mechanisms[policy_id] = looking.result()
+            else:
+                seen.mechanisms_late.append(policy_id)
         if metrics is not None:
             answer = metrics.result() if metrics.done() else {}
             seen.metrics_late = not metrics.done()
@@ -77,6 +108,10 @@ def look_at(*, environment: str, connections: Mapping[str, dict[str, Any]], clus
         # What still runs ends by its own time limit; nobody waits for it.
         pool.shutdown(wait=False, cancel_futures=True)
     return seen
+
+
+def _look_at_mechanism(look: MechanismLook) -> list[Problem]:
+    return problems_of(look.moved_by, before=look.before, wanted=look.wanted) + job_problems(look.jobs, environment=look.environment)
 
 
 def _gateway_connector(connections: Mapping[str, dict[str, Any]], seen: Seen) -> EnvoyConnector | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,18 @@ from django.db import connection, transaction
 from rollbackhub.audit.actors import Actor, system_actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
-from rollbackhub.common.errors import NotFound
-from rollbackhub.executions.domain.path import paths_of
-from rollbackhub.readiness.domain.checks import Found, Outcome, State, confirmed, run_checks, target_candidates
-from rollbackhub.readiness.domain.looking import Seen, look_at
+from rollbackhub.common.errors import InvalidInput, NotFound
+from rollbackhub.connectors.base import connector_type
+from rollbackhub.connectors.mechanism import Problem, ProblemCode, RunsJobs, Share, VersionRef
+from rollbackhub.executions.actions import parse_params
+from rollbackhub.executions.domain.deliver import mechanism_of
+from rollbackhub.executions.domain.mechanisms import JobLook
+from rollbackhub.executions.domain.path import PathNow, paths_of
+from rollbackhub.readiness.domain.checks import Found, Outcome, State, after_rollback, confirmed, run_checks, target_candidates
+from rollbackhub.readiness.domain.looking import CALL_SECONDS, MechanismLook, Seen, look_at
 from rollbackhub.readiness.enums import RunState
 from rollbackhub.readiness.models import PreflightFinding, PreflightRun
-from rollbackhub.registry.models import Connection, Environment
+from rollbackhub.registry.models import Connection, Environment, Version
 from rollbackhub.routing.domain.gateways import list_live_gateways
 from rollbackhub.routing.models import RoutingPolicy, RoutingState
 
@@ -124,7 +129,7 @@ def run_preflight(claim: Claim) -> bool:
 
 def load_state(environment: Environment) -> State:
     """What the hub says now. A fixed number of queries."""
-    policies = list(RoutingPolicy.objects.filter(environment=environment).select_related("environment", "artefact").order_by("alias"))
+    policies = list(RoutingPolicy.objects.filter(environment=environment).select_related("environment", "artefact", "connection").order_by("alias"))
     number = RoutingState.objects.filter(environment=environment).values_list("number", flat=True).first()
     return State(environment.slug, paths_of(policies), list_live_gateways(environment_id=environment.pk), number or 0)
 
@@ -144,14 +149,56 @@ def _look(environment: Environment, *, deadline: float) -> tuple[State, Outcome]
 
 
 def _see(environment: Environment, state: State, *, deadline: float) -> Seen:
-    connections: dict[str, dict[str, Any]] = dict(Connection.objects.filter(environment=environment).values_list("connector", "settings"))
-    return look_at(
+    connections: dict[str, dict[str, Any]] = dict(Connection.objects.filter(environment=environment, name="").values_list("connector", "settings"))
+    looks, wrong = _mechanisms(environment, state)
+    seen = look_at(
         environment=environment.slug,
         connections=connections,
-        clusters={candidate.candidate_id for path in state.paths.values() for candidate in target_candidates(path)},
+        clusters={candidate.candidate_id for path in state.by_gateways.values() for candidate in target_candidates(path)},
         aliases=[path.policy.alias for path in state.verified],
+        mechanisms=looks,
         deadline=deadline,
     )
+    seen.mechanisms |= wrong
+    return seen
+
+
+def _mechanisms(environment: Environment, state: State) -> tuple[list[MechanismLook], dict[int, list[Problem]]]:
+    """What to ask of the systems that the hub moves (could each alias go back now?), and what stands in the way already. Two queries at most."""
+    paths = [path for path in state.paths.values() if path.policy.connection is not None and path.candidates]
+    if not paths:
+        return [], {}
+    rows = Version.objects.filter(artefact__in={path.policy.artefact_id for path in paths}).values_list("artefact_id", "label", "digest", "uri")
+    versions = {(artefact_id, label): VersionRef(label, digest, uri) for artefact_id, label, digest, uri in rows}
+    connections = {connection.key: connection for connection in Connection.objects.filter(environment=environment)}
+    looks: list[MechanismLook] = []
+    wrong: dict[int, list[Problem]] = {}
+    for path in paths:
+        try:
+            moved_by = mechanism_of(path.policy, timeout_seconds=CALL_SECONDS)
+            jobs = _jobs(path, connections)
+        except InvalidInput as error:
+            subject = f"connection of {path.policy.alias}"
+            wrong[path.policy.pk] = [Problem(ProblemCode.CONFIG_MISMATCH, subject, "settings that its connector takes", error.message, "Mend the settings.")]
+            continue
+        before, wanted = (
+            [Share(spec.candidate_id, versions[path.policy.artefact_id, spec.version_pin], spec.weight) for spec in candidates]
+            for candidates in (path.candidates, after_rollback(path))
+        )
+        looks.append(MechanismLook(path.policy.pk, environment.slug, moved_by, before, wanted, jobs))
+    return looks, wrong
+
+
+def _jobs(path: PathNow, connections: Mapping[str, Connection]) -> list[JobLook]:
+    found: dict[tuple[str, str], JobLook] = {}
+    for step in path.procedure.steps if path.procedure else ():
+        if step["action"] == "run_job":
+            params = parse_params(action=step["action"], params=step.get("params") or {})
+            known = connections.get(params.connection)
+            kind = connector_type(known.connector) if known else None
+            runner: object = kind(kind.parse_settings(known.settings), timeout_seconds=CALL_SECONDS) if kind and known else None
+            found[params.job, params.connection] = JobLook(params.job, params.connection, runner if isinstance(runner, RunsJobs) else None)
+    return list(found.values())
 
 
 def _keep(claim: Claim, environment: Environment, state: State, outcome: Outcome, *, started_at: dt.datetime, took: float) -> bool:

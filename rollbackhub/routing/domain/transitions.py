@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection as db
+from django.db import transaction
 from django.db.models import F
 
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.connectors.base import connector_type
+from rollbackhub.connectors.mechanism import Mechanism
 from rollbackhub.registry.domain.holds import describe_hold, held_among
 from rollbackhub.registry.domain.lifecycle import Served, follow_traffic
 from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
-from rollbackhub.registry.models import Artefact, Environment, Version
-from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy, RoutingState
+from rollbackhub.registry.models import Artefact, Connection, Environment, Version
+from rollbackhub.routing.domain.current import get_candidates
+from rollbackhub.routing.domain.deliveries import mark_delivered
+from rollbackhub.routing.models import Candidate, Delivery, PolicyRevision, RoutingPolicy, RoutingState
 from rollbackhub.routing.rules import CandidateSpec, require_valid
 
 FLIP_CHANNEL = "rollbackhub_flip"
 """NOTIFY channel; the payload is the environment's slug."""
 
 
-def create_policy(*, environment: Environment, alias: str, artefact: Artefact, candidates: Sequence[CandidateSpec], actor: Actor, reason: str) -> RoutingPolicy:
-    """Make an alias callable in an environment, with its first revision.
+def create_policy(
+    *,
+    environment: Environment,
+    alias: str,
+    artefact: Artefact,
+    candidates: Sequence[CandidateSpec],
+    actor: Actor,
+    reason: str,
+    connection: Connection | None = None,
+    target: Mapping[str, Any] | None = None,
+) -> RoutingPolicy:
+    """Make an alias callable in an environment, with its first revision. `connection` None: gateways take it from the hub; else it moves `target`.
 
-    Raises Conflict when it exists, InvalidInput when the candidates do not make a policy.
+    Raises Conflict when it exists, InvalidInput when the candidates do not make a policy, or connection and target do not fit.
     """
+    bound = require_valid_target(environment=environment, connection=connection, target=target or {})
     with transaction.atomic():
-        policy, created = RoutingPolicy.objects.get_or_create(environment=environment, alias=alias, defaults={"artefact": artefact})
+        values = {"artefact": artefact, "connection": connection, "target": bound}
+        policy, created = RoutingPolicy.objects.get_or_create(environment=environment, alias=alias, defaults=values)
         if not created:
             raise Conflict(f"The alias {alias} already exists in {environment.slug}. Append a revision instead.", code="policy_exists")
         record(
@@ -36,11 +54,89 @@ def create_policy(*, environment: Environment, alias: str, artefact: Artefact, c
             actor=actor,
             subject_type="policy",
             subject_id=policy.pk,
-            data={"alias": alias, "environment": environment.slug, "artefact": artefact.slug},
+            data={
+                "alias": alias,
+                "environment": environment.slug,
+                "artefact": artefact.slug,
+                "connection": connection.key if connection else "",
+                "target": bound,
+            },
         )
         append_revision(policy_id=policy.pk, expected_revision=0, candidates=candidates, actor=actor, reason=reason)
         policy.refresh_from_db()
         return policy
+
+
+def bind_policy(*, policy_id: int, connection: Connection | None, target: Mapping[str, Any], actor: Actor, reason: str) -> RoutingPolicy:
+    """Say what brings an alias to the real system from now on. The proof of its path is stale afterwards; nothing is moved by this itself.
+
+    Raises NotFound, InvalidInput (they do not fit, or the present weights cannot be served that way).
+    """
+    with transaction.atomic():
+        policy = RoutingPolicy.objects.select_for_update(of=("self",)).select_related("environment", "connection").filter(pk=policy_id).first()
+        if policy is None:
+            raise NotFound("There is no such routing policy.", code="policy_not_found")
+        bound = require_valid_target(environment=policy.environment, connection=connection, target=target)
+        before = {"connection": policy.connection.key if policy.connection else "", "target": policy.target}
+        policy.connection, policy.target = connection, bound
+        _require_servable(policy, get_candidates(policy=policy))
+        policy.save(update_fields=["connection", "target"])
+        if connection is not None and not Delivery.objects.filter(policy=policy).exists():
+            # What stands there is what the policy says: the preflight finds it when that is not so.
+            mark_delivered(policy_id=policy.pk, number=policy.revision_number)
+        record(
+            event="policy.bound",
+            actor=actor,
+            subject_type="policy",
+            subject_id=policy.pk,
+            data={
+                "alias": policy.alias,
+                "environment": policy.environment.slug,
+                "before": before,
+                "after": {"connection": connection.key if connection else "", "target": bound},
+                "reason": reason,
+            },
+        )
+        with db.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [FLIP_CHANNEL, policy.environment.slug])
+        return policy
+
+
+def require_valid_target(*, environment: Environment, connection: Connection | None, target: Mapping[str, Any]) -> dict[str, Any]:
+    """The target as it is stored, with its defaults. Raises InvalidInput unless it is one of the connection's connector."""
+    if connection is None:
+        if target:
+            fields = {"target": ["Choose a connection first."]}
+            raise InvalidInput("Gateways take an alias from the hub: it has no target.", code="invalid_target", fields=fields)
+        return {}
+    if connection.environment_id != environment.pk:
+        raise InvalidInput(
+            f"The connection {connection.key} is one of {connection.environment.slug}, not of {environment.slug}.",
+            code="invalid_target",
+            fields={"connection": ["Choose one of the same environment."]},
+        )
+    kind = connector_type(connection.connector)
+    if not issubclass(kind, Mechanism):
+        raise InvalidInput(
+            f"The connector {connection.connector} moves no versions.", code="not_a_mechanism", fields={"connection": ["Choose one that moves versions."]}
+        )
+    kind.parse_settings(connection.settings)
+    stored: dict[str, Any] = kind.parse_target(target).model_dump(mode="json")
+    return stored
+
+
+def _require_servable(policy: RoutingPolicy, candidates: Sequence[CandidateSpec]) -> None:
+    """A system that serves one version at a time cannot be given two."""
+    if policy.connection is None or not candidates:
+        return
+    kind = connector_type(policy.connection.connector)
+    serving = [candidate for candidate in candidates if candidate.weight > 0]
+    if issubclass(kind, Mechanism) and not kind.weighted and len(serving) > 1:
+        raise InvalidInput(
+            f"{policy.connection.key} serves one version at a time: give {policy.alias} one candidate with 100 %, and the others 0 %.",
+            code="not_splittable",
+            fields={"candidates": ["Give one candidate 100 % and the others 0 %."]},
+        )
 
 
 def append_revision(
@@ -61,7 +157,7 @@ def append_revision(
     """
     require_valid(candidates)
     with transaction.atomic():
-        policy = RoutingPolicy.objects.select_for_update(of=("self",)).select_related("environment", "artefact").filter(pk=policy_id).first()
+        policy = RoutingPolicy.objects.select_for_update(of=("self",)).select_related("environment", "artefact", "connection").filter(pk=policy_id).first()
         if policy is None:
             raise NotFound("There is no such routing policy.", code="policy_not_found")
         if effect_key is not None:
@@ -75,6 +171,7 @@ def append_revision(
                 code="revision_moved",
                 current_revision=policy.revision_number,
             )
+        _require_servable(policy, candidates)
         in_production = policy.environment.kind == EnvironmentKind.PRODUCTION
         if in_production:
             # Flips of one artefact go one after the other: each moves the lifecycle of versions that the other may serve, too.
@@ -117,7 +214,7 @@ def append_revision(
                 "effect_key": effect_key or "",
             },
         )
-        with connection.cursor() as cursor:
+        with db.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, %s)", [FLIP_CHANNEL, policy.environment.slug])
         return revision
 

@@ -18,7 +18,7 @@ _SNAPSHOT_SQL = """
     SELECT coalesce(s.number, 0), p.alias, c.candidate_id, v.label, c.weight
     FROM registry_environment e
     LEFT JOIN routing_routingstate s ON s.environment_id = e.id
-    LEFT JOIN routing_routingpolicy p ON p.environment_id = e.id
+    LEFT JOIN routing_routingpolicy p ON p.environment_id = e.id AND p.connection_id IS NULL
     LEFT JOIN routing_policyrevision r ON r.policy_id = p.id AND r.number = p.revision_number
     LEFT JOIN routing_candidate c ON c.revision_id = r.id
     LEFT JOIN registry_version v ON v.id = c.version_id

@@ -1,0 +1,94 @@
+"""Verify by observing what is served, several looks in a row: the system's state, and what each consumer says that it uses."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rollbackhub.common import clock
+from rollbackhub.common.errors import RollbackHubError
+from rollbackhub.common.verdict import Verdict, combine
+from rollbackhub.connectors.base import Promise
+from rollbackhub.connectors.mechanism import Share
+from rollbackhub.executions.actions.await_observed import no_mechanism
+from rollbackhub.executions.actions.base import Action, Params, StepOutcome
+from rollbackhub.executions.domain.consumers import ask_consumers
+from rollbackhub.executions.domain.context import StepContext
+from rollbackhub.executions.domain.mechanisms import BoundMechanism
+from rollbackhub.executions.enums import FindingCode
+from rollbackhub.executions.findings import FindingDraft
+from rollbackhub.verification.evidence import CheckOutcome
+
+SERVED, CONSUMERS = "served_version", "consumers"
+
+
+class VerifyServedParams(Params):
+    """How many looks in a row must pass and over how many seconds; the limit in seconds."""
+
+    consecutive: int = Field(default=3, ge=1, le=100)
+    window_seconds: float = Field(default=0, ge=0, le=3600)
+    limit_seconds: float = Field(default=60, gt=0, le=86400)
+    interval_seconds: float = Field(default=0.5, gt=0, le=60)
+
+
+class VerifyServed(Action):
+    """A look that cannot be taken is no pass: it starts the count anew, and at the end it is an `error`."""
+
+    name = "verify_served"
+    promise = Promise.READ_ONLY
+    params_type = VerifyServedParams
+
+    def run(self, context: StepContext, params: VerifyServedParams) -> StepOutcome:
+        """Passed when every check passed at `consecutive` looks in a row; `at` is when the last of them did."""
+        context.in_the_middle()
+        moved_by = context.mechanism()
+        if moved_by is None:
+            return no_mechanism(context)
+        wanted = moved_by.shares(context.wanted_now())
+        passes, since = 0, clock.now()
+        while True:
+            checks = [_check_served(context, moved_by, wanted), *_check_consumers(context, moved_by, wanted)]
+            verdict = combine(check.verdict for check in checks)
+            at = clock.now()
+            passes, since = (passes + 1, since if passes else at) if verdict == Verdict.PASSED else (0, at)
+            if passes >= params.consecutive and (at - since).total_seconds() >= params.window_seconds:
+                said = " ".join(check.sentence for check in checks)
+                return StepOutcome(Verdict.PASSED, f"{said} So at {passes} looks in a row.", at=at, checks=tuple(checks))
+            if context.seconds_left(params.limit_seconds) <= 0:
+                return _not_verified(checks, verdict)
+            context.pause(params.interval_seconds)
+
+
+def _check_served(context: StepContext, moved_by: BoundMechanism, wanted: list[Share]) -> CheckOutcome:
+    try:
+        seen = moved_by.mechanism.observe(target=moved_by.target, wanted=wanted)
+    except RollbackHubError as error:
+        context.keep_sample(kind="observed", source=moved_by.name, value={"error": f"{error.code}: {error.message}"})
+        return CheckOutcome(SERVED, Verdict.ERROR, f"{moved_by.name} could not be read: {error.message}")
+    context.keep_sample(kind="observed", source=moved_by.name, value={"reached": seen.reached, "expected": seen.expected, "found": seen.found, **seen.values})
+    if seen.reached:
+        return CheckOutcome(SERVED, Verdict.PASSED, f"{moved_by.name} shows {seen.found}.")
+    return CheckOutcome(SERVED, Verdict.FAILED, f"{moved_by.name} shows {seen.found}, not {seen.expected}.")
+
+
+def _check_consumers(context: StepContext, moved_by: BoundMechanism, wanted: list[Share]) -> list[CheckOutcome]:
+    if not moved_by.target.consumers:
+        return []
+    look = ask_consumers(context, moved_by, wanted=moved_by.names_of(wanted))
+    verdict = Verdict.PASSED if look.all_right else Verdict.FAILED if look.wrong else Verdict.ERROR
+    numbers = {"asked": len(moved_by.target.consumers), "right": len(look.answers) - len(look.wrong)}
+    return [CheckOutcome(CONSUMERS, verdict, f"{look.in_words}.", numbers)]
+
+
+def _not_verified(checks: list[CheckOutcome], verdict: Verdict) -> StepOutcome:
+    findings = [
+        FindingDraft(FindingCode.NOT_RESTORED, check.name, "the good version, everywhere", check.sentence, "Look at what still uses another version.")
+        for check in checks
+        if check.verdict == Verdict.FAILED
+    ]
+    findings += [
+        FindingDraft(FindingCode.UNREACHABLE, check.name, "an answer", check.sentence, "See whether it runs and can be reached.")
+        for check in checks
+        if check.verdict == Verdict.ERROR
+    ]
+    message = " ".join(check.sentence for check in checks if check.verdict != Verdict.PASSED)
+    return StepOutcome(verdict, message, findings=tuple(findings), checks=tuple(checks))
