@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from rollbackhub.common.errors import InvalidInput, TransientError
 from rollbackhub.connectors.base import PermissionMissing
 from rollbackhub.connectors.git import GitConnector
 from rollbackhub.connectors.git import connector as connector_module
-from rollbackhub.connectors.git.repository import Repository
+from rollbackhub.connectors.git.repository import DEPTH, Repository
 from rollbackhub.connectors.mechanism import ProblemCode, ProblemFound, VersionRef
 from tests.connectors.git_repositories import Bare, bare_repository, git, shares
 
@@ -211,6 +212,40 @@ def test_hook_that_refuses_is_permission_missing_with_the_servers_sentence(bare:
     assert len(caught.value.message) < 600
     assert bare.tip() == tip
     assert preflight(hub(bare), old, new) == [], "a dry run does not run the server's hooks, as documented"
+
+
+def _without_override(bare: Bare, old: VersionRef, new: VersionRef, results: Any) -> None:
+    """root without the right to ignore permissions (CAP_DAC_OVERRIDE, bit 1): its folders refuse it as they refuse others."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(24, 1, 0, 0, 0) == 0, "for what it starts"
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, sets) == 0
+    sets[0], sets[1] = sets[0] & ~2, sets[1] & ~2
+    assert libc.capset(header, sets) == 0, "for itself"
+    found = preflight(hub(bare), old, new)
+    try:
+        apply(hub(bare), old, new)
+    except PermissionMissing as error:
+        results.put((found, error.message))
+    else:
+        results.put((found, "was not refused"))
+
+
+def test_repository_that_may_not_be_written_is_permission_missing(bare: Bare, old: VersionRef, new: VersionRef) -> None:
+    folders = [bare.folder, *(path for path in bare.folder.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o500)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_without_override, args=(bare, old, new, results))
+    child.start()
+    found, said = results.get(timeout=60)
+    child.join(10)
+    for folder in folders:
+        folder.chmod(0o700)
+    assert found == [ProblemCode.PERMISSION_MISSING]
+    assert "insufficient permission" in said or "unable to create temporary object directory" in said, said
+    assert bare.keys() == []
 
 
 def test_late_push_is_done_anew_and_loses_nothing(bare: Bare, old: VersionRef, new: VersionRef, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,3 +465,30 @@ def test_remembered_looks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(300):
         connector_module._remember((number,), object())  # type: ignore[arg-type] # only counted here
     assert len(connector_module._looks) == 256
+
+
+def test_long_history_since_the_versions(bare: Bare, old: VersionRef, new: VersionRef) -> None:
+    """More commits than are fetched of the branch: the versions' own commits are found all the same, and nobody is blamed for what was before."""
+    git(bare.clone, "pull", "-q", "--rebase", "origin", "main")
+    for number in range(DEPTH + 5):
+        git(bare.clone, "commit", "-q", "--allow-empty", "-m", f"Filler {number}")
+    git(bare.clone, "push", "-q", "origin", "HEAD:main")
+    with pytest.raises(ProblemFound) as caught:
+        apply(hub(bare), old, old_and_other(bare, old))
+    assert caught.value.problem.found == "other content; none of the newest commits has touched it"
+    count = bare.count()
+    assert apply(hub(bare), old, new).changed
+    assert (bare.show(PROMPT), bare.count()) == ("Be kind.\nBe brief.", count + 1)
+    git(bare.folder, "fsck", "--strict")
+    assert git(bare.folder, "rev-parse", "--is-shallow-repository") == "false", "our short clone does not shorten theirs"
+
+
+def old_and_other(bare: Bare, old: VersionRef) -> VersionRef:
+    """A version whose content the branch never had."""
+    git(bare.clone, "checkout", "-q", "--detach", old.uri.removeprefix("git:"))
+    (bare.clone / PROMPT).write_text("Be elsewhere.\n")
+    git(bare.clone, "commit", "-qam", "Elsewhere")
+    commit = git(bare.clone, "rev-parse", "HEAD")
+    git(bare.clone, "push", "-q", "origin", f"{commit}:refs/heads/aside")
+    git(bare.clone, "checkout", "-q", "main")
+    return VersionRef("v-aside", digest=commit)

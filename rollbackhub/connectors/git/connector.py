@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -64,6 +65,10 @@ class GitConnector(Mechanism[GitSettings, GitTarget]):
         ran = repository.push(commit, dry_run=True)
         if ran.status != 0 and not self._is_late(ran):
             raise self._refusal(repository, ran)
+        folder = self.settings.parts.path if self.settings.parts.scheme == "file" else ""
+        if folder and not all(os.access(f"{folder}/{name}", os.W_OK | os.X_OK) for name in ("objects", "refs")):
+            # A dry run does not write, so it would not tell.
+            raise PermissionMissing(f"The folder {folder} may not be written.")
         return []
 
     def plan(self, *, target: GitTarget, wanted: Sequence[Share]) -> list[Change]:
@@ -220,7 +225,7 @@ class GitConnector(Mechanism[GitSettings, GitTarget]):
     def _refusal(self, repository: Repository, ran: Ran) -> RollbackHubError:
         """What a refused push means. The server's reason stands in git's report of the branch, its sentence in what it printed."""
         why = _REASON.search(ran.text)
-        if why is not None:
+        if why is not None and why["why"] != "unpacker error":  # That may be a full disk as well: its sentence tells.
             return PermissionMissing(f"{self._place()} refuses the push ({why['why']}): {ran.sentence}. Allow RollbackHub's user to push there.")
         return repository.git.failure(ran, doing="git push")
 
