@@ -471,10 +471,11 @@ def test_storage_that_is_down_is_worth_a_retry(login: None) -> None:
 
 def test_worker_that_is_stopped_ends_at_the_time_limit(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that does not answer: the process hangs in the restore."""
-    ask = Session.ask
+    ask, workers = Session.ask, []
 
     def stopped(self: Session, do: str, **question: Any) -> dict[str, Any]:
         if do == "restore":
+            workers.append(self._process)
             os.kill(self._process.pid, signal.SIGSTOP)
         return ask(self, do, **question)
 
@@ -482,6 +483,7 @@ def test_worker_that_is_stopped_ends_at_the_time_limit(table: Table, monkeypatch
     with pytest.raises(TransientError, match="trying again is safe") as caught:
         apply(table, connector=hub(table, seconds=1))
     assert caught.value.code == "timeout"
+    assert [worker.returncode for worker in workers] == [-signal.SIGKILL], "nothing of it goes on later"
     monkeypatch.setattr(Session, "ask", ask)
     assert apply(table).changed
     assert table.keys() == ["e1:s1"]

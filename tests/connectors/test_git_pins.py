@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -110,6 +110,12 @@ def test_version_without_what_is_pinned_is_refused(bare: Bare) -> None:
         ("a:\r\n  b: x\r\n", "a.b", "y", "a:\r\n  b: y\r\n"),
         ("ä: ü # ö\nb: x", "b", "ß", "ä: ü # ö\nb: ß"),
         ("a: 7\n", "a", "8", "a: 8\n"),
+        ("z: 1\na: v  # c\n", "a", ":", 'z: 1\na: ":"  # c\n'),
+        ("a: v  # c\n", "a", "x # y", 'a: "x # y"  # c\n'),
+        ("a: v\n", "a", " x", 'a: " x"\n'),
+        ("a: v\n", "a", "&x y", 'a: "&x y"\n'),
+        ("a: v\n", "a", "!!int 7", 'a: "!!int 7"\n'),
+        ("a: v\n", "a", "null", 'a: "null"\n'),
     ],
 )
 def test_value_is_written_as_the_one_before_was(text: str, field: str, value: str, expected: str) -> None:
@@ -149,6 +155,7 @@ def test_file_that_is_no_text_or_too_large_is_refused() -> None:
             read_field(content, field="a")
 
 
+@settings(max_examples=300, deadline=None)
 @given(value=st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=40), style=st.sampled_from(["v", "'v'", '"v"', "1", "[v]"]))
 def test_any_value_is_read_back_as_it_was_set(value: str, style: str) -> None:
     text = f"# c\nz: 1\na: {style}  # kept\nb: {{c: d}}\n"

@@ -29,12 +29,11 @@ def set_field(content: bytes, *, field: str, value: str) -> bytes:
     if node.style in ("|", ">"):
         raise FieldUnusable(f"{field} is a text of several lines")
     start, end = node.start_mark.index, node.end_mark.index
-    changed = text[:start] + _written(node, value) + text[end:]
-    before, after = _events(text), _events(changed)
-    differing = [pair for pair in zip(before, after, strict=False) if pair[0] != pair[1]]
-    if len(before) != len(after) or len(differing) > 1 or str(_find(changed, field).value) != value:
-        raise FieldUnusable(f"{field} cannot be replaced without changing more of the file")
-    return changed.encode("utf-8")
+    for written in _ways(node, value):
+        changed = text[:start] + written + text[end:]
+        if _is_only_change(text, changed, field=field, node=node, value=value):
+            return changed.encode("utf-8")
+    raise FieldUnusable(f"{field} cannot be replaced without changing more of the file")
 
 
 def _text(content: bytes) -> str:
@@ -77,28 +76,29 @@ def _step(node: Node | None, part: str) -> Node | None:
     return None
 
 
-def _written(node: ScalarNode, value: str) -> str:
-    """The value as it is written: in the quotes that were there, plain when that means the same kind of value as before."""
+def _ways(node: ScalarNode, value: str) -> list[str]:
+    """How the value can be written, the way in which the present one is written first."""
+    single, double = "'" + value.replace("'", "''") + "'", json.dumps(value, ensure_ascii=False)
     if node.style == "'":
-        return "'" + value.replace("'", "''") + "'"
-    if node.style is None or node.style == "":
-        try:
-            plain = YAML(typ="rt").compose(StringIO(f"k: [{value}]\n"))
-        except (YAMLError, ValueError):
-            plain = None
-        items = plain.value[0][1].value if plain is not None and len(plain.value) == 1 else []
-        same = len(items) == 1 and isinstance(items[0], ScalarNode) and items[0].value == value and items[0].style in (None, "")
-        if same and str(items[0].tag) in {str(node.tag), "tag:yaml.org,2002:str"}:
-            return value
-    return json.dumps(value, ensure_ascii=False)
+        return [single]
+    return [double] if node.style == '"' else [value, double]
+
+
+def _is_only_change(text: str, changed: str, *, field: str, node: ScalarNode, value: str) -> bool:
+    """Whether the file says the same as before but for this value, and the value is of the same kind as before or a text."""
+    try:
+        before, after = _events(text), _events(changed)
+        found = _find(changed, field)
+    except (YAMLError, ValueError, FieldUnusable):
+        return False
+    differing = [pair for pair in zip(before, after, strict=False) if pair[0] != pair[1]]
+    same_kind = str(found.tag) in {str(node.tag), "tag:yaml.org,2002:str"}
+    return len(before) == len(after) and len(differing) <= 1 and found.value == value and same_kind
 
 
 def _events(text: str) -> list[tuple[Any, ...]]:
     """The document as a flat list, for comparing in linear time, whatever the file's aliases would expand to."""
-    try:
-        return [
-            (type(event).__name__, getattr(event, "anchor", None), str(getattr(event, "tag", None)), getattr(event, "value", None))
-            for event in YAML(typ="rt").parse(StringIO(text))
-        ]
-    except (YAMLError, ValueError) as error:
-        raise FieldUnusable("the changed file would be no YAML") from error
+    return [
+        (type(event).__name__, getattr(event, "anchor", None), str(getattr(event, "tag", None)), getattr(event, "value", None))
+        for event in YAML(typ="rt").parse(StringIO(text))
+    ]
