@@ -53,6 +53,8 @@ class Config(BaseSettings):
 
     lab: bool = True
     lab_base_port: int = Field(default=18100, ge=1024, le=65000)
+    lab_parts: CommaSeparated = ["auto"]
+    """Which optional parts the lab plays: git, delta, haproxy, mlflow; `auto`: those that this machine has. Empty: none."""
     lab_requests_per_second: float = Field(default=40, gt=0, le=2000)
 
     worker_concurrency: int = Field(default=4, ge=1, le=64)
@@ -75,7 +77,7 @@ class Config(BaseSettings):
     failpoints_dir: Path | None = None
     """Tests only: files here make the process kill or pause itself at named points."""
 
-    @field_validator("allowed_hosts", "csrf_trusted_origins", "outbound_allowed_hosts", "xds_allowed_networks", mode="before")
+    @field_validator("allowed_hosts", "csrf_trusted_origins", "outbound_allowed_hosts", "xds_allowed_networks", "lab_parts", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

@@ -18,6 +18,13 @@ CONTROL = 30
 """Where the lab's main process talks to the traffic generator."""
 
 
+DEPLOYER = 31
+MLFLOW = 32
+BALANCER = {"staging": 33, "production": 34}
+COUNT = 35
+"""How many ports from the base on belong to the lab."""
+
+
 class PortTaken(Exception):
     """A port of the lab is in use by another process."""
 
@@ -48,6 +55,20 @@ class Ports:
         """Port of the traffic generator's control interface."""
         return self.base + CONTROL
 
+    @property
+    def deployer(self) -> int:
+        """Port of the deployer (parts git and delta)."""
+        return self.base + DEPLOYER
+
+    @property
+    def mlflow(self) -> int:
+        """Port of the MLflow server (part mlflow)."""
+        return self.base + MLFLOW
+
+    def balancer(self, environment: str) -> int:
+        """Port on which HAProxy takes an environment's traffic (part haproxy)."""
+        return self.base + BALANCER[environment]
+
     def listener(self, environment: str) -> int:
         """Port on which an environment's gateway takes traffic."""
         return self.base + GATEWAY_LISTENER[environment]
@@ -75,5 +96,5 @@ def require_free(ports: dict[str, int]) -> None:
             except OSError as error:
                 raise PortTaken(
                     f"The lab cannot start: port {port} ({purpose}) is taken ({error.strerror}). "
-                    "Set LAB_BASE_PORT to the first of 31 free ports, or LAB=0 to run without the lab."
+                    f"Set LAB_BASE_PORT to the first of {COUNT} free ports, or LAB=0 to run without the lab."
                 ) from error

@@ -32,6 +32,7 @@ def world_from_config(config: Config) -> LabWorld:
         directory=config.var / "lab",
         environments=ENVIRONMENTS,
         requests_per_second=config.lab_requests_per_second,
+        parts=config.lab_parts,
     )
 
 
@@ -51,7 +52,10 @@ class LabRunner:
 
     def run(self) -> None:
         """Run until stopped. Raises PortTaken, EnvoyMissing, and Conflict when the registry has other things under the lab's names."""
-        require_free(self._world.ports.all_of(self._world.environments))
+        require_free(self._world.ports_used)
+        for name, why in self._world.missing_parts.items():
+            logger.info("the lab's part %s does not run: %s", name, why)
+        self._world.prepare()
         if not self._seed():
             return
         with self._world:
@@ -61,6 +65,7 @@ class LabRunner:
                 self._world.requests_per_second,
             )
             while not self._stop.wait(LOOK_SECONDS):
+                self._world.follow_parts()
                 try:
                     self._follower.follow()
                     self._consider_first_drill()

@@ -30,6 +30,8 @@ class TrafficSettings(BaseModel):
     requests_per_second: float
     modes: dict[str, MetricsMode]
     """How the metrics endpoint behaves, by environment."""
+    more_targets: list[tuple[str, str, str]] = []
+    """Environment, alias and address of what is served by other systems than the gateways."""
 
 
 class MetricsModes(BaseModel):
@@ -78,6 +80,7 @@ async def run(settings: TrafficSettings) -> None:
         for alias in ALIASES
         for environment in settings.environments
     ]
+    targets += [Target(environment=environment, alias=alias, url=url) for environment, alias, url in settings.more_targets]
     generator = TrafficGenerator(targets=targets, per_second=settings.requests_per_second, metrics=metrics)
     parts: list[asyncio.Task[Any]] = [
         asyncio.create_task(PartServer(server_config(metrics_app, port=ports.metrics)).serve(), name="metrics endpoint"),

@@ -8,8 +8,10 @@ Needs no database and no Django: `manage.py lab` runs it, and so do tests, which
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -21,8 +23,10 @@ import httpx
 from rollbackhub.common import clock
 from rollbackhub.lab.catalogue import BAD_MODEL, ENVIRONMENTS, GOOD_MODEL, gateway_id
 from rollbackhub.lab.children import Child
+from rollbackhub.lab.deployer.settings import DeployerSettings
 from rollbackhub.lab.envoy import GatewayMode, bootstrap, envoy_command
 from rollbackhub.lab.metrics import MetricsMode
+from rollbackhub.lab.parts import LabConnection, choose_parts
 from rollbackhub.lab.ports import LOOPBACK, Ports, require_free
 from rollbackhub.lab.traffic_process import TrafficSettings
 
@@ -30,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.1
 CALL_SECONDS = 2.0
+JOB_STEP_SECONDS = 0.2
+"""Each tenth of a job pauses so long: a simulation of a larger one, so that its progress can be seen."""
 
 
 class LabNotReady(Exception):
@@ -39,15 +45,29 @@ class LabNotReady(Exception):
 class LabWorld:
     """Real Envoys in front of simulated models, with simulated users. Everything listens on loopback, from `base_port` on (ports.py)."""
 
-    def __init__(self, *, hub_url: str, base_port: int, directory: Path, environments: Iterable[str] = ("staging",), requests_per_second: float = 40) -> None:
-        """`directory` takes configurations and logs; `requests_per_second` is the sum over all aliases and environments."""
+    def __init__(
+        self,
+        *,
+        hub_url: str,
+        base_port: int,
+        directory: Path,
+        environments: Iterable[str] = ("staging",),
+        requests_per_second: float = 40,
+        parts: Iterable[str] = (),
+    ) -> None:
+        """`directory` takes configurations and logs; `requests_per_second` is the sum over all aliases and environments.
+
+        `parts`: names of optional parts (parts/); what this machine has not is left out and named in `missing_parts`.
+        """
         self.environments = tuple(environments)
         if not self.environments or not set(self.environments) <= set(ENVIRONMENTS):
             raise ValueError(f"the lab plays {' and '.join(ENVIRONMENTS)}, not {self.environments}")
         self.hub_url = hub_url
         self.ports = Ports(base_port)
-        self.directory = directory
+        self.directory = directory.resolve()
         self.requests_per_second = requests_per_second
+        self.parts, self.missing_parts = choose_parts(parts, environments=self.environments, ports=self.ports, folder=self.directory / "parts")
+        self.part_children = [child for part in self.parts for child in part.children()] + self._deployer()
         self.gateway_modes = dict.fromkeys(self.environments, GatewayMode.FOLLOWING)
         self.metrics_modes = dict.fromkeys(self.environments, MetricsMode.NORMAL)
         self.gateways = {environment: self._gateway(environment) for environment in self.environments}
@@ -83,10 +103,38 @@ class LabWorld:
             "prometheus": {"endpoint": self.metrics_url(environment)},
         }
 
+    def part_connections(self, environment: str) -> list[LabConnection]:
+        """How RollbackHub reaches the parts in this environment."""
+        found = [connection for part in self.parts for connection in part.connections(environment)]
+        if any(part.services() for part in self.parts):
+            address = f"http://{LOOPBACK}:{self.ports.deployer}"
+            settings = {
+                "deploy_url": f"{address}/deploy",
+                "status_url": f"{address}/services/{{service}}",
+                "job_url": f"{address}/jobs",
+                "job_status_url": f"{address}/jobs/{{job_id}}",
+                "signing_ref": f"file:{self.signing_file}",
+            }
+            found.append(LabConnection("deploy", settings))
+        return found
+
+    @property
+    def signing_file(self) -> Path:
+        """Where the deployer's secret is: made once, for this lab alone."""
+        return self.directory / "parts" / "signing"
+
     @property
     def children(self) -> list[Child]:
         """Every child process, in the order in which they start."""
-        return [*self.models.values(), *self.gateways.values(), self.traffic]
+        return [*self.models.values(), *self.gateways.values(), *self.part_children, self.traffic]
+
+    @property
+    def ports_used(self) -> dict[str, int]:
+        """Every port, by what it is for."""
+        used = self.ports.all_of(self.environments)
+        for part in self.parts:
+            used |= part.ports_used()
+        return used | ({"deployer": self.ports.deployer} if any(part.services() for part in self.parts) else {})
 
     # Life.
 
@@ -104,7 +152,8 @@ class LabWorld:
 
         The kernel ends children with the thread that started them: call it from one that lives as long as the world.
         """
-        require_free(self.ports.all_of(self.environments))
+        require_free(self.ports_used)
+        self.prepare()
         self._stopping.clear()
         try:
             for environment in self.environments:
@@ -116,6 +165,21 @@ class LabWorld:
             raise
         self._watcher = threading.Thread(target=self._watch, name="lab-watcher", daemon=True)
         self._watcher.start()
+
+    def prepare(self) -> None:
+        """Make what the parts need on disk."""
+        for part in self.parts:
+            part.folder.mkdir(parents=True, exist_ok=True)
+            part.prepare()
+        signing = self.signing_file
+        if not signing.exists() and self.parts:
+            signing.touch(mode=0o600)
+            signing.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
+
+    def follow_parts(self) -> None:
+        """Let parts do what needs their processes to answer."""
+        for part in self.parts:
+            part.follow()
 
     def stop(self) -> None:
         """Stop watching, and end every child."""
@@ -174,6 +238,19 @@ class LabWorld:
 
     # Inside.
 
+    def _deployer(self) -> list[Child]:
+        services = {name: service for part in self.parts for name, service in part.services().items()}
+        if not services:
+            return []
+        settings = DeployerSettings(
+            port=self.ports.deployer,
+            state=str(self.directory / "parts" / "deployer"),
+            signing_file=str(self.signing_file),
+            services=services,
+            step_seconds=JOB_STEP_SECONDS,
+        )
+        return [Child(name="deployer", command=lambda: [sys.executable, "-m", "rollbackhub.lab.deployer", settings.model_dump_json()], folder=self.directory)]
+
     def _gateway(self, environment: str) -> Child:
         return Child(name=f"gateway-{environment}", command=lambda: envoy_command(configuration=self._bootstrap_path(environment)), folder=self.directory)
 
@@ -186,8 +263,13 @@ class LabWorld:
         self._bootstrap_path(environment).write_text(json.dumps(content, indent=1))
 
     def _traffic_command(self) -> list[str]:
+        more = [(environment, alias, url) for part in self.parts for environment in self.environments for alias, url in part.traffic(environment).items()]
         settings = TrafficSettings(
-            base_port=self.ports.base, environments=list(self.environments), requests_per_second=self.requests_per_second, modes=self.metrics_modes
+            base_port=self.ports.base,
+            environments=list(self.environments),
+            requests_per_second=self.requests_per_second,
+            modes=self.metrics_modes,
+            more_targets=more,
         )
         return [sys.executable, "-m", "rollbackhub.lab.traffic_process", settings.model_dump_json()]
 
@@ -197,6 +279,8 @@ class LabWorld:
             for model, port in zip(self.models, (self.ports.good_model, self.ports.bad_model), strict=True)
         }
         gateways = {f"the gateway of {environment}": f"{self.admin_url(environment)}/ready" for environment in self.environments}
+        if any(part.services() for part in self.parts):
+            gateways["the deployer"] = f"http://{LOOPBACK}:{self.ports.deployer}/healthz"
         return {**models, **gateways, "the traffic generator": f"http://{LOOPBACK}:{self.ports.control}/metrics-modes"}
 
     def _answers(self, url: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 
 from rollbackhub.accounts.models import Team
@@ -9,6 +11,7 @@ from rollbackhub.audit.actors import system_actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict
 from rollbackhub.lab.catalogue import ALIASES, LabAlias
+from rollbackhub.lab.parts import MovedAlias
 from rollbackhub.lab.world import LabWorld
 from rollbackhub.registry.models import Artefact, Connection, Environment, Version
 from rollbackhub.routing.domain.transitions import create_policy
@@ -38,6 +41,10 @@ def seed_lab(world: LabWorld) -> list[str]:
                 _policy(alias, artefact, environment, made)
         for environment in environments:
             _connections(world, environment, made)
+        for moved in (alias for part in world.parts for alias in part.aliases()):
+            artefact = _artefact(moved, team, made)
+            for environment in environments:
+                _moved_policy(moved, artefact, environment, made)
         if made:
             record(event="lab.seeded", actor=ACTOR, subject_type="lab", subject_id="lab", data={"made": made})
     return made
@@ -52,8 +59,10 @@ def _environment(slug: str, made: list[str]) -> Environment:
     return environment
 
 
-def _artefact(alias: LabAlias, team: Team, made: list[str]) -> Artefact:
-    defaults = {"name": alias.artefact_name, "change_type": alias.change_type, "stakes": alias.stakes, "team": team, "is_lab": True}
+def _artefact(alias: LabAlias | MovedAlias, team: Team, made: list[str]) -> Artefact:
+    defaults: dict[str, Any] = {"name": alias.artefact_name, "change_type": alias.change_type, "stakes": alias.stakes, "team": team, "is_lab": True}
+    if isinstance(alias, MovedAlias):
+        defaults["target_seconds"] = alias.target_seconds
     artefact, created = Artefact.objects.get_or_create(slug=alias.alias, defaults=defaults)
     if not artefact.is_lab:
         raise Conflict(f"There is an artefact {alias.alias} that is not the lab's. Run without the lab (LAB=0), or rename that artefact.", code="not_the_labs")
@@ -80,8 +89,25 @@ def _policy(alias: LabAlias, artefact: Artefact, environment: Environment, made:
     made.append(f"policy {alias.alias} in {environment.slug}")
 
 
+def _moved_policy(alias: MovedAlias, artefact: Artefact, environment: Environment, made: list[str]) -> None:
+    if RoutingPolicy.objects.filter(environment=environment, alias=alias.alias).exists():
+        return
+    create_policy(
+        environment=environment,
+        alias=alias.alias,
+        artefact=artefact,
+        candidates=[CandidateSpec(*candidate) for candidate in alias.candidates],
+        actor=ACTOR,
+        reason="As the lab's systems stand at the start.",
+        connection=Connection.objects.get(environment=environment, connector=alias.connector, name=""),
+        target=alias.targets[environment.slug],
+    )
+    made.append(f"policy {alias.alias} in {environment.slug}")
+
+
 def _connections(world: LabWorld, environment: Environment, made: list[str]) -> None:
-    for connector, settings in world.connections(environment.slug).items():
+    wanted = world.connections(environment.slug) | {found.connector: found.settings for found in world.part_connections(environment.slug)}
+    for connector, settings in wanted.items():
         connection, created = Connection.objects.get_or_create(environment=environment, connector=connector, defaults={"settings": settings})
         if not created and connection.settings != settings:
             Connection.objects.filter(pk=connection.pk).update(settings=settings)
