@@ -189,7 +189,12 @@ def test_apply_twice_has_one_effect(proxy: Haproxy, monkeypatch: pytest.MonkeyPa
     assert flip(mechanism).changed
     sent: list[str] = []
     real = Process.ask
-    monkeypatch.setattr(Process, "ask", lambda self, command: sent.append(command) or real(self, command))
+
+    def noted(self: Process, command: str) -> str:
+        sent.append(command)
+        return real(self, command)
+
+    monkeypatch.setattr(Process, "ask", noted)
     again = flip(mechanism)
     assert (again.changed, again.revision) == (False, "n1=0 o1=100")
     assert sent
