@@ -72,7 +72,7 @@ def switch(*, what: str, job: dict[str, Any] | None = None, job_title: str = "",
         },
     ]
     if job is not None:
-        steps.insert(6, {"key": "job", "title": job_title, "action": "run_job", "params": {**job, "of": "rolled_back"}, "segment": "drain"})
+        steps.insert(5, {"key": "job", "title": job_title, "action": "run_job", "params": {**job, "of": "rolled_back"}, "segment": "drain"})
         if job_again:
             again = {"key": "restore_job", "title": f"{job_title}, as it was", "action": "run_job", "params": {**job, "of": "before"}}
             steps.append({**again, "segment": "clean_up", "always": True})
