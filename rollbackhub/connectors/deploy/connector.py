@@ -52,7 +52,7 @@ class DeployConnector(Mechanism[DeploySettings, DeployTarget], RunsJobs):
         """See Mechanism. The ping shows that the receiver takes our signature, knows the service and has the version; that it may deploy, no look shows."""
         self._caller.require_secrets()
         old, new = serving(before), serving(wanted)
-        problems = self._problems(target.subject, lambda: self._differences(target, self._read(target), expected=old))
+        problems = self._problems(target.subject, lambda: self._differences(target, self._read(target), expected=old, free=True))
         if self.settings.ping and not any(problem.code in {ProblemCode.UNREACHABLE, ProblemCode.PERMISSION_MISSING} for problem in problems):
             message = {"type": "ping", "service": target.service, "version": _as_dict(new)}
             problems += self._problems(target.subject, lambda: self._ping(self.settings.deploy_url, message))
@@ -69,12 +69,13 @@ class DeployConnector(Mechanism[DeploySettings, DeployTarget], RunsJobs):
         """Have the wanted version deployed. The receiver only takes the request: it is there when `observe` says so.
 
         A deployment of it that is under way is left to end. One that failed is asked for again: with a new key the receiver tries again.
+        Whether it gives up another deployment that is under way for this one, the receiver decides (409: it does not).
         """
         found, goal = self._read(target), serving(wanted)
         if self._stands(target, found, goal):
             return Applied(changed=False, revision=found.in_words, note=f"The receiver had been told already: {found.in_words}.")
         if found.version not in self.served_names(target=target, version=goal):
-            problems = self._differences(target, found, expected=serving(before))
+            problems = self._differences(target, found, expected=serving(before), free=False)
             if problems:
                 raise ProblemFound(problems[0])
         message = {"type": "deploy", "service": target.service, "version": _as_dict(goal), "key": key, "reason": reason}
@@ -136,11 +137,11 @@ class DeployConnector(Mechanism[DeploySettings, DeployTarget], RunsJobs):
     def _stands(self, target: DeployTarget, found: Deployed, goal: VersionRef) -> bool:
         return found.version in self.served_names(target=target, version=goal) and found.state != JobState.FAILED
 
-    def _differences(self, target: DeployTarget, found: Deployed, *, expected: VersionRef) -> list[Problem]:
+    def _differences(self, target: DeployTarget, found: Deployed, *, expected: VersionRef, free: bool) -> list[Problem]:
         if found.version not in self.served_names(target=target, version=expected):
             remedy = "Somebody deployed another version without the hub. It is not overwritten: see which one is right."
             return [Problem(ProblemCode.CONFIG_MISMATCH, target.subject, expected.label, found.in_words, remedy)]
-        if found.state == JobState.RUNNING:
+        if free and found.state == JobState.RUNNING:
             remedy = "Wait until it has ended, or end it there."
             return [Problem(ProblemCode.CONFIG_MISMATCH, target.subject, "no deployment under way", found.in_words, remedy)]
         # A version whose own deployment failed is a reason to go back, not one against it.

@@ -1,29 +1,29 @@
-"""The deployer as a process: `python -m rollbackhub.lab.deployer '<settings as JSON>'`. Listens on loopback only."""
+"""The deployer as a process: `python -m rollbackhub.lab.deployer --help`. Listens on loopback only."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import json
 import logging
 import signal
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from rollbackhub.lab.deployer.jobs import Jobs, baseline_of
-from rollbackhub.lab.deployer.services import Refused, Services, Unknown
+from rollbackhub.lab.deployer.options import settings_from
+from rollbackhub.lab.deployer.services import Refused, Services, Unknown, UnknownVersion
 from rollbackhub.lab.deployer.settings import DeployerSettings
+from rollbackhub.lab.deployer.signature import is_signed
 from rollbackhub.lab.deployer.store import Store
 
+logger = logging.getLogger(__name__)
+
 MOST_BYTES = 100_000
-TOLERANCE_SECONDS = 300
-"""How old or early a signed message may be (Standard Webhooks)."""
+LONGEST_KEY = 200
 
 
 class Deployer:
@@ -42,14 +42,7 @@ class Deployer:
 
     def is_signed(self, headers: Any, body: bytes) -> bool:
         """Whether the message is ours, whole, and of now."""
-        secret = Path(self.settings.signing_file).read_text().strip()
-        key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
-        message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-        if not timestamp.isascii() or not timestamp.isdigit() or abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
-            return False
-        wanted = base64.b64encode(hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()).decode()
-        given = [part.partition(",")[2] for part in headers.get("webhook-signature", "").split()]
-        return any(hmac.compare_digest(wanted.encode(), signature.encode()) for signature in given)
+        return len(headers.get("webhook-id", "")) <= LONGEST_KEY and is_signed(headers, body, secret=self.settings.signing_secret())
 
     def post(self, path: str, message: dict[str, Any], *, key: str) -> tuple[int, dict[str, Any]]:
         """Do what a signed message asks for; the same key gets the same answer and has no second effect."""
@@ -57,18 +50,21 @@ class Deployer:
         if message.get("type") == "ping":
             return self._ping(message)
         with self.store.lock:
+            digest = _digest_of(path, message)
             known = self.store.read("answers", key)
+            if known is not None and known["asked"] != digest:
+                return 409, {"code": "key_reused", "message": "This key was used for another request."}
             if known is not None:
                 return int(known["status"]), known["content"]
             if asked == ("/deploy", "deploy"):
-                self.services.deploy(str(message.get("service")), message.get("version") or {})
+                self.services.deploy(str(message.get("service")), message.get("version") or {}, key=key)
                 status, content = 202, {"id": key}
             elif asked == ("/jobs", "job"):
                 self.jobs.begin(job_id=key, message=message)
                 status, content = 202, {"job_id": key}
             else:
                 return 404, {"message": f"There is nothing for {message.get('type')} at {path}."}
-            self.store.write("answers", key, {"status": status, "content": content})
+            self.store.write("answers", key, {"status": status, "content": content, "asked": digest})
         return status, content
 
     def _ping(self, message: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -84,11 +80,11 @@ class Deployer:
         match parts:
             case ["healthz"]:
                 return 200, {"status": "ok"}
-            case ["services", name]:
+            case ["services" | "indexes", name]:
                 return 200, self.services.status(name)
             case ["services", name, "ask"]:
                 return 200, {"answer": self.services.ask(name, " ".join(query.get("q", [])))}
-            case ["services", name, "search"]:
+            case ["services" | "indexes", name, "search"]:
                 return 200, self.jobs.search(name, " ".join(query.get("q", [])))
             case ["services", name, "baselines", version]:
                 found = baseline_of(self.store, name=name, version=version)
@@ -99,12 +95,19 @@ class Deployer:
         return (200, found) if found is not None else (404, {"message": "There is no such thing."})
 
 
+def _digest_of(path: str, message: dict[str, Any]) -> str:
+    """What was asked for; the reason may be worded anew when it is asked again."""
+    asked = {name: value for name, value in message.items() if name != "reason"}
+    return hashlib.sha256(json.dumps([path, asked], sort_keys=True).encode()).hexdigest()
+
+
 def handler_of(deployer: Deployer) -> type[BaseHTTPRequestHandler]:
     """The class that answers requests for this deployer."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 30
+        disable_nagle_algorithm = True
 
         def log_message(self, format: str, *args: object) -> None:
             """Keep the log for what went wrong."""
@@ -137,8 +140,14 @@ def handler_of(deployer: Deployer) -> type[BaseHTTPRequestHandler]:
                 status, content = act()
             except Unknown as error:
                 status, content = 404, {"message": str(error)}
+            except UnknownVersion as error:
+                status, content = 422, {"code": "unknown_version", "message": str(error)}
             except Refused as error:
                 status, content = 422, {"message": str(error)}
+            except Exception:
+                # Whatever it was: the caller gets an answer, and the log has the reason.
+                logger.exception("%s %s", self.command, self.path)
+                status, content = 500, {"message": "The deployer failed; see its log."}
             self._send(status, content)
 
         def _send(self, status: int, content: dict[str, Any]) -> None:
@@ -155,7 +164,8 @@ def handler_of(deployer: Deployer) -> type[BaseHTTPRequestHandler]:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    settings = DeployerSettings.model_validate_json(sys.argv[1])
+    settings = settings_from(sys.argv[1:])
+    settings.signing_secret()
     deployer = Deployer(settings)
     server = ThreadingHTTPServer(("127.0.0.1", settings.port), handler_of(deployer))
     deployer.start()

@@ -8,11 +8,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
 
-from rollbackhub.lab.deployer.services import Refused, Services
+from rollbackhub.lab.deployer.services import Refused, Services, UnknownVersion
 from rollbackhub.lab.deployer.settings import DeployerSettings, Service
 from rollbackhub.lab.deployer.store import Store
 
@@ -72,9 +73,9 @@ class Jobs:
         self._store.write("jobs", job_id, {**kept, "state": "succeeded", "progress": 100, "message": result.pop("said"), "result": result})
 
     def _rebaseline(self, message: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        """Score the lab's rule model against each case of the set that the branch holds now."""
-        version, folder = self._services.checkout(_service_name(message))
-        cases = [json.loads(line) for line in (folder / "cases.jsonl").read_text().splitlines() if line.strip()]
+        """Score the lab's rule model against each case of the set: the one that the branch holds now, or that of the version's own file."""
+        version, file = self._cases_of(message)
+        cases = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
         if not cases:
             raise Refused("The eval set has no cases.")
         right = 0
@@ -85,6 +86,20 @@ class Jobs:
         baseline = {"version": version, "score": right / len(cases), "cases": len(cases)}
         self._store.write("baselines", f"{_service_name(message)}:{version}", baseline)
         return {**baseline, "said": f"{right} of {len(cases)} cases right: {100 * right / len(cases):.1f} %."}
+
+    def _cases_of(self, message: Mapping[str, Any]) -> tuple[str, Path]:
+        """An eval set's version and its file. Raises Unknown, Refused."""
+        name = _service_name(message)
+        service = self._services.named(name)
+        if service.kind == "git":
+            version, folder = self._services.checkout(name)
+            return version, folder / "cases.jsonl"
+        label = str((message.get("version") or {}).get("label", ""))
+        # The label comes from a request: it is compared with what is there, never made into a path.
+        found = {path.stem: path for path in Path(service.evals).glob("*.jsonl")} if service.evals else {}
+        if label not in found:
+            raise UnknownVersion(f"There are no cases of {label}.")
+        return label, found[label]
 
     def _rebuild_index(self, message: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         """Build the index of words anew from the table as it is now."""
@@ -135,7 +150,7 @@ def _service_name(message: Mapping[str, Any]) -> str:
     parameters = message.get("parameters")
     if not isinstance(parameters, Mapping):
         raise Refused("The job has no parameters.")
-    return f"{parameters.get('alias')}-{parameters.get('environment')}"
+    return str(parameters.get("service") or f"{parameters.get('alias')}-{parameters.get('environment')}")
 
 
 def _rule_model(question: str) -> str:

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from rollbackhub.lab.deployer.settings import DeployerSettings, Service
 from rollbackhub.lab.deployer.store import Store
 
@@ -27,6 +30,10 @@ class Unknown(Exception):
 
 class Refused(Exception):
     """It cannot be done; the message says why."""
+
+
+class UnknownVersion(Refused):
+    """There is no such version; the message says which."""
 
 
 class Services:
@@ -66,31 +73,36 @@ class Services:
         return {"service": name, **{key: value for key, value in found.items() if key not in ("terms", "documents")}}
 
     def require_deployable(self, name: str, version: Mapping[str, Any]) -> str:
-        """The label, when this service takes deployments and has that version. Raises Unknown, Refused."""
+        """The label, when this service takes deployments and has that version. Raises Unknown, Refused, UnknownVersion."""
         service = self.named(name)
         if service.kind != "hook":
             raise Refused(f"{name} is not deployed by requests.")
         label = str(version.get("label", ""))
         if label not in service.versions:
-            raise Refused(f"There is no version {label} of {name}.")
+            raise UnknownVersion(f"There is no version {label} of {name}.")
         return label
 
-    def deploy(self, name: str, version: Mapping[str, Any]) -> None:
-        """Begin a deployment; it takes its time. Raises Unknown, Refused."""
+    def deploy(self, name: str, version: Mapping[str, Any], *, key: str) -> None:
+        """Begin a deployment; it takes its time, and gives way to a later one. The same key begins one. Raises Unknown, Refused, UnknownVersion."""
         label = self.require_deployable(name, version)
-        self._store.write("services", name, {"version": label, "state": "running", "progress": 0})
-        threading.Thread(target=self._come_up, args=(name, label), name=f"deploy-{name}", daemon=True).start()
+        with self._store.lock:
+            known = self._store.read("services", name) or {}
+            if known.get("deployment") == key:
+                return
+            begun = {"version": label, "deployment": key, "deployments": int(known.get("deployments", 0)) + 1}
+            self._store.write("services", name, {**begun, "state": "running", "progress": 0})
+        threading.Thread(target=self._come_up, args=(name, begun), name=f"deploy-{name}", daemon=True).start()
 
-    def _come_up(self, name: str, label: str) -> None:
+    def _come_up(self, name: str, begun: Mapping[str, Any]) -> None:
         steps = 10
         for step in range(1, steps + 1):
             time.sleep(self._settings.deploy_seconds / steps)
             with self._store.lock:
-                if (self._store.read("services", name) or {}).get("version") != label:
+                if (self._store.read("services", name) or {}).get("deployment") != begun["deployment"]:
                     # A later deployment has taken over.
                     return
                 done = step == steps
-                self._store.write("services", name, {"version": label, "state": "succeeded" if done else "running", "progress": 100 * step / steps})
+                self._store.write("services", name, {**begun, "state": "succeeded" if done else "running", "progress": 100 * step / steps})
 
     def ask(self, name: str, question: str) -> str:
         """Run the deployed agent code on a question. Raises Unknown, Refused."""
@@ -111,9 +123,8 @@ class Services:
         if not folder.exists():
             fresh = folder.with_name(f"{folder.name}.{threading.get_ident()}")
             fresh.mkdir(parents=True, exist_ok=True)
-            archive = subprocess.run(
-                ["git", "-C", service.repository, "archive", commit, service.path], capture_output=True, timeout=GIT_SECONDS, check=True
-            ).stdout
+            command = ["git", "-C", service.repository, "archive", commit, *([service.path] if service.path else [])]
+            archive = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=True).stdout
             subprocess.run(["tar", "-x", "-C", str(fresh)], input=archive, timeout=GIT_SECONDS, check=True)
             try:
                 fresh.rename(folder)
@@ -122,13 +133,14 @@ class Services:
                 logger.debug("%s was checked out twice", folder)
         place = folder / service.path
         try:
-            return (place / "VERSION").read_text().strip(), place
+            return _version_in(place / service.file), place
         except OSError as error:
-            raise Refused(f"{service.path}/VERSION of {name} cannot be read: {error.strerror}.") from error
+            raise Refused(f"{Path(service.path) / service.file} of {name} cannot be read: {error.strerror}.") from error
 
     def _follow_branches(self) -> None:
         followed = [name for name, service in self._settings.services.items() if service.kind == "git"]
         seen: dict[str, str] = {}
+        said: dict[str, str] = {}
         while True:
             for name in followed:
                 try:
@@ -139,9 +151,25 @@ class Services:
                     self._store.write("services", name, {"version": version, "state": "succeeded", "commit": tip, "folder": str(folder)})
                     seen[name] = tip
                 except (Refused, OSError, subprocess.SubprocessError) as error:
-                    logger.warning("%s could not be deployed: %s", name, error)
+                    if said.get(name) != str(error):
+                        logger.warning("%s could not be deployed: %s", name, error)
+                    said[name] = str(error)
             if self._stop.wait(self._settings.poll_seconds):
                 return
+
+
+def _version_in(file: Path) -> str:
+    """What names the version: the file's text, or the `version` of a YAML file. Raises OSError, Refused."""
+    text = file.read_text()
+    if file.suffix not in (".yaml", ".yml"):
+        return text.strip()
+    try:
+        content = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise Refused(f"{file.name} is no YAML.") from error
+    if not isinstance(content, Mapping) or not content.get("version"):
+        raise Refused(f"{file.name} has no version.")
+    return str(content["version"])
 
 
 def _git(repository: str, *arguments: str) -> str:
