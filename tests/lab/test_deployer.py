@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -112,6 +113,26 @@ def test_replayed_message_has_one_effect_also_when_many_arrive_at_once(deployer:
     assert deployer.status("other")["version"] == "v1"
 
 
+def test_replay_of_an_older_message_does_not_bring_its_version_back(tmp_path: Path) -> None:
+    with running_receiver(tmp_path, "--deploy-seconds=0.1", "--service=agent=v2,v1") as own:
+        own.deploy("agent", "v1", key="1")
+        own.deploy("agent", "v2", key="2")
+        assert own.post("/deploy", DEPLOY, key="1") == (202, {"id": "1"})
+        assert own.status("agent")["version"] == "v2"
+        assert own.deployments("agent") == 2
+
+
+def test_killed_after_the_effect_and_before_the_answer_was_kept_it_does_nothing_twice(tmp_path: Path) -> None:
+    with running_receiver(tmp_path, "--deploy-seconds=0.1", "--service=agent=v2,v1") as own:
+        own.deploy("agent", "v1", key="1")
+        own.kill()
+        # What is on the disk at that instant: the deployment, and no answer.
+        shutil.rmtree(tmp_path / "answers")
+        own.start()
+        assert own.post("/deploy", DEPLOY, key="1")[0] == 202
+        assert own.deployments("agent") == 1
+
+
 def test_deployment_that_is_overtaken_gives_way(tmp_path: Path) -> None:
     with running_receiver(tmp_path, "--deploy-seconds=0.4", "--service=agent=v2,v1,v3") as own:
         own.post("/deploy", {**DEPLOY, "version": {"label": "v3"}}, key="1")
@@ -155,7 +176,7 @@ def test_it_starts_quickly_and_ends_when_asked(tmp_path: Path) -> None:
     for _ in range(3):
         times.append(own.start())
         own.stop()
-    assert min(times) < 1, times
+    assert min(times) < 3, times
 
 
 def test_answers_take_no_longer_than_they_must(deployer: Receiver) -> None:
@@ -234,3 +255,25 @@ def test_branch_is_followed_and_what_cannot_be_deployed_leaves_what_runs(tmp_pat
         assert own.status("agent")["version"] == "v2"
         _commit(work, "version: v1\n")
         own.wait(lambda: own.status("agent")["version"] == "v1")
+
+
+def test_eval_set_of_a_branch_is_scored_as_the_branch_holds_it(tmp_path: Path) -> None:
+    bare, work = tmp_path / "evals.git", tmp_path / "work"
+    _git(tmp_path, "init", "-q", "--bare", "-b", "main", str(bare))
+    _git(tmp_path, "clone", "-q", str(bare), str(work))
+    case = {"question": "A refund, please", "expected": "refund"}
+    (work / "cases.jsonl").write_text(json.dumps(case) + "\n" + json.dumps({**case, "expected": "other"}) + "\n")
+    _commit(work, "version: v4\n")
+    job = {"type": "job", "job": "rebaseline", "version": {"label": "v3"}, "parameters": {"alias": "evals", "environment": "staging"}}
+    with running_receiver(tmp_path / "state", "--git", str(bare), "--git-service", "evals-staging") as own:
+
+        def result_of(key: str) -> Any:
+            assert own.post("/jobs", job, key=key)[0] == 202
+            own.wait(lambda: own.get(f"/jobs/{key}")[1]["state"] != "running")
+            return own.get(f"/jobs/{key}")[1]["result"]
+
+        assert result_of("1") == {"version": "v4", "score": 0.5, "cases": 2}, "not what was asked for, but what is there: the hub sees the difference"
+        (work / "cases.jsonl").write_text(json.dumps(case) + "\n")
+        _commit(work, "version: v3\n")
+        assert result_of("2") == {"version": "v3", "score": 1.0, "cases": 1}
+        assert own.get("/services/evals-staging/baselines/v4")[1]["score"] == 0.5
