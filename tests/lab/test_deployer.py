@@ -136,10 +136,11 @@ def test_killed_after_the_effect_and_before_the_answer_was_kept_it_does_nothing_
 def test_deployment_that_is_overtaken_gives_way(tmp_path: Path) -> None:
     with running_receiver(tmp_path, "--deploy-seconds=0.4", "--service=agent=v2,v1,v3") as own:
         own.post("/deploy", {**DEPLOY, "version": {"label": "v3"}}, key="1")
-        time.sleep(0.2)
-        own.deploy("agent", "v1", key="2")
-        time.sleep(0.4)
-        assert own.status("agent")["version"] == "v1"
+        time.sleep(0.1)
+        assert own.post("/deploy", DEPLOY, key="2")[0] == 202
+        shown: list[dict[str, Any]] = []
+        own.wait(lambda: shown.append(own.status("agent")) or shown[-1]["state"] == "succeeded")  # type: ignore[func-returns-value]
+        assert {status["version"] for status in shown} == {"v1"}, "the older one says no more"
         assert own.deployments("agent") == 2
 
 
