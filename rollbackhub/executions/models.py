@@ -55,6 +55,8 @@ class ProcedureVersion(models.Model):
     number = models.PositiveIntegerField()
     steps = models.JSONField(help_text="Ordered steps: key, action, params, segment, kinds, always, starts_clock")
     content_hash = models.CharField(max_length=64, editable=False)
+    author_label = models.CharField(max_length=200, blank=True, db_default="", editable=False, help_text="Who wrote it; empty: it came with RollbackHub")
+    reason = models.CharField(max_length=300, blank=True, db_default="", editable=False, help_text="Why, as its author said")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

@@ -31,9 +31,9 @@ def test_a_rollback_runs_the_same_steps_as_the_drill_between_setting_up_and_putt
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"action": "run_code"}, "steps.0"),
-        ({"params": {"to": "elsewhere"}}, "steps.0"),
-        ({"params": {"to": "canary", "shell": "rm"}}, "steps.0"),
+        ({"action": "run_code"}, "steps.0.action"),
+        ({"params": {"to": "elsewhere"}}, "steps.0.params.to"),
+        ({"params": {"to": "canary", "shell": "rm"}}, "steps.0.params.shell"),
         ({"segment": "lunch"}, "steps.0.segment"),
         ({"key": "Not A Key"}, "steps.0.key"),
         ({"title": ""}, "steps.0.title"),
@@ -49,7 +49,7 @@ def test_a_wrong_step_is_refused_by_field(change: dict[str, Any], field: str) ->
 
 
 def test_the_same_key_twice_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="stands twice"):
+    with pytest.raises(InvalidInput, match="that of step 1 already"):
         require_valid_steps([WEIGHT_FLIP[0], WEIGHT_FLIP[0]])
 
 

@@ -34,12 +34,15 @@ class PathNow:
     fingerprint: str = ""
 
 
-def paths_of(policies: Sequence[RoutingPolicy], *, bad_versions: Mapping[int, Version] | None = None) -> dict[int, PathNow]:
+def paths_of(
+    policies: Sequence[RoutingPolicy], *, bad_versions: Mapping[int, Version] | None = None, proposed: ProcedureVersion | None = None
+) -> dict[int, PathNow]:
     """The present path of each policy (with its environment and artefact), by the policy's id. `bad_versions`: what is taken out, by the
-    policy's id, where somebody has named it; else it is the version under test. Four queries for any number."""
+    policy's id, where somebody has named it; else it is the version under test. `proposed`: a version that is not written yet, taken as the
+    present one of its procedure. Four queries for any number."""
     candidates = _candidates_of(policies)
     known = list_connections()
-    procedures = current_procedures(known)
+    procedures = current_procedures(known, proposed=proposed)
     connections = _connections_by_alias(policies, known)
     hashes: dict[tuple[str, str], str] = {}
     for by_environment in connections.values():
@@ -133,10 +136,11 @@ def list_connections() -> list[Connection]:
     return list(Connection.objects.select_related("environment"))
 
 
-def current_procedures(connections: Sequence[Connection]) -> Procedures:
-    """All of them. One query."""
+def current_procedures(connections: Sequence[Connection], *, proposed: ProcedureVersion | None = None) -> Procedures:
+    """All of them; `proposed` in place of the present version of its procedure. One query."""
     versions = ProcedureVersion.objects.select_related("procedure").order_by("procedure_id", "-number").distinct("procedure_id")
-    by_use = {(found.procedure.change_type, found.procedure.connector, found.procedure.artefact_id): found for found in versions}
+    wanted = [*versions, proposed] if proposed is not None else list(versions)
+    by_use = {(found.procedure.change_type, found.procedure.connector, found.procedure.artefact_id): found for found in wanted}
     return Procedures(by_use, {connection.pk: connection.connector for connection in connections})
 
 
