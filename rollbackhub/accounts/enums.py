@@ -21,6 +21,7 @@ class Scope(models.TextChoices):
     READ = "read", "Read everything its person may read"
     DRILL = "drill", "Start and stop drills"
     ROUTE = "route", "Change routing policies"
+    CONFIGURE = "configure", "Set up aliases and procedures"
     REGISTER = "register", "Register and retire versions"
     RELEASE = "release", "Start and promote releases"
     ROLLBACK = "rollback", "Request and run production rollbacks"

@@ -23,6 +23,7 @@ class Capability(StrEnum):
     VIEW = "view"
     DRILL = "drill"
     ROUTE = "route"
+    CONFIGURE = "configure"
     REGISTER = "register"
     RETIRE = "retire"
     RELEASE = "release"
@@ -37,6 +38,7 @@ ROLES: dict[Capability, frozenset[Role]] = {
     Capability.VIEW: frozenset(Role),
     Capability.DRILL: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
     Capability.ROUTE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
+    Capability.CONFIGURE: frozenset({Role.PLATFORM_LEAD, Role.ADMIN}),
     Capability.REGISTER: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
     Capability.RETIRE: frozenset({Role.PLATFORM_LEAD, Role.ADMIN}),
     Capability.RELEASE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
@@ -53,6 +55,7 @@ SCOPES: dict[Capability, Scope] = {
     Capability.AUDIT: Scope.READ,
     Capability.DRILL: Scope.DRILL,
     Capability.ROUTE: Scope.ROUTE,
+    Capability.CONFIGURE: Scope.CONFIGURE,
     Capability.REGISTER: Scope.REGISTER,
     Capability.RETIRE: Scope.REGISTER,
     Capability.RELEASE: Scope.RELEASE,
@@ -64,6 +67,7 @@ _WORDS: dict[Capability, str] = {
     Capability.VIEW: "look at this",
     Capability.DRILL: "start or stop drills",
     Capability.ROUTE: "change routing policies",
+    Capability.CONFIGURE: "set up aliases and procedures",
     Capability.REGISTER: "register versions",
     Capability.RETIRE: "archive or retire versions",
     Capability.RELEASE: "release versions",

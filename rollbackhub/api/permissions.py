@@ -56,6 +56,12 @@ class MayRoute(CapabilityPermission):
     capability = Capability.ROUTE
 
 
+class MayConfigure(CapabilityPermission):
+    """Set up aliases and procedures."""
+
+    capability = Capability.CONFIGURE
+
+
 class MayRegister(CapabilityPermission):
     """Register versions."""
 

@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from rollbackhub.dashboard.views import (
     account,
+    aliases,
     approvals,
     audit,
     drill_actions,
@@ -74,7 +75,9 @@ routing_patterns = [
     path("<slug:environment>/", routing.gateways, name="gateways"),
     path("<slug:environment>/export.yaml", routing.export, name="export"),
     path("<slug:environment>/import/", policy_import.policy_import, name="import"),
+    path("<slug:environment>/new/", aliases.alias_new, name="new"),
     path("<slug:environment>/aliases/<slug:alias>/", routing.policy_detail, name="detail"),
+    path("<slug:environment>/aliases/<slug:alias>/bind/", aliases.alias_bind, name="bind"),
 ]
 registry_patterns = [
     path("", registry.artefact_list, name="list"),

@@ -115,7 +115,7 @@ def test_board_gateways_counted_against_the_revision_of_each_alias(db: None) -> 
     (card,) = list_cards(list(list_board()))
     assert card.drillable == policy
     assert (card.environments[0].gateways_live, card.environments[0].gateways_acknowledged) == (2, 1)
-    assert card.environments[0].gateways_in_words == "1 of 2 gateways serve it"
+    assert card.environments[0].served_in_words == "1 of 2 gateways serve it"
 
 
 @pytest.mark.django_db

@@ -11,6 +11,7 @@ from rollbackhub.api.executions.serializers import execution_path
 from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionKind, ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.models import SpeedTarget
+from rollbackhub.routing.domain.deliveries import FETCHED, delivery_of
 from rollbackhub.routing.domain.gateways import live_since
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 
@@ -18,7 +19,7 @@ from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 def list_policies(*, query: dict[str, Any]) -> QuerySet[RoutingPolicy]:
     """Policies that match the checked query parameters, each with the id of its last drill."""
     last = Execution.objects.filter(policy=OuterRef("pk"), kind=ExecutionKind.DRILL, state=ExecutionState.FINISHED).order_by("-created_at")
-    found = RoutingPolicy.objects.select_related("environment", "artefact").annotate(last_drill_id=Subquery(last.values("pk")[:1]))
+    found = RoutingPolicy.objects.select_related("environment", "artefact", *FETCHED).annotate(last_drill_id=Subquery(last.values("pk")[:1]))
     for name, lookup in {"alias": "alias", "environment": "environment__slug", "change_type": "artefact__change_type"}.items():
         if name in query:
             found = found.filter(**{lookup: query[name]})
@@ -42,7 +43,7 @@ def describe(policies: Sequence[Any]) -> list[dict[str, Any]]:
         _described(
             policy,
             revision=revisions.get(policy.pk),
-            gateways=gateways.get(policy.environment_id, []),
+            gateways=gateways.get(policy.environment_id, []) if policy.connection_id is None else [],
             active=running.get(policy.pk),
             last=drills.get(policy.last_drill_id),
             target_seconds=policy.artefact.target_seconds or targets.get(policy.artefact.change_type),
@@ -77,6 +78,7 @@ def _described(
         "reason": revision.reason if revision else "",
         "candidates": candidates_of(revision) if revision else [],
         "gateways": {"live": len(nodes), "acknowledged": sum(node["acknowledged"] is True for node in nodes), "nodes": nodes},
+        "delivery": _delivery(policy),
         "active": active and {"id": active.pk, "url": execution_path(active), "kind": active.kind, "state": active.state},
         "last_drill": last
         and {
@@ -88,6 +90,21 @@ def _described(
             "finished_at": last.finished_at,
         },
         "is_lab": policy.artefact.is_lab,
+    }
+
+
+def _delivery(policy: RoutingPolicy) -> dict[str, Any] | None:
+    state = delivery_of(policy)
+    if state is None:
+        return None
+    return {
+        "connection": state.connection,
+        "connector": state.connector,
+        "target": dict(state.target),
+        "revision": state.delivered,
+        "current": state.is_current,
+        "delivered_at": state.delivered_at,
+        "problem": state.problem,
     }
 
 

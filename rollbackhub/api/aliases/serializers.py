@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from rollbackhub.api.executions.serializers import WeightRow
 from rollbackhub.api.fields import ApiSerializer, Instant, Seconds
+from rollbackhub.api.policies.serializers import CandidateRequest
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, ProofState
 from rollbackhub.readiness.enums import ReadinessState, ReasonCode
@@ -22,6 +23,32 @@ class AliasFilters(ApiSerializer):
     alias = serializers.SlugField(required=False)
     environment = serializers.SlugField(required=False)
     change_type = serializers.ChoiceField(ChangeType.choices, required=False)
+
+
+class BindingRequest(ApiSerializer):
+    """What brings an alias to the system that serves it."""
+
+    connection = serializers.CharField(
+        max_length=40, allow_null=True, help_text="The name of a connection of the environment that moves versions; null: gateways take it from the hub"
+    )
+    target = serializers.JSONField(required=False, help_text="What of that system is moved, as its connector wants it")
+    reason = serializers.CharField(max_length=300, help_text="Why, for the record")
+
+    def validate_target(self, value: Any) -> dict[str, Any]:
+        """An object."""
+        if not isinstance(value, dict):
+            raise serializers.ValidationError("Send an object.")
+        return value
+
+
+class AliasRequest(BindingRequest):
+    """An alias to make, with its first weights."""
+
+    alias = serializers.SlugField(max_length=80)
+    environment = serializers.SlugField()
+    artefact = serializers.SlugField()
+    connection = serializers.CharField(max_length=40, allow_null=True, required=False, help_text="As of a binding; left out: the gateways")
+    candidates = CandidateRequest(many=True, allow_empty=False)
 
 
 class NodeRow(serializers.Serializer[Any]):
@@ -64,6 +91,18 @@ class LastDrillRow(serializers.Serializer[Any]):
     finished_at = Instant()
 
 
+class DeliveryRow(serializers.Serializer[Any]):
+    """How far an alias that no gateway serves has reached what serves it."""
+
+    connection = serializers.CharField(help_text="The connection's name in the environment")
+    connector = serializers.CharField()
+    target = serializers.JSONField(help_text="What of that system is moved")
+    revision = serializers.IntegerField(help_text="The revision that the system was last brought to; 0: none yet")
+    current = serializers.BooleanField(help_text="That is the present revision")
+    delivered_at = Instant(allow_null=True)
+    problem = serializers.CharField(help_text="Why the present revision could not be delivered", allow_blank=True)
+
+
 class AliasRow(serializers.Serializer[Any]):
     """An alias in an environment."""
 
@@ -79,7 +118,8 @@ class AliasRow(serializers.Serializer[Any]):
     changed_by = serializers.CharField()
     reason = serializers.CharField()
     candidates = WeightRow(many=True)
-    gateways = AcknowledgedRow()
+    gateways = AcknowledgedRow(help_text="None are counted for an alias that a connection moves: see delivery")
+    delivery = DeliveryRow(allow_null=True, help_text="null: gateways take the alias from the hub")
     active = ActiveRow(allow_null=True)
     last_drill = LastDrillRow(allow_null=True)
     is_lab = serializers.BooleanField()

@@ -44,7 +44,12 @@ class RevisionRequest(ApiSerializer):
 
     def specs(self) -> list[CandidateSpec]:
         """The candidates for the domain."""
-        return [CandidateSpec(candidate_id=row["id"], version_pin=row["version_pin"], weight=row["weight"]) for row in self.validated_data["candidates"]]
+        return specs_of(self.validated_data["candidates"])
+
+
+def specs_of(rows: list[dict[str, Any]]) -> list[CandidateSpec]:
+    """Candidates of a body for the domain."""
+    return [CandidateSpec(candidate_id=row["id"], version_pin=row["version_pin"], weight=row["weight"]) for row in rows]
 
 
 class RevisionRow(serializers.Serializer[Any]):

@@ -12,10 +12,11 @@ from django.views.decorators.http import require_safe
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.access import requires
-from rollbackhub.dashboard.plans import candidates_yaml
+from rollbackhub.dashboard.plans import candidates_yaml, plan_yaml
 from rollbackhub.executions.domain.transitions import find_active
 from rollbackhub.registry.domain.selectors import get_environment, list_environments
 from rollbackhub.rollbacks.domain.transitions import find_active as find_active_rollback
+from rollbackhub.routing.domain.deliveries import delivery_of
 from rollbackhub.routing.domain.selectors import get_policy, get_present_revisions, list_gateway_rows, list_policies, list_revisions
 from rollbackhub.routing.domain.yaml_io import export_policies
 from rollbackhub.routing.models import PolicyRevision, RoutingPolicy, RoutingState
@@ -49,13 +50,16 @@ def policy_detail(request: HttpRequest, environment: str, alias: str) -> HttpRes
     before = _number(request, "before")
     revisions, has_older = list_revisions(policy_id=policy.pk, before=before)
     present = get_present_revisions([policy]).get(policy.pk)
+    delivery = delivery_of(policy)
     context: dict[str, Any] = {
         "policy": policy,
         "present": present,
         "revisions": revisions,
         "has_older": has_older,
         "is_first": before is None,
-        "gateways": list_gateway_rows(environment_id=policy.environment_id, routing_number=present.routing_number if present else 0),
+        "gateways": [] if delivery else list_gateway_rows(environment_id=policy.environment_id, routing_number=present.routing_number if present else 0),
+        "delivery": delivery,
+        "target_yaml": plan_yaml(dict(delivery.target)) if delivery else "",
         "active": find_active(policy),
         "rollback": find_active_rollback(policy),
         "yaml": candidates_yaml(alias, present.candidates.all()) if present else "",

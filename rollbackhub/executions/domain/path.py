@@ -80,10 +80,13 @@ def describe_path(
     targets: Sequence[Version],
     procedure: ProcedureVersion,
     connections: Mapping[str, Mapping[str, object]] | None = None,
+    known: Sequence[Connection] | None = None,
 ) -> Path:
-    """Everything that going back to these targets depends on, as JSON. `connections` None: those of the alias are read (one query)."""
+    """Everything that going back to these targets depends on, as JSON. `connections` None: those of the alias are found (one query more
+    when `known`, every connection, is not given)."""
     if connections is None:
-        connections = used_by(procedure, policy, _connections_by_alias([policy], list_connections()).get((policy.alias, policy.artefact_id), {}))
+        every = list_connections() if known is None else known
+        connections = used_by(procedure, policy, _connections_by_alias([policy], every).get((policy.alias, policy.artefact_id), {}))
     return {
         "alias": policy.alias,
         "procedure": {"name": str(procedure), "hash": procedure.content_hash},

@@ -13,7 +13,7 @@ from rollbackhub.executions.enums import REHEARSES, ExecutionKind
 from rollbackhub.executions.fingerprints import fingerprint
 from rollbackhub.executions.models import ProcedureVersion
 from rollbackhub.executions.rules import steps_for
-from rollbackhub.registry.models import Artefact, SpeedTarget, Version
+from rollbackhub.registry.models import Artefact, Connection, SpeedTarget, Version
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec, with_canary, without_version
@@ -56,14 +56,14 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
             code="nothing_to_roll_back",
             fields={"bad_version": ["Choose a version that has weight."]},
         )
-    procedure_version = current_procedures(list_connections()).of(policy)
+    known = list_connections()
+    moved_by = next((connection for connection in known if connection.pk == policy.connection_id), None)
+    procedure_version = current_procedures(known).of(policy)
     if procedure_version is None:
-        moved_by = f" and the connector {policy.connection.connector}" if policy.connection else ""
-        raise NotFound(
-            f"There is no rollback procedure for the change type {artefact.change_type}{moved_by} yet. Write one in the settings.", code="no_procedure"
-        )
-    connections = {connection.key: connection for connection in policy.environment.connections.all()}
-    used = connection_names(procedure_version.steps) | ({policy.connection.key, "prometheus"} if policy.connection else {"envoy", "prometheus"})
+        what = f"{artefact.change_type} and the connector {moved_by.connector}" if moved_by else artefact.change_type
+        raise NotFound(f"There is no rollback procedure for the change type {what} yet. Write one under Procedures.", code="no_procedure")
+    connections = {connection.key: connection for connection in known if connection.environment_id == policy.environment_id}
+    used = connection_names(procedure_version.steps) | {moved_by.key if moved_by else "envoy", "prometheus"}
     content: dict[str, Any] = {
         "alias": policy.alias,
         "environment": policy.environment.slug,
@@ -74,18 +74,20 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
         "good_versions": list(dict.fromkeys(candidate.version_pin for candidate in rolled_back if candidate.weight > 0)),
         "revision": policy.revision_number,
         "weights_before": [candidate.as_dict() for candidate in candidates],
-        "weights_canary": [candidate.as_dict() for candidate in with_canary(candidates, bad.label, percent=_canary_percent(policy, candidates, bad.label))],
+        "weights_canary": [candidate.as_dict() for candidate in with_canary(candidates, bad.label, percent=_canary_percent(moved_by, candidates, bad.label))],
         "weights_rolled_back": [candidate.as_dict() for candidate in rolled_back],
         "procedure": {"slug": procedure_version.procedure.slug, "version": procedure_version.number, "hash": procedure_version.content_hash},
         "connections": {name: connection.settings for name, connection in connections.items() if name in used},
         "steps": steps_for(procedure_version.steps, kind=kind),
     }
-    if policy.connection is not None:
-        content["mechanism"] = {"connection": policy.connection.key, "connector": policy.connection.connector, "target": policy.target}
+    if moved_by is not None:
+        content["mechanism"] = {"connection": moved_by.key, "connector": moved_by.connector, "target": policy.target}
     named = {name: connection.connector for name, connection in connections.items() if name in used and connection.name}
     if named:
         content["connectors"] = named
-    path = describe_path(policy=policy, candidates=candidates, targets=[versions[label] for label in content["good_versions"]], procedure=procedure_version)
+    path = describe_path(
+        policy=policy, candidates=candidates, targets=[versions[label] for label in content["good_versions"]], procedure=procedure_version, known=known
+    )
     if kind in REHEARSES:
         # What a passed run is proof of. A rollback's plan is without it: what approvals are bound to is what would be done.
         content["path"] = path
@@ -109,8 +111,8 @@ def get_target_seconds(artefact: Artefact) -> int | None:
     return SpeedTarget.objects.filter(change_type=artefact.change_type).values_list("seconds", flat=True).first()
 
 
-def _canary_percent(policy: RoutingPolicy, candidates: Sequence[CandidateSpec], label: str) -> int:
-    kind = connector_type(policy.connection.connector) if policy.connection else None
+def _canary_percent(moved_by: Connection | None, candidates: Sequence[CandidateSpec], label: str) -> int:
+    kind = connector_type(moved_by.connector) if moved_by else None
     if kind is not None and issubclass(kind, Mechanism) and not kind.weighted:
         return 100
     present = sum(candidate.weight for candidate in candidates if candidate.version_pin == label)

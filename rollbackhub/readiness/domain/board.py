@@ -15,6 +15,7 @@ from rollbackhub.readiness.models import Readiness
 from rollbackhub.registry.domain.holds import held_among
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import StabilityHold
+from rollbackhub.routing.domain.deliveries import FETCHED, DeliveryState, delivery_of
 from rollbackhub.routing.domain.gateways import live_since
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 
@@ -36,10 +37,14 @@ class EnvironmentRow:
     active: Execution | None
     holds: list[StabilityHold]
     """Standing holds on its versions."""
+    delivery: DeliveryState | None = None
+    """How far it has reached what serves it, when that is not the gateways."""
 
     @property
-    def gateways_in_words(self) -> str:
-        """`2 of 2 gateways serve it`."""
+    def served_in_words(self) -> str:
+        """`2 of 2 gateways serve it`, `git has revision 3`."""
+        if self.delivery is not None:
+            return self.delivery.in_words
         if not self.gateways_live:
             return "No gateway has asked for routes lately"
         noun = "gateway serves" if self.gateways_live == 1 else "gateways serve"
@@ -83,7 +88,7 @@ def list_board(*, state: str = "", reason: str = "", environment: str = "", team
     twin = RoutingPolicy.objects.filter(alias=OuterRef("alias"), artefact=OuterRef("artefact"), environment__kind=EnvironmentKind.PRODUCTION)
     found = (
         RoutingPolicy.objects.filter(Q(environment__kind=EnvironmentKind.PRODUCTION) | ~Exists(twin))
-        .select_related("environment", "artefact__team", "readiness")
+        .select_related("environment", "artefact__team", "readiness", *FETCHED)
         .order_by("environment__kind", Coalesce("readiness__rank", NOT_JUDGED_RANK), "alias", "environment__slug")
     )
     if state == NOT_JUDGED:
@@ -105,7 +110,7 @@ def list_cards(policies: Sequence[RoutingPolicy]) -> list[Card]:
     siblings = list(
         RoutingPolicy.objects.filter(alias__in={policy.alias for policy in policies}, environment__kind=EnvironmentKind.STAGING)
         .exclude(pk__in=[policy.pk for policy in policies])
-        .select_related("environment", "artefact")
+        .select_related("environment", "artefact", *FETCHED)
         .order_by("environment__slug")
     )
     every = [*policies, *siblings]
@@ -148,7 +153,7 @@ def _environment_row(
     numbers = applied.get(policy.environment_id, [])
     acknowledged = len(numbers) - bisect_left(numbers, revision.routing_number) if revision else 0
     holds = [hold for version_id, hold in held.items() if version_id in present]
-    return EnvironmentRow(policy, revision, len(numbers), acknowledged, active.get(policy.pk), holds)
+    return EnvironmentRow(policy, revision, len(numbers), acknowledged, active.get(policy.pk), holds, delivery_of(policy))
 
 
 def _last_drills(policies: Sequence[RoutingPolicy]) -> dict[tuple[str, int], Execution]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db.models import F, QuerySet
 
 from rollbackhub.common.errors import NotFound
+from rollbackhub.routing.domain.deliveries import FETCHED
 from rollbackhub.routing.domain.gateways import live_since
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 
@@ -27,7 +28,8 @@ class GatewayRow:
 
 def get_policy(*, environment: str, alias: str) -> RoutingPolicy:
     """A policy by its environment's slug and its alias. Raises NotFound. One query."""
-    policy = RoutingPolicy.objects.select_related("environment", "artefact", "artefact__team").filter(environment__slug=environment, alias=alias).first()
+    fetched = RoutingPolicy.objects.select_related("environment", "artefact", "artefact__team", *FETCHED)
+    policy = fetched.filter(environment__slug=environment, alias=alias).first()
     if policy is None:
         raise NotFound(f"There is no alias {alias} in {environment}.", code="policy_not_found")
     return policy

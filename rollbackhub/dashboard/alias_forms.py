@@ -1,0 +1,115 @@
+"""What people send to add an alias, or to say what moves it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from rollbackhub.common.errors import InvalidInput
+from rollbackhub.connectors.base import connector_type
+from rollbackhub.connectors.mechanism import Mechanism
+from rollbackhub.registry.models import Artefact, Connection, Environment
+from rollbackhub.routing.domain.yaml_io import parse_policies
+from rollbackhub.routing.rules import CandidateSpec
+
+LONGEST = 20_000
+_CONTROLS = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
+
+
+class YamlMapping(forms.CharField):
+    """A YAML mapping as a dict; empty: {}."""
+
+    def to_python(self, value: Any) -> Any:
+        """Raises ValidationError with the line of what is wrong."""
+        text = super().to_python(value) or ""
+        if not text.strip():
+            return {}
+        try:
+            content = YAML(typ="safe", pure=True).load(io.StringIO(text))
+        except (YAMLError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"Line {mark.line + 1}: " if mark else ""
+            raise forms.ValidationError(f"{where}this is no YAML. {getattr(error, 'problem', '') or ''}".strip()) from error
+        if not isinstance(content, dict):
+            raise forms.ValidationError("Write a mapping: name: value, a line each.")
+        return content
+
+
+class BindForm(forms.Form):
+    """What moves an alias. What does not fit, the domain says."""
+
+    connection = forms.ChoiceField(required=False, label="What moves it", widget=forms.Select(attrs={"class": "form-select"}))
+    target = YamlMapping(
+        required=False,
+        label="What of it is moved",
+        max_length=LONGEST,
+        widget=forms.Textarea(attrs={**_CONTROLS, "rows": 6}),
+        help_text="As YAML, as the connector wants it; empty for gateways. See the connectors' documentation.",
+    )
+    reason = forms.CharField(label="Why", max_length=300, widget=forms.TextInput(attrs=_CONTROLS))
+
+    def __init__(self, *args: Any, environment: Environment, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._connections = {connection.key: connection for connection in mechanisms_of(environment)}
+        choices = [("", "The gateways: they take it from RollbackHub")]
+        choices += [(key, f"{key} ({connection.connector})" if connection.name else key) for key, connection in self._connections.items()]
+        field = self.fields["connection"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    def chosen(self) -> Connection | None:
+        """The connection; None for the gateways."""
+        return self._connections.get(self.cleaned_data["connection"])
+
+
+class AliasForm(BindForm):
+    """A new alias with its first weights."""
+
+    alias = forms.SlugField(label="Alias", max_length=80, widget=forms.TextInput(attrs=_CONTROLS), help_text="The name that callers use, e.g. smart-reasoner")
+    artefact = forms.ChoiceField(label="Artefact", widget=forms.Select(attrs={"class": "form-select"}))
+    candidates = forms.CharField(
+        label="Candidates",
+        max_length=LONGEST,
+        strip=False,
+        widget=forms.Textarea(attrs={**_CONTROLS, "rows": 8}),
+        help_text="As in a policy file. For gateways an id is the name of their cluster. What serves one version at a time has one candidate with 100.",
+    )
+    field_order = ("alias", "artefact", "connection", "target", "candidates", "reason")
+
+    def __init__(self, *args: Any, artefacts: Iterable[Artefact], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._artefacts = {artefact.slug: artefact for artefact in artefacts}
+        field = self.fields["artefact"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(slug, f"{artefact.name} ({artefact.get_change_type_display().lower()})") for slug, artefact in self._artefacts.items()]
+
+    def chosen_artefact(self) -> Artefact:
+        """The artefact."""
+        return self._artefacts[self.cleaned_data["artefact"]]
+
+    def clean_candidates(self) -> list[CandidateSpec]:
+        """The candidates, read as a policy file's are."""
+        lines = self.cleaned_data["candidates"].replace("\r\n", "\n").split("\n")
+        text = "aliases:\n  x:\n    candidates:\n" + "".join(f"      {line}\n" for line in lines)
+        try:
+            found = parse_policies(text)
+        except InvalidInput as error:
+            # Its lines are counted from the file's begin, three before the field's.
+            said = [f"{_shifted(where)}: {sentence}" for where, sentences in error.fields.items() for sentence in sentences]
+            raise forms.ValidationError(said or [error.message]) from error
+        return found[0].candidates if found else []
+
+
+def mechanisms_of(environment: Environment) -> list[Connection]:
+    """The environment's connections that move versions."""
+    return [connection for connection in environment.connections.all() if issubclass(connector_type(connection.connector), Mechanism)]
+
+
+def _shifted(where: str) -> str:
+    name, _, number = where.partition(" ")
+    return f"{name.title()} {max(int(number) - 3, 1)}" if number.isdigit() else where
