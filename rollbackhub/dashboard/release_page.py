@@ -15,10 +15,12 @@ from rollbackhub.common.errors import InvalidInput
 from rollbackhub.dashboard.drill_page import Answer, digest_of
 from rollbackhub.dashboard.looks import RELEASES, Look
 from rollbackhub.dashboard.plans import weights_yaml
+from rollbackhub.executions.domain.path import paths_of
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.models import Version
 from rollbackhub.releases.domain.gate import Condition, Gate, check_gate
-from rollbackhub.releases.domain.planning import next_percent, step_candidates
+from rollbackhub.releases.domain.planning import next_percent, path_after_first_step, step_candidates
+from rollbackhub.releases.domain.reach import lagging
 from rollbackhub.releases.domain.selectors import rehearsals_of, rollback_of, weights_now
 from rollbackhub.releases.enums import OPEN_STATES, ReleaseState
 from rollbackhub.releases.models import Release, ReleaseStep
@@ -158,6 +160,10 @@ class ReleaseView:
     rehearsals: list[Execution]
     last_step: ReleaseStep | None
     rollback: Rollback | None
+    goes_back_to: list[Version]
+    """What a rollback would go back to now, or went back to."""
+    lagging: str
+    """Why the weights do not serve everywhere yet; empty when they do."""
 
     @property
     def is_open(self) -> bool:
@@ -252,6 +258,7 @@ def look_at(release: Release) -> ReleaseView:
     taken = {step.number: step for step in release.taken_steps.select_related("revision").order_by("number")}
     going = release.state in OPEN_STATES
     steps = [StepView(number, percent, taken.get(number), going and number == release.next_step) for number, percent in enumerate(release.steps)]
+    rollback = rollback_of(release) if release.state == ReleaseState.ROLLED_BACK else None
     return ReleaseView(
         release=release,
         gate=check_gate(release) if release.state == ReleaseState.PLANNED else None,
@@ -259,8 +266,26 @@ def look_at(release: Release) -> ReleaseView:
         steps=[dataclasses.replace(step, number=step.number + 1) for step in steps],
         rehearsals=[rehearsal.execution for rehearsal in rehearsals_of(release)],
         last_step=taken[max(taken)] if taken else None,
-        rollback=rollback_of(release) if release.state == ReleaseState.ROLLED_BACK else None,
+        rollback=rollback,
+        goes_back_to=_goes_back_to(release, rollback),
+        lagging=lagging(release.policy) if release.state in (ReleaseState.ROLLING_OUT, ReleaseState.LIVE) else "",
     )
+
+
+def _goes_back_to(release: Release, rollback: Rollback | None) -> list[Version]:
+    """The versions that a rollback of this one would bring back: those of the policy, not what the release meant."""
+    if rollback is not None:
+        part = rollback.parts.filter(policy_id=release.policy_id).first()
+        labels = part.plan["good_versions"] if part is not None else []
+        return list(Version.objects.filter(artefact_id=release.policy.artefact_id, label__in=labels)) or [release.from_version]
+    if release.state == ReleaseState.PLANNED:
+        try:
+            return path_after_first_step(release).targets or [release.from_version]
+        except InvalidInput:
+            # The gate says what is wrong with the policy.
+            return [release.from_version]
+    found = paths_of([release.policy], bad_versions={release.policy_id: release.to_version})[release.policy_id]
+    return found.targets or [release.from_version]
 
 
 def step_change(release: Release, weights: Sequence[Mapping[str, Any]], *, percent: int) -> tuple[str, str] | None:
@@ -306,15 +331,17 @@ def _words(view: ReleaseView) -> str:
         return f"Not begun: {closed}, so {label} may get no traffic yet."
     if state == ReleaseState.ROLLING_OUT:
         said = f"{label} has {view.weight} % of the traffic: {release.next_step} of {len(release.steps)} steps are taken."
+        if view.lagging:
+            said = f"{label} is to have {view.weight} %, and that is not served everywhere. {view.lagging}"
         if view.last_step is not None and view.weight != view.last_step.percent:
             said += f" The last step gave it {view.last_step.percent} %: somebody changed the weights since."
         return said
     if state == ReleaseState.LIVE:
         if view.weight == 100:
-            return f"All the way: {label} has all of the traffic."
+            return f"Every step is written, but not served everywhere. {view.lagging}" if view.lagging else f"All the way: {label} has all of the traffic."
         return f"Every step was taken; {label} has {view.weight} % of the traffic now."
     if state == ReleaseState.SUPERSEDED:
         return "It went all the way; a later release has taken its place."
     if state == ReleaseState.ROLLED_BACK:
-        return f"It was rolled back to {release.from_version.label}."
+        return f"It was rolled back to {', '.join(version.label for version in view.goes_back_to)}."
     return f"It was abandoned: {label} got no traffic by it."

@@ -19,7 +19,7 @@ from rollbackhub.executions.enums import ExecutionKind, ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.releases.models import Release
-from rollbackhub.routing.models import RoutingPolicy
+from rollbackhub.routing.models import Gateway, RoutingPolicy
 from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World
 from tests.factories.fixtures import Cast
@@ -34,7 +34,8 @@ REASON = "The vendor turns the old one off tonight."
 
 @pytest.fixture
 def reasoner(world: World) -> RoutingPolicy:
-    """smart-reasoner in production."""
+    """smart-reasoner in production, whose gateways follow."""
+    Gateway.objects.update(applied_number=10**6)
     return RoutingPolicy.objects.select_related("environment", "artefact").get(environment=world.production, alias="smart-reasoner")
 
 
@@ -125,8 +126,8 @@ def test_detail_and_live_number_of_queries_does_not_grow(cast: Cast, planned: Re
     for _ in range(6):
         ReleaseRehearsalFactory(release=planned, execution__policy=RoutingPolicyFactory(), execution__failed=True)
     assert few == [_queries(client, address) for address in addresses]
-    assert few[0] <= 42
-    assert few[1] <= 38
+    assert few[0] <= 48, "five of them: what a rollback would go back to"
+    assert few[1] <= 43
 
 
 @pytest.mark.django_db

@@ -99,3 +99,20 @@ def test_require_valid_of_a_bad_policy_says_what_is_wrong(candidates: list[Candi
 
 def test_require_valid_of_the_chapters_policy_accepts() -> None:
     require_valid(CHAPTER)
+
+
+def test_version_that_has_all_goes_back_to_what_served_before_it() -> None:
+    candidates = [CandidateSpec("new", "v20", 100), CandidateSpec("canary", "v6", 0), CandidateSpec("good", "v5", 0)]
+    assert [found.weight for found in without_version(candidates, "v20", served_before={"v5": 100})] == [0, 0, 100]
+    assert [found.weight for found in without_version(candidates, "v20", served_before={"v5": 60, "v6": 20})] == [0, 25, 75]
+
+
+def test_what_served_before_and_is_left_out_now_is_not_brought_back() -> None:
+    candidates = [CandidateSpec("new", "v20", 100), CandidateSpec("canary", "v6", 0), CandidateSpec("good", "v5", 0)]
+    assert [found.weight for found in without_version(candidates, "v20", served_before={"v4": 100})] == [0, 100, 0]
+    assert [found.weight for found in without_version(candidates, "v20", served_before={"v4": 80, "v5": 20})] == [0, 0, 100]
+
+
+def test_what_served_before_does_not_count_while_others_serve() -> None:
+    candidates = [CandidateSpec("new", "v20", 50), CandidateSpec("canary", "v6", 0), CandidateSpec("good", "v5", 50)]
+    assert [found.weight for found in without_version(candidates, "v20", served_before={"v6": 100})] == [0, 0, 100]

@@ -14,8 +14,9 @@ from rollbackhub.executions.fingerprints import Path, canonical_hash, fingerprin
 from rollbackhub.executions.models import ProcedureVersion
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Connection, Version
+from rollbackhub.routing.domain.current import get_served_before
 from rollbackhub.routing.models import Candidate, RoutingPolicy
-from rollbackhub.routing.rules import CandidateSpec, without_version
+from rollbackhub.routing.rules import CandidateSpec, serves_alone, without_version
 
 
 @dataclass(slots=True)
@@ -30,6 +31,8 @@ class PathNow:
     procedure: ProcedureVersion | None
     bad: Version | None
     targets: list[Version] = field(default_factory=list)
+    rolled_back: list[CandidateSpec] = field(default_factory=list)
+    """The candidates as a rollback would leave them; empty when there is nothing to go back to."""
     path: Path | None = None
     fingerprint: str = ""
 
@@ -51,19 +54,24 @@ def paths_of(
                 if name != TARGET and (environment, name) not in hashes:
                     hashes[environment, name] = canonical_hash(settings)
     found = {}
+    paths: list[tuple[PathNow, dict[str, Version]]] = []
     for policy in policies:
         rows = candidates.get(policy.pk, [])
         specs = [CandidateSpec(row.candidate_id, row.version.label, row.weight) for row in rows]
         versions = {row.version.label: row.version for row in rows}
         named = (bad_versions or {}).get(policy.pk)
-        now = PathNow(policy, specs, procedures.of(policy), bad=named or find_version_under_test(specs, versions))
+        paths.append((PathNow(policy, specs, procedures.of(policy), bad=named or find_version_under_test(specs, versions)), versions))
+    alone = {now.policy.pk: now.bad.label for now, versions in paths if now.bad and len(versions) > 1 and serves_alone(now.candidates, now.bad.label)}
+    served_before = get_served_before(alone)
+    for now, versions in paths:
+        policy = now.policy
         if now.bad is not None and now.bad.label in versions and len(versions) > 1:
-            targets = [spec.version_pin for spec in without_version(specs, now.bad.label) if spec.weight > 0]
-            now.targets = [versions[label] for label in dict.fromkeys(targets)]
+            now.rolled_back = without_version(now.candidates, now.bad.label, served_before=served_before.get(policy.pk))
+            now.targets = [versions[label] for label in dict.fromkeys(spec.version_pin for spec in now.rolled_back if spec.weight > 0)]
         if now.procedure is not None and now.targets:
             now.path = describe_path(
                 policy=policy,
-                candidates=specs,
+                candidates=now.candidates,
                 targets=now.targets,
                 procedure=now.procedure,
                 connections=used_by(now.procedure, policy, connections.get((policy.alias, policy.artefact_id), {})),

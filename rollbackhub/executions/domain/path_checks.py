@@ -70,11 +70,16 @@ def check_routes(*, node_id: str, alias: str, expected: Mapping[str, int], serve
                 "Find where the alias went, and mend the gateway or the policy.",
             )
         ]
-    if found == expected:
+    if _served(found) == _served(expected):
         return []
     source = "" if served.version else " (a table of its own, not the hub's)"
     remedy = "The gateway does not serve by the policy: a flip here would change nothing. Point it at the hub again."
-    return [FindingDraft(FindingCode.CONFIG_MISMATCH, f"gateway {node_id}", _weights(expected), _weights(found) + source, remedy)]
+    return [FindingDraft(FindingCode.CONFIG_MISMATCH, f"gateway {node_id}", _weights(_served(expected)), _weights(found) + source, remedy)]
+
+
+def _served(weights: Mapping[str, int]) -> dict[str, int]:
+    """What gets traffic: gateways are not told of the rest."""
+    return {cluster: weight for cluster, weight in weights.items() if weight}
 
 
 def check_clusters(*, node_id: str, targets: Iterable[CandidateSpec], members: Mapping[str, ClusterMembers]) -> list[FindingDraft]:

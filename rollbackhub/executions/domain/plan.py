@@ -14,9 +14,9 @@ from rollbackhub.executions.fingerprints import fingerprint
 from rollbackhub.executions.models import ProcedureVersion
 from rollbackhub.executions.rules import steps_for
 from rollbackhub.registry.models import Artefact, Connection, SpeedTarget, Version
-from rollbackhub.routing.domain.current import get_candidates
+from rollbackhub.routing.domain.current import get_candidates, get_served_before
 from rollbackhub.routing.models import RoutingPolicy
-from rollbackhub.routing.rules import CandidateSpec, with_canary, without_version
+from rollbackhub.routing.rules import CandidateSpec, serves_alone, with_canary, without_version
 
 CANARY_PERCENT = 25
 """The weight to which a drill brings a candidate that has none (the chapter's canary)."""
@@ -49,7 +49,8 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
             fields={"bad_version": ["Name the version that is bad."]},
         )
     bad = bad_version or version_under_test(serving if kind == ExecutionKind.ROLLBACK else candidates, versions)
-    rolled_back = without_version(candidates, bad.label)
+    served_before = get_served_before({policy.pk: bad.label}).get(policy.pk) if serves_alone(candidates, bad.label) else None
+    rolled_back = without_version(candidates, bad.label, served_before=served_before)
     if kind == ExecutionKind.ROLLBACK and all(candidate.version_pin != bad.label for candidate in serving):
         raise InvalidInput(
             f"{bad.label} has no weight in {policy.alias} in {policy.environment.slug} already: there is nothing to roll back.",

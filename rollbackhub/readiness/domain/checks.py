@@ -14,7 +14,7 @@ from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.readiness.domain.looking import Seen
 from rollbackhub.routing.models import Gateway
-from rollbackhub.routing.rules import CandidateSpec, without_version
+from rollbackhub.routing.rules import CandidateSpec
 
 
 class Check(StrEnum):
@@ -123,16 +123,12 @@ class Outcome:
 
 def target_candidates(path: PathNow) -> list[CandidateSpec]:
     """What would serve after the rollback."""
-    if path.bad is None or not path.targets:
-        return []
-    return [candidate for candidate in after_rollback(path) if candidate.weight > 0]
+    return [candidate for candidate in path.rolled_back if candidate.weight > 0]
 
 
 def after_rollback(path: PathNow) -> list[CandidateSpec]:
     """The candidates as a rollback would leave them; as they are when there is nothing to go back to."""
-    if path.bad is None or not path.targets:
-        return path.candidates
-    return without_version(path.candidates, path.bad.label)
+    return path.rolled_back or path.candidates
 
 
 def run_checks(state: State, seen: Seen) -> Outcome:

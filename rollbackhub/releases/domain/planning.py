@@ -67,9 +67,10 @@ def path_after_first_step(release: Release) -> PathNow:
     now = paths_of([policy])[policy.pk]
     after = step_candidates(release, now.candidates, percent=release.steps[0])
     versions = {version.label: version for version in Version.objects.filter(artefact=policy.artefact, label__in={spec.version_pin for spec in after})}
-    labels = [spec.version_pin for spec in without_version(after, release.to_version.label) if spec.weight > 0]
-    targets = [versions[label] for label in dict.fromkeys(labels)]
-    found = PathNow(policy, after, now.procedure, bad=release.to_version, targets=targets)
+    # What serves now is what served before the release.
+    rolled_back = without_version(after, release.to_version.label, served_before=weights_by_version(now.candidates))
+    targets = [versions[label] for label in dict.fromkeys(spec.version_pin for spec in rolled_back if spec.weight > 0)]
+    found = PathNow(policy, after, now.procedure, bad=release.to_version, targets=targets, rolled_back=rolled_back)
     if now.procedure is not None:
         found.path = describe_path(policy=policy, candidates=after, targets=targets, procedure=now.procedure)
         found.fingerprint = fingerprint(found.path)

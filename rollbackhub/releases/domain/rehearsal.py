@@ -15,6 +15,7 @@ from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.releases.domain.planning import rehearsal_candidates
+from rollbackhub.releases.domain.reach import require_cluster
 from rollbackhub.releases.domain.selectors import get_release
 from rollbackhub.releases.enums import OPEN_STATES
 from rollbackhub.releases.models import Release, ReleaseRehearsal
@@ -26,7 +27,7 @@ from rollbackhub.routing.models import RoutingPolicy
 def rehearse_release(*, release_id: int, account: User, actor: Actor) -> Execution:
     """Give staging the candidates that production will have, and run the rollback of the new version there, on the engine that drills use.
 
-    Raises Forbidden, NotFound, InvalidInput `no_staging`, Conflict (`wrong_state`, `already_running`, `revision_moved`).
+    Raises Forbidden, NotFound, InvalidInput `no_staging`, Conflict (`wrong_state`, `already_running`, `revision_moved`, `cluster_missing`).
     """
     require(user=account, capability=Capability.RELEASE)
     release = get_release(release_id)
@@ -35,6 +36,7 @@ def rehearse_release(*, release_id: int, account: User, actor: Actor) -> Executi
             f"This release is {release.get_state_display().lower()}: there is nothing to rehearse.", code="wrong_state", url=f"/releases/{release.pk}/"
         )
     staging = _staging_of(release)
+    require_cluster(staging, candidate_id=release.candidate_id)
     with transaction.atomic():
         present = get_candidates(policy=staging)
         wanted = rehearsal_candidates(release, get_candidates(policy=release.policy))

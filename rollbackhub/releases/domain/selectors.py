@@ -15,7 +15,7 @@ from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.models import RoutingPolicy
 
-_WITH = ("policy__environment", "policy__artefact__team", "from_version", "to_version", "created_by", "bypassed_by")
+_WITH = ("policy__environment", "policy__artefact__team", "policy__connection", "policy__delivery", "from_version", "to_version", "created_by", "bypassed_by")
 
 
 def get_release(release_id: int) -> Release:

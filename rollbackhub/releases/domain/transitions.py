@@ -22,6 +22,7 @@ from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
 from rollbackhub.registry.models import StabilityHold, Version
 from rollbackhub.releases.domain.gate import check_gate
 from rollbackhub.releases.domain.planning import derive_candidate_id, next_percent, served_label, step_candidates
+from rollbackhub.releases.domain.reach import require_cluster, require_taken
 from rollbackhub.releases.domain.selectors import hold_since_release, rollback_of
 from rollbackhub.releases.enums import OPEN_STATES, ReleaseState
 from rollbackhub.releases.models import Release, ReleaseStep
@@ -29,6 +30,7 @@ from rollbackhub.releases.rules import TRANSITIONS, default_steps, require_valid
 from rollbackhub.rollbacks.domain.changes import clean_reason, require_lead
 from rollbackhub.rollbacks.domain.transitions import find_active as find_rollback
 from rollbackhub.routing.domain.current import get_candidates
+from rollbackhub.routing.domain.deliveries import FETCHED
 from rollbackhub.routing.domain.transitions import append_revision
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec, weights_by_version
@@ -101,10 +103,12 @@ def promote_release(*, release_id: int, account: User, actor: Actor, expected_st
     """Take the next canary step: one policy revision. The first needs an open gate, asked in this very transaction.
 
     `expected_step` is the index of the step that was looked at. Raises Forbidden, NotFound, InvalidInput (held, retired), Conflict
-    (`step_taken`, `wrong_state`, `gate_closed` with the conditions, `alias_busy`, `policy_changed`, `revision_moved`).
+    (`step_taken`, `wrong_state`, `gate_closed` with the conditions, `alias_busy`, `policy_changed`, `revision_moved`; `cluster_missing` and
+    `not_taken_yet`: what serves the alias could not take it, or has not taken the last step).
     """
     require(user=account, capability=Capability.RELEASE)
     follow_rollbacks(release_id=release_id)
+    _require_reach(release_id, expected_step=expected_step)
     with transaction.atomic():
         release = _locked(release_id)
         if release.state not in OPEN_STATES:
@@ -154,6 +158,17 @@ def promote_release(*, release_id: int, account: User, actor: Actor, expected_st
                 earlier.ended_at = now
                 _move(earlier, ReleaseState.SUPERSEDED, actor=actor, event="release.superseded", data={"by": release.pk})
         return step
+
+
+def _require_reach(release_id: int, *, expected_step: int) -> None:
+    """Before anything is locked: gateways are asked over the network. A release that takes no such step is refused where its state is known."""
+    release = Release.objects.select_related("policy__environment", *(f"policy__{name}" for name in FETCHED)).filter(pk=release_id).first()
+    if release is None or release.state not in OPEN_STATES or release.next_step != expected_step:
+        return
+    if release.next_step == 0:
+        require_cluster(release.policy, candidate_id=release.candidate_id)
+    else:
+        require_taken(release.policy)
 
 
 def bypass_gate(*, release_id: int, account: User, actor: Actor, reason: str) -> Release:

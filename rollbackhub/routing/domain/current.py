@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from django.db import connection
+
 from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
 
@@ -18,3 +22,45 @@ def get_candidates(*, policy: RoutingPolicy, number: int | None = None) -> list[
 def get_revision(*, policy: RoutingPolicy, number: int) -> PolicyRevision:
     """One revision of a policy. Raises PolicyRevision.DoesNotExist."""
     return PolicyRevision.objects.get(policy=policy, number=number)
+
+
+_SERVED_BEFORE_SQL = """
+    WITH wanted AS (SELECT * FROM unnest(%(policies)s::bigint[], %(labels)s::text[]) AS w (policy_id, label)),
+    placed AS (
+        SELECT w.policy_id, w.label, coalesce(
+            (SELECT t.id FROM routing_routingpolicy p
+             JOIN routing_routingpolicy t ON t.alias = p.alias AND t.artefact_id = p.artefact_id
+             JOIN registry_environment e ON e.id = t.environment_id AND e.kind = 'production'
+             WHERE p.id = w.policy_id ORDER BY t.id LIMIT 1), w.policy_id) AS source_id
+        FROM wanted w
+    )
+    SELECT placed.policy_id, v.label, sum(c.weight)
+    FROM placed
+    CROSS JOIN LATERAL (
+        SELECT r.id FROM routing_policyrevision r
+        WHERE r.policy_id = placed.source_id AND EXISTS (
+            SELECT FROM routing_candidate x JOIN registry_version y ON y.id = x.version_id
+            WHERE x.revision_id = r.id AND x.weight > 0 AND y.label <> placed.label)
+        ORDER BY r.number DESC LIMIT 1
+    ) AS last
+    JOIN routing_candidate c ON c.revision_id = last.id AND c.weight > 0
+    JOIN registry_version v ON v.id = c.version_id AND v.label <> placed.label
+    GROUP BY placed.policy_id, v.label
+    ORDER BY placed.policy_id, v.label
+"""
+
+
+def get_served_before(bad: Mapping[int, str]) -> dict[int, dict[str, int]]:
+    """What served before this version had all of the traffic: weight by version label, by the policy's id. One query for any number.
+
+    `bad`: the version's label by the policy's id. In staging production's history counts where the alias stands there too: what is drilled
+    must be what a rollback would do.
+    """
+    if not bad:
+        return {}
+    found: dict[int, dict[str, int]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_SERVED_BEFORE_SQL, {"policies": list(bad), "labels": list(bad.values())})
+        for policy_id, label, weight in cursor.fetchall():
+            found.setdefault(policy_id, {})[label] = int(weight)
+    return found

@@ -53,9 +53,13 @@ def route_table(*, environment: str, rows: Iterable[tuple[str, str, str, int]]) 
     """The route table for (alias, candidate id, version label, weight) rows in order.
 
     `/<alias>/…` goes to one Envoy cluster per candidate, named by the candidate's id, by weight; the chosen version travels in a header.
+    A candidate without weight is left out: a cluster that a gateway does not have makes it refuse the whole table, and what gets no traffic
+    must not keep it from taking a rollback.
     """
     clusters: dict[str, list[dict[str, Any]]] = {}
     for alias, candidate_id, version, weight in rows:
+        if not weight:
+            continue
         headers = [_header(VERSION_HEADER, version), _header(CANDIDATE_HEADER, candidate_id)]
         clusters.setdefault(alias, []).append({"name": candidate_id, "weight": weight, "request_headers_to_add": headers})
     routes = [
