@@ -16,6 +16,7 @@ from rollbackhub.dashboard.views import (
     notices,
     overview,
     policy_import,
+    procedures,
     readiness,
     registry,
     releases,
@@ -103,6 +104,12 @@ release_patterns = [
     path("<int:release_id>/bypass/", releases.bypass, name="bypass"),
     path("<int:release_id>/abandon/", releases.abandon, name="abandon"),
 ]
+procedure_patterns = [
+    path("", procedures.procedure_list, name="list"),
+    path("new/", procedures.procedure_new, name="new"),
+    path("<slug:slug>/", procedures.procedure_detail, name="detail"),
+    path("<slug:slug>/edit/", procedures.procedure_edit, name="edit"),
+]
 audit_patterns = [
     path("", audit.event_list, name="list"),
     path("<int:event_id>/", audit.event_detail, name="event"),
@@ -115,5 +122,6 @@ urlpatterns = [
     path("routing/", include((routing_patterns, "routing"))),
     path("registry/", include((registry_patterns, "registry"))),
     path("releases/", include((release_patterns, "releases"))),
+    path("procedures/", include((procedure_patterns, "procedures"))),
     path("audit/", include((audit_patterns, "audit"))),
 ]

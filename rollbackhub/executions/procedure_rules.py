@@ -89,7 +89,7 @@ class _Placed:
 def judge_procedure(steps: Sequence[Mapping[str, Any]], *, moved_by: MovedBy) -> Judgement:
     """What is wrong with these steps, and what is likely wrong. Each must be well written by itself (`require_valid_steps`)."""
     placed = [_Placed(index, Step.model_validate(values)) for index, values in enumerate(steps)]
-    refusals = [*_mover_refusals(placed, moved_by), *_flip_refusals(placed), *_clock_refusals(placed)]
+    refusals = [*_mover_refusals(placed, moved_by), *_kind_refusals(placed), *_flip_refusals(placed), *_clock_refusals(placed)]
     return Judgement(refusals, [*_watching_warnings(placed), *_drill_warnings(placed), *_order_warnings(placed), *_counting_warnings(placed, moved_by)])
 
 
@@ -107,6 +107,12 @@ def _mover_refusals(placed: list[_Placed], moved_by: MovedBy) -> list[Remark]:
             sentence = f"{action} looks at a system that RollbackHub moves, but gateways take these aliases from RollbackHub."
             found.append(Remark("wrong_mover", f"{sentence} Use {instead}." if instead else sentence, entry.index, "action"))
     return found
+
+
+def _kind_refusals(placed: list[_Placed]) -> list[Remark]:
+    found = [Remark("no_kind", "The step runs in nothing: choose at least one, or remove it.", e.index, "kinds") for e in placed if not e.step.kinds]
+    sentence = "A roll-forward has steps of its own: choose drill, rollback or rehearsal."
+    return found + [Remark("forward", sentence, e.index, "kinds") for e in placed if ExecutionKind.ROLL_FORWARD in e.step.kinds]
 
 
 def _flip_refusals(placed: list[_Placed]) -> list[Remark]:
@@ -172,7 +178,7 @@ def _drill_warnings(placed: list[_Placed]) -> list[Remark]:
 
 
 def _order_warnings(placed: list[_Placed]) -> list[Remark]:
-    found = []
+    found: list[Remark] = []
     for kind, said in ((ExecutionKind.ROLLBACK, "a rollback"), (ExecutionKind.DRILL, "a drill")):
         last: _Placed | None = None
         for entry in placed:

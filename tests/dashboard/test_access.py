@@ -93,6 +93,7 @@ def test_page_each_role_gets_in_exactly_where_its_capability_says(name: str, cas
         Capability.RETIRE: {"lead", "admin"},
         Capability.RELEASE: {"on_call", "lead", "admin"},
         Capability.ROUTE: {"on_call", "lead", "admin"},
+        Capability.CONFIGURE: {"lead", "admin"},
         Capability.ROLL_BACK: {"on_call", "lead", "leadership", "admin"},
         Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},
         Capability.LEAD: {"lead", "leadership"},

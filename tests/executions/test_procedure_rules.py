@@ -90,6 +90,12 @@ def test_weights_after_verifying_are_refused_but_putting_back_is_not() -> None:
     assert any(remark.code == "order" for remark in found.warnings)
 
 
+@pytest.mark.parametrize(("kinds", "code"), [([], "no_kind"), (["drill", "rollback", "rehearsal", "roll_forward"], "forward")])
+def test_kinds_that_are_none_or_not_its_own_are_refused(kinds: list[str], code: str) -> None:
+    found = judge_procedure(changed("preflight", kinds=kinds), moved_by=GATEWAYS)
+    assert [(remark.code, remark.place) for remark in found.refusals] == [(code, "steps.0.kinds")]
+
+
 def test_stages_of_a_roll_forward_are_refused() -> None:
     found = judge_procedure(changed("expose", params={"to": "forward_1"}), moved_by=GATEWAYS)
     assert ("forward", "steps.1.params.to") in [(remark.code, remark.place) for remark in found.refusals]

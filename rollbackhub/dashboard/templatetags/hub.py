@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,6 +197,12 @@ def percent(value: float | None) -> str:
 def event_words(event: str) -> str:
     """`Rollback step skipped` for the event `rollback.step_skipped`."""
     return event.replace(".", " ").replace("_", " ").capitalize()
+
+
+@register.filter
+def at(values: Sequence[Any], index: int) -> Any:
+    """A value of a list by a place that a variable holds."""
+    return values[index]
 
 
 @register.filter
