@@ -20,6 +20,7 @@ RESOURCES = [
     "versions",
     "live",
     "preflight",
+    "procedures",
     "retention",
     "releases",
     "audit",
