@@ -139,6 +139,11 @@ class DraftStep:
         return known if self.segment in Segment.values else [(self.segment, self.segment[:80] or "Choose a segment"), *known]
 
     @property
+    def segment_word(self) -> str:
+        """For people; what is none as it was sent."""
+        return Segment(self.segment).label if self.segment in Segment.values else self.segment[:20]
+
+    @property
     def kind_choices(self) -> list[tuple[str, str, bool]]:
         """Value, word, whether it is chosen."""
         return [(kind.value, f"{kind.label}s", kind.value in self.kinds) for kind in KINDS]

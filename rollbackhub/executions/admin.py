@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from rollbackhub.accounts.audited_admin import AuditedModelAdmin, admin_actor
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin, ReadOnlyTabularInline
-from rollbackhub.executions.domain.procedures import append_procedure_version, require_valid_steps
+from rollbackhub.executions.domain.procedures import append_procedure_version, require_fitting_steps, require_valid_steps
 from rollbackhub.executions.domain.runbooks import forget_runbook
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Procedure, ProcedureVersion, Sample, StepAttempt
 
@@ -22,7 +22,7 @@ class ProcedureVersionInline(ReadOnlyTabularInline):
     """All versions, newest first."""
 
     model = ProcedureVersion
-    fields = ["number", "content_hash", "created_at"]
+    fields = ["number", "author_label", "reason", "content_hash", "created_at"]
     readonly_fields = fields
 
 
@@ -66,8 +66,12 @@ class ProcedureVersionForm(forms.ModelForm):  # type: ignore[type-arg]
         steps = self.cleaned_data["steps"]
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise forms.ValidationError("Steps are a JSON list of objects.")
+        procedure = self.cleaned_data.get("procedure")
         try:
-            require_valid_steps(steps)
+            if procedure is None:
+                require_valid_steps(steps)
+            else:
+                require_fitting_steps(steps, connector=procedure.connector)
         except InvalidInput as error:
             raise forms.ValidationError([f"{place}: {sentence}" for place, sentences in error.fields.items() for sentence in sentences]) from error
         return steps

@@ -31,6 +31,7 @@ from rollbackhub.executions.domain.procedures import (
     create_procedure,
     judge_steps,
     require_fitting_steps,
+    step_problems,
     tidy_steps,
     write_procedure_version,
 )
@@ -231,11 +232,9 @@ def _show(
 
 
 def _short_sentence(step: dict[str, Any]) -> str:
-    """A step's line while it is edited: its parameters may be wrong, its text may be long."""
-    try:
-        return sentence_of(step)[:300]
-    except (TypeError, ValueError):
-        return str(step["title"] or step["key"])[:300]
+    """A step's line while it is edited: its title alone while something is wrong with it, which is said at its field."""
+    title = str(step["title"] or step["key"] or "A new step")[:200]
+    return title if step_problems(step) else sentence_of(step)
 
 
 def _draft_text(steps: list[dict[str, Any]]) -> str:

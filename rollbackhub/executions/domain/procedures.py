@@ -155,7 +155,9 @@ def tidy_steps(steps: Steps) -> list[dict[str, Any]]:
     for values in steps:
         step = Step.model_validate(values).model_dump(mode="json", exclude_unset=True)
         if "params" in step:
-            step["params"] = parse_params(action=step["action"], params=step["params"]).model_dump(mode="json", exclude_unset=True)
+            params = parse_params(action=step["action"], params=step["params"]).model_dump(mode="json", exclude_unset=True)
+            # 90.0 is 90, as most people write it: two versions side by side show what changed and nothing else.
+            step["params"] = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in params.items()}
         found.append(step)
     return found
 
