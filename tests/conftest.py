@@ -17,7 +17,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from rollbackhub.celery import app as celery_app
 from tests.databases import FreshDatabase, broker_of_worker, cloned_database, empty_broker, migrated_template, point_django_at, require_servers, url_of
 
-pytest_plugins = ["tests.factories.fixtures"]
+pytest_plugins = ["tests.factories.fixtures", "tests.leaks"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -343,6 +343,12 @@ def _checked_gates(skipped: Sequence[SkippedGate]) -> list[dict[str, str]]:
 
 
 def _require_usable(fix: Version, *, target: Target, bad: Version, percents: Sequence[int]) -> None:
+    if target.policy.connection_id is not None:
+        raise InvalidInput(
+            f"{target.policy.alias} is not served by gateways, so a fix cannot take over a share of its traffic. Roll it back, and release the fix.",
+            code="roll_forward_not_possible",
+            fields={"fix_version": ["Roll back, and release the fix."]},
+        )
     fields: dict[str, list[str]] = {}
     if fix.artefact_id != target.policy.artefact_id:
         fields["fix_version"] = [f"{fix.label} is not a version of {target.policy.artefact.slug}."]
