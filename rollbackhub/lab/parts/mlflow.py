@@ -29,7 +29,8 @@ class MlflowPart(LabPart):
     """`support-tone` (prompt): version 2 serves, version 1 is what to go back to."""
 
     name = "mlflow"
-    _seeded = False
+    seeded = False
+    """It has the prompt."""
     _try_at = 0.0
 
     def missing(self) -> str:
@@ -73,7 +74,7 @@ class MlflowPart(LabPart):
 
     def follow(self) -> None:
         """Once the server answers, make the prompt with its versions and aliases. An alias that exists stays where it points."""
-        if self._seeded or clock.monotonic() < self._try_at:
+        if self.seeded or clock.monotonic() < self._try_at:
             return
         self._try_at = clock.monotonic() + TRY_SECONDS
         try:
@@ -85,7 +86,7 @@ class MlflowPart(LabPart):
         except httpx.HTTPStatusError as error:
             logger.warning("MLflow does not take the lab's prompt: %s", error.response.text[:300])
             return
-        self._seeded = True
+        self.seeded = True
         logger.info("MLflow has the prompt %s", ALIAS)
 
     def _seed(self, client: httpx.Client) -> None:
