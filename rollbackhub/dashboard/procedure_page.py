@@ -49,7 +49,7 @@ def words_of(steps: Sequence[Mapping[str, Any]]) -> list[StepWords]:
                 sentence=sentence_of(step),
                 action=str(step["action"]),
                 does=ACTIONS.get(str(step["action"]), ""),
-                params=[(name, str(value)) for name, value in (step.get("params") or {}).items()],
+                params=[(name, _value_words(value)) for name, value in (step.get("params") or {}).items()],
                 segment=Segment(step["segment"]).label if step.get("segment") in Segment.values else str(step.get("segment")),
                 runs_in="" if set(kinds) >= {kind.value for kind in KINDS} else f"{_listed([_plural(kind) for kind in kinds])} only",
                 notes=notes,
@@ -89,6 +89,14 @@ def runbook_look(procedure: Procedure) -> Look:
     if procedure.runbook_problem:
         return LOST
     return READ if procedure.runbook_hash else UNREAD
+
+
+def _value_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_value_words(entry)}" for name, entry in value.items())
+    return str(value)
 
 
 def _plural(kind: str) -> str:

@@ -123,6 +123,7 @@ def test_detail_says_the_steps_in_words_who_uses_it_and_its_runbook(cast: Cast, 
     )
     assert "drills and rehearsals only" in words
     assert "starts the clock" in words
+    assert re.search(r"\d+ aliases of the change type model go back by it", words)
     assert "https://wiki.example/flip" in text
     assert "It answered 404." in words
     assert "Cannot be read" in words
