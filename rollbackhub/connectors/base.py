@@ -73,9 +73,9 @@ class Connector(Generic[SettingsT]):
         return parse_typed(cls.settings_type, values, what=f"settings of the {cls.name} connection", code="invalid_connection")
 
 
-def parse_typed(kind: type[BaseModel], values: Mapping[str, Any], *, what: str, code: str) -> Any:
+def parse_typed(kind: type[BaseModel], values: object, *, what: str, code: str) -> Any:
     """A typed model from JSON that a person wrote. Raises InvalidInput with a sentence per field; what looks like a secret is refused, and not repeated."""
-    secrets = find_secrets(dict(values))
+    secrets = find_secrets(values)
     if secrets:
         fields = {place: ["This looks like a secret. Store only where it is: env:NAME or file:/path, in the field for it."] for place in secrets}
         raise InvalidInput(

@@ -16,7 +16,6 @@ from rollbackhub.accounts.audited_admin import AuditedModelAdmin, admin_actor
 from rollbackhub.accounts.models import User
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin
-from rollbackhub.common.secret_names import has_password_in_url, looks_secret
 from rollbackhub.connectors.base import connector_type, list_connector_names
 from rollbackhub.registry.admin_retire import RetireActions
 from rollbackhub.registry.domain.holds import LONGEST_DAYS
@@ -195,7 +194,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Connection
-        fields = ["environment", "connector", "settings"]
+        fields = ["environment", "connector", "name", "settings"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -203,18 +202,13 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["connector"].choices = [(name, name) for name in list_connector_names()]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """Refuse secrets, then ask the connector."""
+        """Ask the connector, which refuses secrets too."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
         settings = values.get("settings")
         if settings is None or "settings" in self.errors:
             return values
-        secret = next(_secrets("settings", settings), None)
         name = values.get("connector") or self.instance.connector
-        if secret is not None:
-            self.add_error(
-                "settings", f"{secret} looks like a secret. Settings are shown and recorded: keep secrets in the environment and name the variable here."
-            )
-        elif name:
+        if name:
             try:
                 connector_type(name).parse_settings(settings)
             except InvalidInput as error:
@@ -222,24 +216,11 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         return values
 
 
-def _secrets(path: str, value: object) -> Any:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if looks_secret(key):
-                yield f"{path}.{key}"
-            yield from _secrets(f"{path}.{key}", inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _secrets(f"{path}[{index}]", inner)
-    elif isinstance(value, str) and has_password_in_url(value):
-        yield path
-
-
 @admin.register(Connection)
 class ConnectionAdmin(AuditedModelAdmin):
     """How an environment reaches real systems."""
 
     form = ConnectionForm
-    list_display = ["environment", "connector"]
-    list_filter = ["environment"]
-    fixed_fields = ("environment", "connector")
+    list_display = ["environment", "key", "connector"]
+    list_filter = ["environment", "connector"]
+    fixed_fields = ("environment", "connector", "name")

@@ -205,10 +205,10 @@ def test_connection_change_is_recorded_with_its_settings(admin: Client) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"endpoint": "http://127.0.0.1:1/", "password": "hunter2"}, "settings.password looks like a secret"),
-        ({"endpoint": "http://127.0.0.1:1/", "headers": [{"Authorization": "x"}]}, "settings.headers[0].Authorization looks like a secret"),
-        ({"endpoint": "http://me:hunter2@127.0.0.1:1/"}, "settings.endpoint looks like a secret"),
-        ({}, "This field is required"),
+        ({"endpoint": "http://127.0.0.1:1/", "password": "hunter2"}, "must not hold a secret: see password"),
+        ({"endpoint": "http://127.0.0.1:1/", "headers": [{"Authorization": "x"}]}, "must not hold a secret: see headers.0.Authorization"),
+        ({"endpoint": "http://me:hunter2@127.0.0.1:1/"}, "must not hold a secret: see endpoint"),
+        ({}, "endpoint: Field required"),
         ({"endpoint": ""}, "endpoint: "),
         ({"endpoint": "http://127.0.0.1:1/", "colour": "red"}, "colour: Extra inputs are not permitted"),
         ("{", "Enter a valid JSON"),
@@ -227,6 +227,15 @@ def test_connection_with_secret_or_nonsense_is_refused(admin: Client, settings: 
 def test_connection_of_unknown_connector_is_refused(admin: Client) -> None:
     answer = admin.post(address(Connection, "add"), connection_values(EnvironmentFactory(), {}, connector="telepathy"))
     assert "connector" in errors_of(answer)
+
+
+def test_second_connection_of_a_connector_has_a_name_of_its_own(admin: Client) -> None:
+    environment = EnvironmentFactory()
+    for name in ("", "old", "new"):
+        assert saved(admin.post(address(Connection, "add"), {**connection_values(environment, {"root": "/srv/tables"}, "delta"), "name": name}))
+    again = admin.post(address(Connection, "add"), {**connection_values(environment, {"root": "/srv/tables"}, "delta"), "name": "old"})
+    assert "The environment has a connection of this name." in errors_of(again)
+    assert [connection.key for connection in Connection.objects.order_by("pk")] == ["delta", "old", "new"]
 
 
 def test_connection_that_was_stored_with_a_secret_is_recorded_without_it(admin: Client) -> None:

@@ -8,7 +8,7 @@ import factory
 from django.db import transaction
 from factory.django import DjangoModelFactory
 
-from rollbackhub.routing.models import Candidate, Gateway, PolicyRevision, RoutingPolicy, RoutingState
+from rollbackhub.routing.models import Candidate, Delivery, Gateway, PolicyRevision, RoutingPolicy, RoutingState
 from tests.factories.registry import ArtefactFactory, EnvironmentFactory, VersionFactory
 
 BAD, GOOD = "claude-sonnet-4-6", "claude-sonnet-4-5"
@@ -94,6 +94,16 @@ class RoutingPolicyFactory(DjangoModelFactory):
         """The first revision."""
         if extracted is not False:
             PolicyRevisionFactory(policy=self, weights=extracted if isinstance(extracted, dict) else None)
+
+
+class DeliveryFactory(DjangoModelFactory):
+    """A policy that its mechanism has brought to its system."""
+
+    class Meta:
+        model = Delivery
+
+    policy = factory.SubFactory(RoutingPolicyFactory)
+    number = factory.LazyAttribute(lambda delivery: delivery.policy.revision_number)
 
 
 class GatewayFactory(DjangoModelFactory):

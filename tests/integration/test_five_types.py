@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -158,9 +159,11 @@ def test_eval_set_without_its_new_baseline_is_not_restored(seeded: LabWorld) -> 
     assert policy_of("support-evals").revision_number == before
 
 
-def test_model_behind_haproxy_whose_target_is_down_is_refused_at_preflight(seeded: LabWorld, tmp_path: Path) -> None:
+def test_model_behind_haproxy_whose_target_is_down_is_refused_at_preflight(seeded: LabWorld) -> None:
     good = next(child for child in seeded.children if child.name == "model-claude-sonnet-4-5")
-    good.stop()
+    # Stopped, not ended: the lab would start it again.
+    assert good.pid is not None
+    os.kill(good.pid, signal.SIGSTOP)
     try:
         eventually(lambda: findings() == [("fast-model", "target_retired")], within=30, what="the finding")
         found = drill("fast-model")
@@ -168,5 +171,5 @@ def test_model_behind_haproxy_whose_target_is_down_is_refused_at_preflight(seede
         assert FindingCode.TARGET_RETIRED in found.findings.values_list("code", flat=True)
         assert policy_of("fast-model").revision_number == 1
     finally:
-        good.start()
+        os.kill(good.pid, signal.SIGCONT)
     eventually(lambda: findings() == [], within=30, what="no finding")

@@ -80,7 +80,8 @@ def test_lab_first_start_seeds_serves_drills_and_follows_switches(lab: subproces
     assert httpx.get(f"http://127.0.0.1:{base_port}/metrics/staging", trust_env=False).status_code == 503
 
     children = psutil.Process(lab.pid).children(recursive=True)
-    assert len(children) == 5
+    # More where the machine has the programs of its parts.
+    assert len(children) >= 5
     lab.send_signal(signal.SIGTERM)
     assert lab.wait(10) == 0
     assert not any(map(is_alive, children))

@@ -163,7 +163,7 @@ CASES: dict[str, tuple[Callable[[], Alias], ReasonCode, ReadinessState, str, str
         NOT_READY,
         "the change type agent code",
         "write one",
-        ADMIN,
+        "/procedures/",
     ),
     "one version": (
         lambda: make_alias(weights={GOOD: 100}, drilled=None),
@@ -193,7 +193,7 @@ CASES: dict[str, tuple[Callable[[], Alias], ReasonCode, ReadinessState, str, str
     "never checked": (lambda: make_alias(checked=None), R.NOT_CHECKED, AT_RISK, "has not looked at it yet", "start one", FINDINGS),
     "checked long ago": (lambda: make_alias(checked=dt.timedelta(hours=4)), R.NOT_CHECKED, AT_RISK, "last looked at", "housekeeper", FINDINGS),
     "on-call waits": (led, R.ON_CALL_LACKS_AUTHORITY, AT_RISK, "asks for the role", "Let on-call decide", ADMIN),
-    "no verify step": (lambda: make_alias(steps=UNVERIFIED), R.NO_VERIFICATION, AT_RISK, "without a verification", "action verify", ADMIN),
+    "no verify step": (lambda: make_alias(steps=UNVERIFIED), R.NO_VERIFICATION, AT_RISK, "without a verification", "action verify", "/procedures/"),
     "no metrics": (lambda: make_alias(metrics=False), R.NO_VERIFICATION, AT_RISK, "no metrics", "prometheus", ADMIN),
     "drill unclear": (unclear, R.DRILL_UNCLEAR, AT_RISK, "showed nothing (inconclusive", "Drill it again", "/drills/"),
     **{

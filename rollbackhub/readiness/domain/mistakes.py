@@ -90,7 +90,7 @@ def _previous_gone(facts: Facts) -> Offender | None:
 def _slow(facts: Facts) -> Offender | None:
     if facts.path.procedure is not None and facts.policy.artefact.change_type in FLIPS and not facts.flips:
         why = f"{facts.path.procedure} has no step that flips weights: it deploys, where a flip would do."
-        return Offender(facts.policy, why, "Write a procedure that flips", reverse("admin:executions_procedure_changelist"))
+        return Offender(facts.policy, why, "Write a procedure that flips", reverse("procedures:list"))
     run = facts.proof.run
     if run is not None and run.rollback_seconds is not None and facts.target_seconds is not None and run.rollback_seconds > facts.target_seconds:
         why = f"The last {run.kind} took {run.rollback_seconds:.0f} s; its target is {facts.target_seconds} s."
@@ -114,7 +114,7 @@ def _no_verification(facts: Facts) -> Offender | None:
     if any(step["action"] == "verify" for step in facts.steps):
         why, where = "There are no metrics in this environment to verify by.", reverse("admin:registry_connection_changelist")
         return Offender(facts.policy, why, "Add a prometheus connection", where)
-    where = reverse("admin:executions_procedure_changelist")
+    where = reverse("procedures:list")
     return Offender(facts.policy, f"{facts.path.procedure} ends without verifying.", "Add a step that verifies", where)
 
 

@@ -45,8 +45,8 @@ def _of_target(facts: Facts) -> Iterator[Reason]:
             ReasonCode.NO_PROCEDURE,
             ReadinessState.NOT_READY,
             f"There is no rollback procedure for the change type {facts.policy.artefact.get_change_type_display().lower()}.",
-            "Have an administrator write one in the settings.",
-            reverse("admin:executions_procedure_changelist"),
+            "Have a platform lead write one under Procedures.",
+            reverse("procedures:list"),
         )
     if not facts.path.targets:
         yield Reason(
@@ -195,7 +195,7 @@ def _of_verification(facts: Facts) -> Iterator[Reason]:
         url = reverse("admin:registry_connection_changelist")
     else:
         sentence, remedy = "The procedure ends without a verification.", "Add a step with the action verify."
-        url = reverse("admin:executions_procedure_changelist")
+        url = reverse("procedures:list")
     yield Reason(ReasonCode.NO_VERIFICATION, ReadinessState.AT_RISK, sentence, remedy, url)
 
 

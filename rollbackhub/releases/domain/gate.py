@@ -116,7 +116,7 @@ def _procedure_present(release: Release, facts: Facts) -> Condition:
     procedure = facts.path.procedure
     if procedure is None:
         sentence = f"There is no rollback procedure for the change type {release.policy.artefact.get_change_type_display().lower()}."
-        return Condition("procedure_present", False, sentence, {}, "Have an administrator write one in the settings.", "/admin/executions/procedure/")
+        return Condition("procedure_present", False, sentence, {}, "Have a platform lead write one under Procedures.", "/procedures/")
     evidence = {"procedure": str(procedure), "content_hash": procedure.content_hash, "steps": len(procedure.steps)}
     return Condition("procedure_present", True, f"{procedure}, {len(procedure.steps)} steps.", evidence)
 
@@ -128,8 +128,8 @@ def _rehearsed(release: Release, facts: Facts) -> Condition:
         where = f"/routing/{release.policy.environment.slug}/aliases/{release.policy.alias}/"
         return Condition("rehearsed", False, error.message, {}, "Mend the policy.", where)
     if after.path is None:
-        sentence, where = "Without a procedure nothing can be rehearsed.", "/admin/executions/procedure/"
-        return Condition("rehearsed", False, sentence, {}, "Have an administrator write one.", where)
+        sentence, where = "Without a procedure nothing can be rehearsed.", "/procedures/"
+        return Condition("rehearsed", False, sentence, {}, "Have a platform lead write one.", where)
     proof = proofs_of({release.policy_id: after}, at=facts.now)[release.policy_id]
     evidence: dict[str, Any] = {"fingerprint": after.fingerprint, "proof": str(proof.state), "changes": [change.in_words for change in proof.changes]}
     url = ""
