@@ -21,6 +21,7 @@ RESOURCES = [
     "live",
     "preflight",
     "procedures",
+    "coordinated",
     "retention",
     "releases",
     "audit",

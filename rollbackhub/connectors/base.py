@@ -6,7 +6,6 @@ import enum
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -68,7 +67,7 @@ class Connector(Generic[SettingsT]):
             _connectors[cls.name] = cls
 
     @classmethod
-    def parse_settings(cls, values: Mapping[str, Any]) -> Any:
+    def parse_settings(cls, values: object) -> Any:
         """Typed settings from stored JSON. Raises InvalidInput with a sentence per field."""
         return parse_typed(cls.settings_type, values, what=f"settings of the {cls.name} connection", code="invalid_connection")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.registry.models import StabilityHold
+from rollbackhub.rollbacks.domain.coordination import Coordination
 from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState
 from rollbackhub.rollbacks.models import Rollback
 
@@ -55,6 +56,8 @@ class Situation:
     attempts: Sequence[StepAttempt] = ()
     holds: Sequence[StabilityHold] = ()
     failed_fix: str = ""
+    passed_no_return: Coordination | None = None
+    """The coordinated procedure whose point of no return is behind it."""
     stands: str = ""
 
     @property
@@ -93,7 +96,7 @@ def offers_for(situation: Situation, *, may_roll_back: bool, is_lead: bool) -> l
             found.append(_roll_back_instead(situation))
         if situation.waits_for_a_person:
             found.append(_retry(situation))
-            if situation.may_put_back and (is_lead or not _held(situation)):
+            if situation.may_put_back and situation.passed_no_return is None and (is_lead or not _held(situation)):
                 found.append(_undo(situation))
         if may_stop(situation):
             found.append(_stop(rollback))

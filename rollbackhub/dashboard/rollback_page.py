@@ -28,6 +28,7 @@ from rollbackhub.executions.domain.selectors import SegmentTime
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
 from rollbackhub.registry.models import StabilityHold
+from rollbackhub.rollbacks.domain.coordination import Coordination, coordination_of, past_no_return
 from rollbackhub.rollbacks.domain.roll_forward import GATES, failed_roll_forward
 from rollbackhub.rollbacks.domain.selectors import get_rollback, list_parts, segments_of_rollback, stands_in_words
 from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState
@@ -249,6 +250,16 @@ class RollbackView:
     def findings(self) -> list[Finding]:
         """What the executions caught."""
         return [finding for run in self.runs for finding in run.execution.findings.all()]
+
+    @cached_property
+    def coordination(self) -> Coordination | None:
+        """The coordinated procedure that it follows."""
+        return coordination_of(self.rollback)
+
+    @cached_property
+    def passed_no_return(self) -> Coordination | None:
+        """The same, once its point of no return is passed. At most two queries; none without a coordinated procedure."""
+        return past_no_return(self.rollback)
 
     @cached_property
     def holds(self) -> list[StabilityHold]:

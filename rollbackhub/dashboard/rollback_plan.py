@@ -17,8 +17,9 @@ from rollbackhub.executions.actions import parse_params
 from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.enums import Segment
 from rollbackhub.registry.models import Version
+from rollbackhub.rollbacks.domain.coordination import Coordination, coordinate, get_coordinated
 from rollbackhub.rollbacks.domain.proposal import ProposedPart, Target, proofs_for
-from rollbackhub.rollbacks.models import Rollback, RollbackPart
+from rollbackhub.rollbacks.models import CoordinatedProcedure, Rollback, RollbackPart
 from rollbackhub.routing.domain.selectors import get_present_revisions
 from rollbackhub.routing.models import RoutingPolicy
 
@@ -37,6 +38,8 @@ class Choice:
     """Of each alias: the versions that have weight now."""
     bad: dict[str, Version]
     strategic: bool
+    coordination: Coordination | None = None
+    """What the coordinated procedure says that the address names."""
 
     @property
     def targets(self) -> list[Target]:
@@ -53,14 +56,23 @@ class Choice:
         names = list(self.aliases if aliases is None else aliases)
         query: list[tuple[str, str]] = [("alias", name) for name in names]
         query += [(f"bad_version.{name}", self.bad[name].label) for name in names if name in self.bad]
+        if self.coordination is not None:
+            query.append(("coordinated", self.coordination.slug))
         if self.strategic:
             query.append(("strategic", "1"))
         return f"{reverse('rollbacks:start', args=[self.environment])}?{urlencode(query)}"
 
 
 def read_choice(request: HttpRequest, *, environment: str) -> Choice:
-    """The choice that the address names. Raises NotFound (an alias or a version that is not there). Four queries for any number."""
+    """The choice that the address names: aliases, or a coordinated procedure, all of it or those of its aliases that are named beside it.
+
+    Raises NotFound (an alias, a version or a procedure that is not there), InvalidInput (not in the procedure, or in another order).
+    Four queries for any number, two more with a coordinated procedure.
+    """
     names = list(dict.fromkeys(request.GET.getlist("alias")))
+    procedure = _coordinated(request.GET.get("coordinated", ""), environment=environment)
+    if procedure is not None and not names:
+        names = [step.policy.alias for step in procedure.steps.all()]
     # PostgreSQL takes no NUL, so no alias has one.
     known = [name for name in names if "\x00" not in name]
     found = {
@@ -82,7 +94,17 @@ def read_choice(request: HttpRequest, *, environment: str) -> Choice:
             raise NotFound(f"{name} does not serve a version {label[:120]} now.", code="version_not_in_policy")
         bad[name] = version
     strategic = request.GET.get("strategic", "").lower() in ("1", "on", "true", "yes")
-    return Choice(environment=environment, policies=policies, served=served, bad=bad, strategic=strategic)
+    coordination = coordinate(procedure, policies) if procedure is not None else None
+    return Choice(environment=environment, policies=policies, served=served, bad=bad, strategic=strategic, coordination=coordination)
+
+
+def _coordinated(slug: str, *, environment: str) -> CoordinatedProcedure | None:
+    if not slug:
+        return None
+    found = get_coordinated(slug)
+    if found.environment.slug != environment:
+        raise NotFound(f"{found.name} is for {found.environment.slug}, not for {environment}.", code="coordinated_not_found")
+    return found
 
 
 def served_versions(policies: list[RoutingPolicy]) -> dict[str, list[Version]]:

@@ -204,13 +204,12 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         """Ask the connector, which refuses secrets too."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
-        settings = values.get("settings")
-        if settings is None or "settings" in self.errors:
+        if "settings" in self.errors:
             return values
         name = values.get("connector") or self.instance.connector
         if name:
             try:
-                connector_type(name).parse_settings(settings)
+                connector_type(name).parse_settings(values.get("settings"))
             except InvalidInput as error:
                 self.add_error("settings", error.message)
         return values

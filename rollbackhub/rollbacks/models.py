@@ -38,6 +38,50 @@ class AuthorityRule(models.Model):
         return f"{self.get_subject_display()}: {self.get_role_display()}"
 
 
+class CoordinatedProcedure(models.Model):
+    """Several aliases of one environment that go back together, in this order. Changes are audited; a request freezes what it says."""
+
+    slug = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=120)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="coordinated_procedures")
+    number = models.PositiveIntegerField(default=1, help_text="Counts its changes: nobody writes over another's unknowingly")
+    no_return_at = models.PositiveSmallIntegerField(null=True, help_text="The position of the alias from which on nothing is put back; null: everything can be")
+    no_return_because = models.TextField(blank=True)
+    author_label = models.CharField(max_length=200)
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["environment", "slug"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(no_return_at=None, no_return_because="") | (models.Q(no_return_at__isnull=False) & ~models.Q(no_return_because="")),
+                name="no_return_says_why",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CoordinatedStep(models.Model):
+    """One alias of a coordinated procedure, in its place."""
+
+    procedure = models.ForeignKey(CoordinatedProcedure, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    policy = models.ForeignKey(RoutingPolicy, on_delete=models.PROTECT, related_name="coordinated_steps")
+    why = models.CharField(max_length=300, blank=True, help_text="Why it has this place")
+
+    class Meta:
+        ordering = ["procedure", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["procedure", "position"], name="coordinated_position_once"),
+            models.UniqueConstraint(fields=["procedure", "policy"], name="coordinated_alias_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.position + 1}. {self.policy.alias} of {self.procedure}"
+
+
 class Rollback(models.Model):
     """One decision to roll back in production: one alias, or several in order. What is done stands on its parts' executions."""
 
@@ -46,6 +90,7 @@ class Rollback(models.Model):
     state = models.CharField(max_length=20, choices=RollbackState)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="rollbacks")
     is_strategic = models.BooleanField(default=False)
+    coordination = models.JSONField(null=True, help_text="Of a coordinated procedure: its order and its point of no return, as they were when it was asked for")
     reason = models.TextField()
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", help_text="The account that asked")
     principal = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", help_text="The person behind it")

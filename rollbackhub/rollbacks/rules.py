@@ -33,6 +33,9 @@ TRANSITIONS: dict[S, frozenset[S]] = {
 LEVELS: tuple[Role, ...] = (Role.ON_CALL, Role.PLATFORM_LEAD, Role.LEADERSHIP)
 """The authorities, from the lowest; a higher one may do what a lower one may."""
 
+MAX_PARTS = 20
+"""Aliases of one rollback."""
+
 MIN_REASON = 3
 MIN_BREAK_GLASS_REASON = 10
 MAX_REASON = 1000
@@ -83,6 +86,9 @@ def next_level_roles(required: str) -> list[Role]:
     return [*LEVELS[index + 1 : index + 2], Role.ADMIN]
 
 
-def plan_hash(plans: Sequence[Mapping[str, Any]], *, strategic: bool) -> str:
-    """SHA-256 (hex) over everything that would be done, in its order. Approvals are bound to it."""
-    return canonical_hash({"plans": [dict(plan) for plan in plans], "strategic": strategic})
+def plan_hash(plans: Sequence[Mapping[str, Any]], *, strategic: bool, coordination: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 (hex) over everything that would be done, in its order, with its point of no return. Approvals are bound to it."""
+    content: dict[str, Any] = {"plans": [dict(plan) for plan in plans], "strategic": strategic}
+    if coordination is not None:
+        content["coordination"] = dict(coordination)
+    return canonical_hash(content)

@@ -213,7 +213,7 @@ def test_connection_change_is_recorded_with_its_settings(admin: Client) -> None:
         ({"endpoint": "http://127.0.0.1:1/", "colour": "red"}, "colour: Extra inputs are not permitted"),
         ("{", "Enter a valid JSON"),
         ([1], "prometheus connection are wrong"),
-        ("null", "This field is required"),
+        ("null", "prometheus connection are wrong"),
     ],
 )
 def test_connection_with_secret_or_nonsense_is_refused(admin: Client, settings: Any, says: str) -> None:

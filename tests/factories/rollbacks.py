@@ -18,7 +18,7 @@ from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.executions.models import Execution, ProcedureVersion
 from rollbackhub.registry.models import StabilityHold
 from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject, Decision, RollbackState, RollForwardState, Via
-from rollbackhub.rollbacks.models import Approval, AuthorityRule, HeldTraffic, Rollback, RollbackPart, RollForward
+from rollbackhub.rollbacks.models import Approval, AuthorityRule, CoordinatedProcedure, CoordinatedStep, HeldTraffic, Rollback, RollbackPart, RollForward
 from rollbackhub.rollbacks.rules import holds_aliases, plan_hash
 from tests.factories.accounts import UserFactory
 from tests.factories.executions import ExecutionFactory, ProcedureVersionFactory, plan_of
@@ -52,6 +52,37 @@ class AuthorityRuleFactory(DjangoModelFactory):
 
     subject = AuthoritySubject.MODEL
     role = Role.ON_CALL
+
+
+class CoordinatedProcedureFactory(DjangoModelFactory):
+    """An order of two aliases, without a point of no return (`steps=False`: without an alias)."""
+
+    class Meta:
+        model = CoordinatedProcedure
+        skip_postgeneration_save = True
+
+    slug = factory.Sequence("coordinated-{}".format)
+    name = factory.LazyAttribute(lambda procedure: procedure.slug.replace("-", " ").capitalize())
+    environment = factory.SubFactory(EnvironmentFactory, slug="production", name="Production", kind="production")
+    author_label = "test"
+
+    @factory.post_generation
+    def steps(self: CoordinatedProcedure, create: bool, extracted: bool | None, **kwargs: Any) -> None:
+        """Two places."""
+        if extracted is not False:
+            for position in range(2):
+                CoordinatedStepFactory(procedure=self, position=position)
+
+
+class CoordinatedStepFactory(DjangoModelFactory):
+    """A place in the order."""
+
+    class Meta:
+        model = CoordinatedStep
+
+    procedure = factory.SubFactory(CoordinatedProcedureFactory, steps=False)
+    position = 0
+    policy = factory.SubFactory(RoutingPolicyFactory, environment=factory.SelfAttribute("..procedure.environment"))
 
 
 def _instants(*names: str) -> dict[str, Any]:

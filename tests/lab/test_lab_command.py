@@ -84,7 +84,7 @@ def test_lab_first_start_seeds_serves_drills_and_follows_switches(lab: subproces
     assert len(children) >= 5
     lab.send_signal(signal.SIGTERM)
     assert lab.wait(10) == 0
-    assert not any(map(is_alive, children))
+    eventually(lambda: not any(map(is_alive, children)), within=2, what="the children's end")
 
 
 def test_lab_killed_with_sigkill_leaves_no_child(lab: subprocess.Popen[str]) -> None:

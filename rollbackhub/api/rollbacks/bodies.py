@@ -48,11 +48,20 @@ class PlanRequest(ApiSerializer):
     alias = serializers.SlugField(required=False, allow_null=True, default=None, max_length=80, help_text="The alias to roll back, e.g. smart-reasoner")
     bad_version = serializers.CharField(required=False, allow_null=True, default=None, max_length=120, help_text=f"{_BAD_VERSION}; goes with alias")
     aliases = TargetRequest(many=True, required=False, allow_empty=False, help_text="Instead of alias: several together, in this order")
+    coordinated = serializers.SlugField(
+        required=False,
+        allow_null=True,
+        default=None,
+        max_length=60,
+        help_text="A coordinated procedure: all its aliases in its order, or those that aliases names, in that order",
+    )
     strategic = serializers.BooleanField(required=False, default=False, help_text="It is strategic, even if no version is marked so")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """One way to name them, not two."""
-        if bool(attrs["alias"]) == bool(attrs.get("aliases")):
+        if attrs["coordinated"] and attrs["alias"]:
+            raise serializers.ValidationError({"alias": ["A coordinated procedure names its aliases; name those that you want of it in aliases."]})
+        if not attrs["coordinated"] and bool(attrs["alias"]) == bool(attrs.get("aliases")):
             raise serializers.ValidationError({"alias": ["Name the alias in alias, or several in aliases."]})
         if attrs["bad_version"] and not attrs["alias"]:
             raise serializers.ValidationError({"bad_version": ["Of several aliases, name it beside its alias in aliases."]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
 from rollbackhub.executions.models import Sample
 from rollbackhub.registry.models import Version
 from rollbackhub.rollbacks.domain.authority import list_approvers
+from rollbackhub.rollbacks.domain.coordination import Coordination, coordinate, get_coordinated
 from rollbackhub.rollbacks.domain.proposal import Target
 from rollbackhub.rollbacks.domain.selectors import get_rollback, list_rollbacks, rollback_report
 from rollbackhub.rollbacks.enums import RollbackState
@@ -49,10 +50,20 @@ def get_targets(values: Mapping[str, Any]) -> list[Target]:
     """The aliases of a checked PlanRequest. Raises InvalidInput."""
     if values["alias"]:
         return [get_target(environment=values["environment"], alias=values["alias"], bad_version=values["bad_version"])]
+    if not values.get("aliases"):
+        # No query an alias: the procedure's steps came with their policies.
+        return [Target(policy=step.policy) for step in get_coordinated(values["coordinated"]).steps.all()]
     return [
         get_target(environment=values["environment"], alias=entry["alias"], bad_version=entry["bad_version"], prefix=f"aliases.{number}.")
         for number, entry in enumerate(values["aliases"])
     ]
+
+
+def get_coordination(values: Mapping[str, Any], targets: Sequence[Target]) -> Coordination | None:
+    """What the coordinated procedure of a checked PlanRequest says about these aliases; None without one. Raises NotFound, InvalidInput."""
+    if values["coordinated"] is None:
+        return None
+    return coordinate(get_coordinated(values["coordinated"]), [target.policy for target in targets])
 
 
 def find_rollbacks(query: Mapping[str, Any]) -> QuerySet[Rollback]:

@@ -258,6 +258,18 @@ class RollForwardRow(ApiModelSerializer):
         return f"/api/v1/executions/{forward.execution_id}/"
 
 
+class CoordinationRow(serializers.Serializer[Any]):
+    """What a coordinated procedure says about a rollback."""
+
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    number = serializers.IntegerField(help_text="Which change of the procedure it was")
+    order = serializers.ListField(child=serializers.CharField(), help_text="All its aliases")
+    left_out = serializers.ListField(child=serializers.CharField(), help_text="Those that the rollback does not touch")
+    no_return_before = serializers.CharField(help_text="From this alias on nothing is put back; empty: no such point")
+    no_return_because = serializers.CharField()
+
+
 class RollbackDetail(serializers.Serializer[Any]):
     """A rollback with everything but its samples."""
 
@@ -271,6 +283,7 @@ class RollbackDetail(serializers.Serializer[Any]):
     aliases = serializers.ListField(child=serializers.CharField())
     scope = serializers.ChoiceField(SCOPES)
     strategic = serializers.BooleanField()
+    coordination = CoordinationRow(allow_null=True, help_text="The coordinated procedure that it follows, as it was when it was asked for")
     reason = serializers.CharField()
     requested_by = serializers.CharField()
     requested_via = serializers.ChoiceField(Via.choices)
@@ -372,6 +385,7 @@ class PlanDetail(serializers.Serializer[Any]):
     aliases = serializers.ListField(child=serializers.CharField())
     scope = serializers.ChoiceField(SCOPES)
     strategic = serializers.BooleanField()
+    coordination = CoordinationRow(allow_null=True, help_text="The coordinated procedure that it follows, as it was when it was asked for")
     plan_hash = serializers.CharField(help_text="Send it with the request: another plan is refused then")
     target_seconds = serializers.IntegerField(allow_null=True)
     authority = PlannedAuthority()

@@ -17,12 +17,13 @@ from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.dashboard.rollback_plan import Choice, PlanPart, read_choice
 from rollbackhub.dashboard.rollback_request_forms import RequestForm, show_refusal
 from rollbackhub.registry.enums import EnvironmentKind
+from rollbackhub.rollbacks.domain.coordination import list_coordinated, list_coordinated_with
 from rollbackhub.rollbacks.domain.matters import aliases_held
-from rollbackhub.rollbacks.domain.proposal import MAX_PARTS, Proposal, expect_roll_forward, propose_rollback
+from rollbackhub.rollbacks.domain.proposal import Proposal, expect_roll_forward, propose_rollback
 from rollbackhub.rollbacks.domain.transitions import request_rollback
 from rollbackhub.rollbacks.enums import RollbackState, Via
 from rollbackhub.rollbacks.models import Rollback
-from rollbackhub.rollbacks.rules import MIN_BREAK_GLASS_REASON, level_of
+from rollbackhub.rollbacks.rules import MAX_PARTS, MIN_BREAK_GLASS_REASON, level_of
 from rollbackhub.routing.domain.selectors import list_gateway_rows, list_policies
 
 CHOICES = 50
@@ -43,6 +44,7 @@ def choose(request: HttpRequest) -> HttpResponse:
         "environments": [(found[0].environment, found) for found in environments.values()],
         "more": len(policies) > CHOICES,
         "query": query,
+        "coordinated": list_coordinated(),
         "ticked": request.GET.getlist("alias"),
         "most": MAX_PARTS,
     }
@@ -86,6 +88,7 @@ def _request(request: HttpRequest, choice: Choice, form: RequestForm) -> Rollbac
         reason=values["reason"],
         via=Via.PAGE,
         strategic=choice.strategic,
+        coordination=choice.coordination,
         detected_at=values["when"],
         detected_by=values["detected_by"],
         break_glass_reason=values["break_glass_reason"] if breaks_glass else "",
@@ -109,10 +112,12 @@ def _context(request: HttpRequest, choice: Choice) -> dict[str, Any]:
         "held": held,
         "choosers": [(policy, choice.served[policy.alias], choice.bad.get(policy.alias)) for policy in choice.policies],
         "orders": _orders(choice),
+        "coordination": choice.coordination,
+        "coordinated_with": [] if choice.coordination else list_coordinated_with(choice.policies),
         "is_lab": any(policy.artefact.is_lab for policy in choice.policies),
     }
     try:
-        proposal = propose_rollback(targets=choice.targets, account=person(request), strategic=choice.strategic)
+        proposal = propose_rollback(targets=choice.targets, account=person(request), strategic=choice.strategic, coordination=choice.coordination)
     except RollbackHubError as error:
         return context | {"refusal": error}
     return context | proposal_context(request, proposal)
@@ -143,7 +148,9 @@ def _orders(choice: Choice) -> list[dict[str, str]]:
         return []
     found = []
     for index, name in enumerate(names):
-        earlier = [*names[: index - 1], name, names[index - 1], *names[index + 1 :]] if index else []
+        # A coordinated procedure has its order.
+        movable = index and choice.coordination is None
+        earlier = [*names[: index - 1], name, names[index - 1], *names[index + 1 :]] if movable else []
         found.append(
             {
                 "alias": name,

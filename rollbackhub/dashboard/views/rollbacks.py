@@ -146,6 +146,7 @@ def offers_of(request: HttpRequest, view: RollbackView) -> list[Offer]:
         attempts=list(current.execution.attempts.all()) if current else (),
         holds=view.standing_holds,
         failed_fix=forward.fix_version.label if forward else "",
+        passed_no_return=view.passed_no_return,
         stands=view.stands,
     )
     viewer = person(request)

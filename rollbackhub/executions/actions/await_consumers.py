@@ -36,6 +36,8 @@ class AwaitConsumers(Action):
         moved_by = context.mechanism()
         if moved_by is None:
             return no_mechanism(context)
+        if context.nothing_to_put_back:
+            return StepOutcome(Verdict.PASSED, "Nothing was changed: what uses it was not touched.", at=clock.now())
         if not moved_by.target.consumers:
             message = f"Nothing that uses {context.plan['alias']} can be asked: what {moved_by.name} shows is what counts."
             return StepOutcome(Verdict.PASSED, message, at=clock.now(), result={"consumers": 0})

@@ -40,6 +40,8 @@ class AwaitObserved(Action):
         moved_by = context.mechanism()
         if moved_by is None:
             return no_mechanism(context)
+        if context.nothing_to_put_back:
+            return StepOutcome(Verdict.PASSED, f"Nothing was changed: {moved_by.name} is as it was.", at=clock.now())
         wanted = moved_by.shares(context.wanted_now())
         kept: dict[str, Any] | None = None
         problem: RollbackHubError | None = None

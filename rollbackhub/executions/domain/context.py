@@ -15,6 +15,7 @@ from rollbackhub.connectors.base import Connector, connector_type
 from rollbackhub.connectors.mechanism import RunsJobs
 from rollbackhub.executions.domain.claims import Claim
 from rollbackhub.executions.domain.mechanisms import BoundMechanism, bind_mechanism
+from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution, Sample, StepAttempt
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.models import PolicyRevision, RoutingPolicy
@@ -132,6 +133,11 @@ class StepContext:
     def last_own_revision(self) -> PolicyRevision | None:
         """The newest policy revision that this execution wrote."""
         return PolicyRevision.objects.filter(policy_id=self.execution.policy_id, effect_key__startswith=f"{self.execution.pk}:").order_by("-number").first()
+
+    @property
+    def nothing_to_put_back(self) -> bool:
+        """It cleans up, and has written no weights: the system stands as it found it, also when that is not as the policy says."""
+        return self.execution.state == ExecutionState.CLEANING_UP and self.last_own_revision() is None
 
     def expected_revision(self) -> int:
         """The number at which the policy stands, if nobody else has changed it since the plan was frozen.

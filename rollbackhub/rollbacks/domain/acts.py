@@ -33,6 +33,7 @@ from rollbackhub.rollbacks.domain.changes import (
     require_person,
     wrong_state,
 )
+from rollbackhub.rollbacks.domain.coordination import refuse_past_no_return
 from rollbackhub.rollbacks.domain.exposure import reckon_exposure
 from rollbackhub.rollbacks.domain.selectors import get_rollback
 from rollbackhub.rollbacks.domain.transitions import EARLIEST_DETECTION, aliases_of
@@ -66,11 +67,12 @@ def skip_failed_step(*, rollback_id: UUID, account: User, actor: Actor, reason: 
 def undo_rollback(*, rollback_id: UUID, account: User, actor: Actor, reason: str) -> Rollback:
     """Put the weights back as they were before. Once the version is under hold this lifts the hold, so it takes a lead.
 
-    Raises NotFound, Forbidden, InvalidInput, Conflict.
+    Raises NotFound, Forbidden, InvalidInput, Conflict (`past_no_return` behind a coordinated procedure's point of no return).
     """
     require(user=account, capability=Capability.ROLL_BACK)
     reason = clean_reason(reason)
     execution = _stopped_execution(rollback_id)
+    refuse_past_no_return(get_rollback(rollback_id))
     with transaction.atomic():
         # The execution's row first, as always; the hold is lifted in the same transaction, before any weight is written.
         undo_execution(execution_id=execution.pk, actor=actor, reason=reason)

@@ -17,6 +17,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.rollbacks.domain.authority import get_authority, list_approvers, require_may_break_glass, require_may_decide
 from rollbackhub.rollbacks.domain.changes import address_of, change_state, clean_reason, locked, note, require_lead, wrong_state
+from rollbackhub.rollbacks.domain.coordination import coordination_of
 from rollbackhub.rollbacks.domain.proposal import Target, propose_rollback
 from rollbackhub.rollbacks.domain.transitions import aliases_of, authorise, break_the_glass, tell_approvers
 from rollbackhub.rollbacks.enums import AuthorisedBy, Decision, RollbackState, Via
@@ -269,7 +270,7 @@ def _refresh_plan(rollback_id: UUID) -> bool:
         parts = list(rollback.parts.select_related("policy__environment", "policy__artefact", "bad_version").order_by("position"))
         targets = [Target(policy=part.policy, bad_version=part.bad_version) for part in parts]
         try:
-            proposal = propose_rollback(targets=targets, account=rollback.requested_by, strategic=rollback.is_strategic)
+            proposal = propose_rollback(targets=targets, account=rollback.requested_by, strategic=rollback.is_strategic, coordination=coordination_of(rollback))
         except InvalidInput as error:
             if error.code not in ("nothing_to_roll_back", "version_not_in_policy"):
                 raise

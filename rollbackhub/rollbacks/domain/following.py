@@ -49,7 +49,9 @@ class RollbackOwner(ExecutionOwner):
         rollback = locked(part.rollback_id)
         plans = [execution.plan if other.pk == part.pk else other.plan for other in rollback.parts.order_by("position")]
         authority = get_authority(change_types=[plan["change_type"] for plan in plans], parts=len(plans), strategic=rollback.is_strategic)
-        refusal = missing_authority(rollback, present_hash=plan_hash(plans, strategic=rollback.is_strategic), required=authority.role)
+        refusal = missing_authority(
+            rollback, present_hash=plan_hash(plans, strategic=rollback.is_strategic, coordination=rollback.coordination), required=authority.role
+        )
         if refusal is None and rollback.started_at is None:
             now = clock.now()
             note(rollback=rollback, actor=FOLLOWING, event="rollback.started", data={"execution": str(execution.pk)}, started_at=now)

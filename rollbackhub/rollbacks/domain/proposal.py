@@ -20,10 +20,10 @@ from rollbackhub.registry.domain.holds import describe_hold, held_among
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Version
 from rollbackhub.rollbacks.domain.authority import Authority, get_authority, list_approvers, may_start_alone
-from rollbackhub.rollbacks.rules import plan_hash
+from rollbackhub.rollbacks.domain.coordination import Coordination
+from rollbackhub.rollbacks.rules import MAX_PARTS, plan_hash
 from rollbackhub.routing.models import RoutingPolicy
 
-MAX_PARTS = 20
 HISTORY = 20
 """How many earlier runs an expectation is taken from."""
 
@@ -100,6 +100,8 @@ class Proposal:
     """The account's person may start it at once."""
     approvers: list[User]
     plan_hash: str
+    coordination: Coordination | None = None
+    """What a coordinated procedure says about it; None: it follows none."""
 
     @property
     def scope(self) -> str:
@@ -113,11 +115,13 @@ class Proposal:
         return None if None in targets else sum(targets)
 
 
-def propose_rollback(*, targets: Sequence[Target], account: User, strategic: bool = False, going_back: bool = True) -> Proposal:
+def propose_rollback(
+    *, targets: Sequence[Target], account: User, strategic: bool = False, going_back: bool = True, coordination: Coordination | None = None
+) -> Proposal:
     """What rolling these aliases back, in this order, would mean now for this account.
 
     `strategic` may be declared; a version that is marked strategic makes it so anyway. `going_back=False` is for a roll-forward, which
-    needs no version to go back to.
+    needs no version to go back to. `coordination` is what the coordinated procedure says that it follows.
     Raises InvalidInput (no alias, not production, twice the same, nothing to roll back, `target_held`), NotFound (no procedure).
     """
     _require_targets(targets)
@@ -152,7 +156,8 @@ def propose_rollback(*, targets: Sequence[Target], account: User, strategic: boo
         authority=authority,
         alone=may_start_alone(account=account, authority=authority),
         approvers=list_approvers(authority.role, principal=principal_of(account)),
-        plan_hash=plan_hash([plan.content for plan in plans], strategic=strategic),
+        plan_hash=plan_hash([plan.content for plan in plans], strategic=strategic, coordination=coordination.as_json() if coordination else None),
+        coordination=coordination,
     )
 
 

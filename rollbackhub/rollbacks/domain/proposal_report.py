@@ -15,6 +15,7 @@ def proposal_report(proposal: Proposal) -> dict[str, Any]:
         "aliases": [part.policy.alias for part in proposal.parts],
         "scope": proposal.scope,
         "strategic": proposal.strategic,
+        "coordination": proposal.coordination.as_json() if proposal.coordination else None,
         "plan_hash": proposal.plan_hash,
         "target_seconds": proposal.target_seconds,
         "authority": {

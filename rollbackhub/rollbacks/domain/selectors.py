@@ -133,6 +133,7 @@ def rollback_report(rollback: Rollback) -> dict[str, Any]:
         "aliases": [part.policy.alias for part in parts],
         "scope": "coordinated" if len(parts) > 1 else "single",
         "strategic": rollback.is_strategic,
+        "coordination": rollback.coordination,
         "reason": rollback.reason,
         "requested_by": rollback.requested_by_label,
         "authority": {

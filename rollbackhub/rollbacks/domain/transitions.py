@@ -23,6 +23,7 @@ from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.rollbacks.domain.authority import require_may_break_glass
 from rollbackhub.rollbacks.domain.changes import address_of, change_state, clean_reason, plan_of
+from rollbackhub.rollbacks.domain.coordination import Coordination
 from rollbackhub.rollbacks.domain.proposal import Proposal, Target, propose_rollback
 from rollbackhub.rollbacks.enums import AuthorisedBy, Decision, RollbackState, Via
 from rollbackhub.rollbacks.models import Approval, Rollback, RollbackPart
@@ -40,6 +41,7 @@ def request_rollback(
     reason: str,
     via: Via,
     strategic: bool = False,
+    coordination: Coordination | None = None,
     detected_at: dt.datetime | None = None,
     detected_by: str = "",
     break_glass_reason: str = "",
@@ -47,6 +49,8 @@ def request_rollback(
     idempotency_key: str | None = None,
 ) -> Rollback:
     """Decide to roll these aliases back, in this order. Within one's authority it starts at once, else it waits for approval.
+
+    `coordination` is of the coordinated procedure that it follows.
 
     `break_glass_reason` starts what would wait. `seen_plan_hash` is the plan that was looked at: another one is refused. The same
     idempotency key of the same owner gives the same rollback.
@@ -58,13 +62,13 @@ def request_rollback(
     reason = clean_reason(reason)
     detected_at = _checked_detection(detected_at, now=now)
     owner = f"token:{actor.token_id}" if actor.token_id else f"user:{account.pk}"
-    asked = _hash_of_request(targets, strategic=strategic, break_glass=bool(break_glass_reason))
+    asked = _hash_of_request(targets, strategic=strategic, break_glass=bool(break_glass_reason), coordination=coordination)
     if idempotency_key is not None and (before := _same_request(owner, idempotency_key, asked)) is not None:
         return before
     if break_glass_reason:
         require_may_break_glass(account=account, actor=actor, reason=break_glass_reason)
     try:
-        proposal = _proposal_if_free(targets, account=account, strategic=strategic, seen_plan_hash=seen_plan_hash)
+        proposal = _proposal_if_free(targets, account=account, strategic=strategic, coordination=coordination, seen_plan_hash=seen_plan_hash)
         if not proposal.alone and not break_glass_reason:
             _require_new_plan(proposal)
     except (Conflict, InvalidInput):
@@ -107,11 +111,11 @@ def request_rollback(
         ) from error
 
 
-def _proposal_if_free(targets: Sequence[Target], *, account: User, strategic: bool, seen_plan_hash: str | None) -> Proposal:
+def _proposal_if_free(targets: Sequence[Target], *, account: User, strategic: bool, coordination: Coordination | None, seen_plan_hash: str | None) -> Proposal:
     for target in targets:
         # Before the plan is built: 49 of 50 who press at once learn of the one, whatever its flip has done to the policy by now.
         refuse_unless_free(target.policy)
-    proposal = propose_rollback(targets=targets, account=account, strategic=strategic)
+    proposal = propose_rollback(targets=targets, account=account, strategic=strategic, coordination=coordination)
     if seen_plan_hash is not None and seen_plan_hash != proposal.plan_hash:
         raise Conflict(
             "The plan has changed since you looked at it: somebody changed the policy, the procedure or a connection. Look at the new plan and confirm again.",
@@ -228,6 +232,7 @@ def create_request(
         state=RollbackState.AWAITING_APPROVAL,
         environment=environment,
         is_strategic=proposal.strategic,
+        coordination=proposal.coordination.as_json() if proposal.coordination else None,
         reason=reason,
         requested_by=account,
         principal=principal_of(account),
@@ -270,6 +275,7 @@ def create_request(
             "bad_versions": [part.plan.bad_version.label for part in proposal.parts],
             "scope": proposal.scope,
             "strategic": proposal.strategic,
+            **({"coordination": proposal.coordination.as_json()} if proposal.coordination else {}),
             "reason": reason,
             "plan_hash": proposal.plan_hash,
             "required_role": authority.role,
@@ -342,9 +348,12 @@ def _same_request(owner: str, key: str, asked: str) -> Rollback | None:
     return before
 
 
-def _hash_of_request(targets: Sequence[Target], *, strategic: bool, break_glass: bool) -> str:
+def _hash_of_request(targets: Sequence[Target], *, strategic: bool, break_glass: bool, coordination: Coordination | None) -> str:
     wanted = [[target.policy.pk, target.bad_version.pk if target.bad_version else None] for target in targets]
-    return canonical_hash({"targets": wanted, "strategic": strategic, "break_glass": break_glass})
+    content: dict[str, Any] = {"targets": wanted, "strategic": strategic, "break_glass": break_glass}
+    if coordination is not None:
+        content["coordinated"] = coordination.slug
+    return canonical_hash(content)
 
 
 def _checked_detection(detected_at: dt.datetime | None, *, now: dt.datetime) -> dt.datetime | None:

@@ -33,6 +33,8 @@ def plan_text(proposal: Proposal) -> str:
             f"  A fix instead:  {forward.in_words}",
             f"  Steps:          {'; '.join(step['title'] for step in content['steps'] if not step.get('undo'))}",
         ]
+    if proposal.coordination and proposal.coordination.no_return_before:
+        lines.append(f"Point of no return: before {proposal.coordination.no_return_before}. {proposal.coordination.no_return_because}")
     target = "no target is set" if proposal.target_seconds is None else f"{proposal.target_seconds} s"
     lines += [
         f"Target from decision to restored: {target}",

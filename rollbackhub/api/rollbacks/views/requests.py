@@ -15,7 +15,7 @@ from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.pagination import OldestIdFirst
 from rollbackhub.api.permissions import MayRollBack, MayView
 from rollbackhub.api.rollbacks.bodies import PlanRequest, RollbackFilters, RollbackRequest, RollbackSampleFilters
-from rollbackhub.api.rollbacks.queries import add_addresses, describe, find_rollbacks, get_targets, list_samples_of_rollback
+from rollbackhub.api.rollbacks.queries import add_addresses, describe, find_rollbacks, get_coordination, get_targets, list_samples_of_rollback
 from rollbackhub.api.rollbacks.serializers import PlanDetail, RollbackDetail, RollbackRow, RollbackSampleRow
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import ApiView, OneView, PagedView
@@ -60,14 +60,16 @@ class RollbackList(PagedView):
         wanted = RollbackRequest(data=self.request.data)
         wanted.is_valid(raise_exception=True)
         values = wanted.validated_data
+        targets = get_targets(values)
         try:
             rollback = request_rollback(
-                targets=get_targets(values),
+                targets=targets,
                 account=self.person,
                 actor=self.actor,
                 reason=values["reason"],
                 via=Via.API,
                 strategic=values["strategic"],
+                coordination=get_coordination(values, targets),
                 detected_at=values["detected_at"],
                 detected_by=values["detected_by"],
                 break_glass_reason=values["break_glass_reason"],
@@ -91,7 +93,9 @@ class RollbackPlan(ApiView):
         """Changes nothing. Send its `plan_hash` with the request to be sure that what you saw is what runs."""
         wanted = PlanRequest(data=request.data)
         wanted.is_valid(raise_exception=True)
-        proposal = propose_rollback(targets=get_targets(wanted.validated_data), account=self.person, strategic=wanted.validated_data["strategic"])
+        values = wanted.validated_data
+        targets = get_targets(values)
+        proposal = propose_rollback(targets=targets, account=self.person, strategic=values["strategic"], coordination=get_coordination(values, targets))
         return Response(PlanDetail(proposal_report(proposal)).data)
 
 

@@ -22,6 +22,7 @@ from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.registry.models import Environment, Version
 from rollbackhub.rollbacks.domain.authority import list_approvers
 from rollbackhub.rollbacks.domain.changes import address_of
+from rollbackhub.rollbacks.domain.coordination import coordinate, get_coordinated
 from rollbackhub.rollbacks.domain.proposal import Target, propose_rollback
 from rollbackhub.rollbacks.domain.proposal_report import proposal_report
 from rollbackhub.rollbacks.domain.selectors import get_rollback, list_executions_of, rollback_report
@@ -50,7 +51,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The command line."""
-        parser.add_argument("aliases", nargs="+", metavar="alias", help="the alias, e.g. smart-reasoner; several are rolled back in this order")
+        parser.add_argument("aliases", nargs="*", metavar="alias", help="the alias, e.g. smart-reasoner; several are rolled back in this order")
+        parser.add_argument("--coordinated", default="", metavar="SLUG", help="a coordinated procedure: all its aliases, or those that are named")
         parser.add_argument("--environment", default="production", help="their environment (production)")
         parser.add_argument("--reason", default="", help="why, for the record")
         parser.add_argument("--as", dest="account", default="", metavar="USERNAME", help="the account that asks (ROLLBACKHUB_AS, else yours)")
@@ -94,12 +96,17 @@ class Command(BaseCommand):
         environment = Environment.objects.filter(slug=options["environment"]).first()
         if environment is None:
             raise NotFound(f"There is no environment {options['environment']}.", code="environment_not_found")
-        targets = _targets(environment, aliases=options["aliases"], bad_versions=options["bad_version"])
+        procedure = get_coordinated(options["coordinated"]) if options["coordinated"] else None
+        aliases = options["aliases"] or ([step.policy.alias for step in procedure.steps.all()] if procedure else [])
+        if not aliases:
+            raise InvalidInput("Name an alias to roll back, or a coordinated procedure with --coordinated.", code="no_alias")
+        targets = _targets(environment, aliases=aliases, bad_versions=options["bad_version"])
+        coordination = coordinate(procedure, [target.policy for target in targets]) if procedure else None
         account, told = choose_account(named=options["account"], environment=environment)
         if told:
             self.stderr.write(told)
         if options["plan"]:
-            proposal = propose_rollback(targets=targets, account=account, strategic=options["strategic"])
+            proposal = propose_rollback(targets=targets, account=account, strategic=options["strategic"], coordination=coordination)
             self.stdout.write(_json(proposal_report(proposal)) if options["json"] else plan_text(proposal))
             return None
         return request_rollback(
@@ -109,6 +116,7 @@ class Command(BaseCommand):
             reason=options["reason"],
             via=Via.COMMAND,
             strategic=options["strategic"],
+            coordination=coordination,
             detected_at=_instant(options["detected_at"]),
             detected_by=options["detected_by"],
             break_glass_reason=options["break_glass"],
