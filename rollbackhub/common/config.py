@@ -17,6 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
+LAB_PARTS = ("git", "delta", "haproxy", "mlflow")
+"""Names of the lab's optional parts; what they are stands in `rollbackhub.lab.parts`."""
+
 CommaSeparated = Annotated[list[str], NoDecode]
 Networks = Annotated[list[IPv4Network | IPv6Network], NoDecode]
 
@@ -54,7 +57,7 @@ class Config(BaseSettings):
     lab: bool = True
     lab_base_port: int = Field(default=18100, ge=1024, le=65000)
     lab_parts: CommaSeparated = ["auto"]
-    """Which optional parts the lab plays: git, delta, haproxy, mlflow; `auto`: those that this machine has. Empty: none."""
+    """Which optional parts the lab plays; `auto`: those that this machine has; `none` or empty: none."""
     lab_requests_per_second: float = Field(default=40, gt=0, le=2000)
 
     worker_concurrency: int = Field(default=4, ge=1, le=64)
@@ -83,6 +86,14 @@ class Config(BaseSettings):
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+    @field_validator("lab_parts")
+    @classmethod
+    def _known_parts(cls, names: list[str]) -> list[str]:
+        unknown = [name for name in names if name not in (*LAB_PARTS, "auto", "none")]
+        if unknown:
+            raise ValueError(f"there is no part {', '.join(unknown)}; there are {', '.join(LAB_PARTS)}, auto and none")
+        return [name for name in names if name != "none"]
 
 
 def load_config() -> Config:

@@ -6,10 +6,26 @@ import pytest
 from django.urls import reverse
 
 from rollbackhub.audit.models import AuditEvent
+from rollbackhub.rollbacks.models import CoordinatedProcedure
+from rollbackhub.routing.models import RoutingPolicy
 from tests.dashboard.people import client_of, page
 from tests.dashboard.release_world import make_release
 from tests.dashboard.world import World
 from tests.factories.fixtures import Cast
+from tests.factories.rollbacks import CoordinatedProcedureFactory, CoordinatedStepFactory
+
+
+def make_coordinated() -> CoordinatedProcedure:
+    """An order over two of the world's aliases, with a point of no return."""
+    because = "The prompt was written for the new model: without it every answer is wrong."
+    production = RoutingPolicy.objects.filter(environment__slug="production")
+    environment = production.select_related("environment")[0].environment
+    made: CoordinatedProcedure = CoordinatedProcedureFactory(
+        slug="support-release", name="Support release", environment=environment, no_return_at=1, no_return_because=because, steps=False
+    )
+    for position, alias in enumerate(("support-reply", "smart-reasoner")):
+        CoordinatedStepFactory(procedure=made, position=position, policy=production.get(alias=alias), why="It is asked first.")
+    return made
 
 
 def addresses_of(world: World) -> dict[str, str]:
@@ -36,6 +52,10 @@ def addresses_of(world: World) -> dict[str, str]:
         "rollback-start": reverse("rollbacks:start", args=["production"]) + "?alias=smart-reasoner",
         "rollback-start-several": reverse("rollbacks:start", args=["production"]) + "?alias=support-reply&alias=smart-reasoner&strategic=1",
         "rollback-start-refused": reverse("rollbacks:start", args=["staging"]) + "?alias=smart-reasoner",
+        "coordinated": reverse("rollbacks:coordinated", args=[make_coordinated().slug]),
+        "coordinated-edit": reverse("rollbacks:coordinated-edit", args=["support-release"]),
+        "coordinated-new": reverse("rollbacks:coordinated-new", args=["production"]),
+        "coordinated-start": reverse("rollbacks:start", args=["production"]) + "?coordinated=support-release",
         "roll-forward": reverse("rollbacks:forward", args=["production", "smart-reasoner"]),
         "approvals": reverse("rollbacks:approvals"),
         "holds": reverse("rollbacks:holds"),
