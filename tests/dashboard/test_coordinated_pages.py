@@ -55,7 +55,7 @@ def test_new_one_is_written_and_read(lead: Client, cast: Cast) -> None:
     page(lead, NEW)
     response = lead.post(NEW, form(), follow=True)
     text = unescape(response.content.decode())
-    for words in ("Support release is saved.", "from smart-reasoner on nothing is put back", BECAUSE, "The prompt first", "Point of no return", "Change 1 by"):
+    for words in ("Support release is saved.", "from smart-reasoner on nothing is put back", BECAUSE, "The prompt first", "Point of no return", "Change 1, by"):
         assert words in text, words
     listed = unescape(page(client_of(cast.on_call), "/rollbacks/start/"))
     assert f'href="{START}?coordinated=support-release"' in listed
