@@ -90,7 +90,7 @@ def test_import_page_after_the_registry_changed_shows_the_new_state_and_imports_
     [
         (b"label\nv1\n", "It has no column artefact."),
         ("artefact,label\nprompt,gr\u00fcn\n".encode("latin-1"), "The file is not UTF-8 (line 2)."),
-        (b"artefact,label\n" + b"x" * MAX_BYTES, "1,048,576 at most"),
+        (b"artefact,label\n" + b"x" * MAX_BYTES, "The file has more than 1 MB."),
         (b"artefact,label\n", "The file has a header and no rows."),
         (b"", "The submitted file is empty."),
     ],

@@ -106,7 +106,8 @@ def test_versions_that_are_there_already_stay_as_they_are(account: User) -> None
         ("prompt,v2,,,,,,v2", "parent", "from itself"),
         ("prompt,v2,,,bell \u0007,,,", "changelog", "cannot be shown"),
         ("prompt,v2,,,a, text with commas,,,", "", "It has 9 cells, the header has 8. A text with a comma stands in quotes."),
-        ("prompt,v2", "", "It has 2 cells, the header has 8."),
+        ("prompt,v2", "", "It has 2 cells, the header has 8. Write the commas of empty cells, too."),
+        ("prompt", "", "It has 1 cell, the header has 8."),
     ],
 )
 def test_row_that_is_wrong_is_named_with_its_column_and_nothing_is_imported(row: str, column: str, sentence: str, account: User) -> None:
@@ -132,8 +133,18 @@ def test_rows_that_name_the_same_version_twice(account: User) -> None:
     assert "Row 2 names the same version" in sentence
 
 
-def test_parent_that_stands_further_down_is_not_there_yet(account: User) -> None:
-    assert problems(account, f"{HEADER}\nprompt,v3,,,,,,v2\nprompt,v2,,,,,,\n")[0][:2] == (2, "parent")
+def test_parent_that_stands_further_down_is_to_be_put_above(account: User) -> None:
+    sentence = "v2 stands further down, in row 3. Put the row of a parent above those of the versions made from it."
+    assert problems(account, f"{HEADER}\nprompt,v3,,,,,,v2\nprompt,v2,,,,,,\n") == [(2, "parent", sentence)]
+    assert problems(account, f"{HEADER}\nprompt,v2,,,,,,\nprompt,v3,,,,,,v2\n") == []
+    # Of another artefact it is another version; one that is registered already may stand anywhere.
+    assert "is not a version of model" in problems(account, f"{HEADER}\nmodel,m3,,,,,,v2\nprompt,v2,,,,,,\n")[0][2]
+    assert problems(account, f"{HEADER}\nprompt,v3,,,,,,v1\nprompt,v1,sha256:1,,,,,\n") == []
+
+
+def test_parent_in_a_row_that_is_wrong_names_that_row(account: User) -> None:
+    found = problems(account, f"{HEADER}\nprompt,v2\nprompt,v3,,,,,,v2\n")
+    assert found[1] == (3, "parent", "v2 stands in row 2, which cannot be imported. Mend that row first.")
 
 
 def test_row_numbers_are_those_of_a_spreadsheet(account: User) -> None:
@@ -182,7 +193,7 @@ def test_file_as_spreadsheets_write_it(text: str, account: User) -> None:
         (b'artefact,label\nprompt,"v2\n', "not_csv", "Row 2 cannot be read"),
         (b'artefact,label\nprompt,"v2"x\n', "not_csv", "Row 2 cannot be read"),
         (b"artefact,label\n" + b"prompt,v2\n" * (MAX_ROWS + 1), "too_many_rows", "more than 1,000 rows"),
-        (b"artefact,label\nprompt," + b"x" * version_import.MAX_BYTES, "file_too_large", "Split it"),
+        (b"artefact,label\nprompt," + b"x" * version_import.MAX_BYTES, "file_too_large", "more than 1 MB. Split it"),
         (b"artefact,label,changelog\nprompt,v2," + b"x" * 200_000, "not_csv", "Row 2 cannot be read"),
     ],
 )

@@ -114,6 +114,5 @@ def _show_import(
         "columns": COLUMNS,
         "needed": NEEDED,
         "max_rows": MAX_ROWS,
-        "max_mib": MAX_BYTES // 1024 // 1024,
     }
     return render(request, "registry/version_import.html", context, status=status)

@@ -28,6 +28,7 @@ from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.common.sentences import counted
 from rollbackhub.registry.domain.versions import register_version
 from rollbackhub.registry.models import Artefact, Version
 
@@ -152,7 +153,7 @@ def _outcome(rows: Sequence[ImportRow]) -> str:
 def _decode(content: bytes) -> str:
     """The file's text. Raises InvalidInput."""
     if len(content) > MAX_BYTES:
-        raise InvalidInput(f"The file has {len(content):,} bytes; {MAX_BYTES:,} at most. Split it, or use the API.", code="file_too_large")
+        raise InvalidInput("The file has more than 1 MB. Split it, or use the API.", code="file_too_large")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InvalidInput("The file is UTF-16. Save it as “CSV UTF-8” and upload it again.", code="wrong_encoding")
     try:
@@ -256,6 +257,11 @@ class _VersionResource(Resource):
         slugs = {self.values_of(line)["artefact"] for line in lines}
         self.artefacts = {artefact.slug: artefact for artefact in Artefact.objects.filter(slug__in=slugs)}
         self.first_rows: dict[tuple[str, str], int] = {}
+        self.rows_of: dict[tuple[str, str], int] = {}
+        """The first row of each version, the rows below the present one among them."""
+        for line in lines:
+            values = self.values_of(line)
+            self.rows_of.setdefault((values["artefact"], values["label"]), line.number)
 
     def values_of(self, line: _Line) -> dict[str, str]:
         """A row's cells by column; those that it lacks are empty. Nothing is taken for a formula: cells are text."""
@@ -266,10 +272,10 @@ class _VersionResource(Resource):
         """What is wrong with the row as a row. Raises ValidationError."""
         line = self.lines[kwargs["row_number"] - 1]
         values = self.values_of(line)
-        if len(line.cells) != len(self.header):
-            raise ValidationError(
-                {NON_FIELD_ERRORS: [f"It has {len(line.cells)} cells, the header has {len(self.header)}. A text with a comma stands in quotes."]}
-            )
+        has, wanted = len(line.cells), len(self.header)
+        if has != wanted:
+            advice = "Write the commas of empty cells, too." if has < wanted else "A text with a comma stands in quotes."
+            raise ValidationError({NON_FIELD_ERRORS: [f"It has {counted(has, 'cell')}, the header has {wanted:,}. {advice}"]})
         if not values["artefact"]:
             raise ValidationError({"artefact": ["Say of which artefact it is a version."]})
         if values["artefact"] not in self.artefacts:
@@ -295,11 +301,21 @@ class _VersionResource(Resource):
         try:
             version, created = register_version(artefact=artefact, is_strategic=False, account=self.account, actor=self.actor, **values)
         except InvalidInput as error:
-            raise ValidationError(error.fields) from error
+            raise ValidationError(error.fields | self._parent_in_the_file(artefact, values, kwargs["row_number"])) from error
         except Conflict as error:
             raise ValidationError({"label": [error.message]}) from error
         instance.pk, instance.label, instance.artefact = version.pk, version.label, artefact
         self.created = created
+
+    def _parent_in_the_file(self, artefact: Artefact, values: dict[str, str], row_number: int) -> dict[str, list[str]]:
+        """What is wrong with a parent that is not registered, and stands in another row of the file: rows are taken from top to bottom."""
+        parent, own = values["parent"], self.lines[row_number - 1].number
+        at = self.rows_of.get((artefact.slug, parent), own)
+        if at == own or not parent or Version.objects.filter(artefact=artefact, label=parent).exists():
+            return {}
+        if at > own:
+            return {"parent": [f"{parent} stands further down, in row {at}. Put the row of a parent above those of the versions made from it."]}
+        return {"parent": [f"{parent} stands in row {at}, which cannot be imported. Mend that row first."]}
 
     def after_import_row(self, row: dict[str, str], row_result: RowResult, **kwargs: Any) -> None:
         """One that is registered already is no new one."""
