@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.urls import reverse
 
 from rollbackhub.accounts.models import User
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.sentences import counted
 from rollbackhub.dashboard.drill_page import Answer, digest_of
 from rollbackhub.dashboard.looks import RELEASES, Look
 from rollbackhub.dashboard.plans import weights_yaml
@@ -207,8 +207,8 @@ class ReleaseView:
 
     @property
     def wants_rehearsal(self) -> bool:
-        """Whether a rehearsal is what comes next."""
-        return any(condition.code == "rehearsed" for condition in self.missing) and not self.release.bypassed_at and self.rehearsal_running is None
+        """Whether a rehearsal is missing and none runs: it can be made up for after a bypass, too."""
+        return any(condition.code == "rehearsed" for condition in self.missing) and self.rehearsal_running is None
 
     @property
     def may_bypass(self) -> bool:
@@ -299,9 +299,8 @@ def step_change(release: Release, weights: Sequence[Mapping[str, Any]], *, perce
     return weights_yaml(alias, [candidate.as_dict() for candidate in now]), weights_yaml(alias, [candidate.as_dict() for candidate in then])
 
 
-def way_back(release: Release) -> str:
-    """Where rolling it back begins."""
-    return f"{reverse('rollbacks:start', args=[release.policy.environment.slug])}?alias={release.policy.alias}"
+def _is_or_are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _name_of(person: User | None) -> str:
@@ -330,7 +329,9 @@ def _words(view: ReleaseView) -> str:
             return f"Not begun: {closed}, but {_name_of(release.bypassed_by)} let it pass, so {label} may get its first {view.percent} %."
         return f"Not begun: {closed}, so {label} may get no traffic yet."
     if state == ReleaseState.ROLLING_OUT:
-        said = f"{label} has {view.weight} % of the traffic: {release.next_step} of {len(release.steps)} steps are taken."
+        said = (
+            f"{label} has {view.weight} % of the traffic: {release.next_step} of {counted(len(release.steps), 'step')} {_is_or_are(release.next_step)} taken."
+        )
         if view.lagging:
             said = f"{label} is to have {view.weight} %, and that is not served everywhere. {view.lagging}"
         if view.last_step is not None and view.weight != view.last_step.percent:

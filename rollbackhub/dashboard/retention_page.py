@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from rollbackhub.charts.rollbackable_share import SharePoint, rollbackable_share
 from rollbackhub.common import clock
 from rollbackhub.dashboard.figures import CHART_POINTS, PageFigure, as_content
 from rollbackhub.readiness.domain.selectors import Share
+from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.domain.interlocks import Interlock
 from rollbackhub.registry.domain.retention import Retention, RetentionState
 from rollbackhub.registry.enums import ChangeType, Lifecycle
@@ -128,6 +129,17 @@ def timeline_figure(rows: Sequence[Retention]) -> PageFigure | None:
         as_content(figure),
         "For each version: when it was live, how long it is kept after that, and when its provider shuts it down. The table below has the same dates.",
     )
+
+
+def share_tone(share: Share, *, counts: Mapping[ReadinessState, int], not_judged: int) -> str:
+    """The tone of how many live aliases are rollbackable, wherever that number stands: `bad` while one is not ready, `warn` while one is at risk
+    or not judged yet, `idle` while nothing is live.
+    """
+    if counts.get(ReadinessState.NOT_READY):
+        return "bad"
+    if not_judged or counts.get(ReadinessState.AT_RISK):
+        return "warn"
+    return "ok" if share.total else "idle"
 
 
 def thinned(history: Sequence[Share]) -> list[Share]:

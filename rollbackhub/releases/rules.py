@@ -16,6 +16,7 @@ CANARY_STEPS: dict[ChangeType, tuple[int, ...]] = {
 """Percent of the traffic at each step, unless somebody says otherwise. Other change types have no traffic to share: all at once."""
 
 MAX_STEPS = 20
+MAX_CANDIDATE_ID = 160
 
 TRANSITIONS: dict[ReleaseState, frozenset[ReleaseState]] = {
     ReleaseState.PLANNED: frozenset({ReleaseState.ROLLING_OUT, ReleaseState.LIVE, ReleaseState.ABANDONED}),
@@ -31,6 +32,19 @@ TRANSITIONS: dict[ReleaseState, frozenset[ReleaseState]] = {
 def default_steps(change_type: str) -> list[int]:
     """The canary steps of a change type, in percent."""
     return list(CANARY_STEPS.get(ChangeType(change_type), (100,)))
+
+
+def candidate_problem(candidate_id: str) -> str:
+    """Why no policy takes a candidate of this id, as a sentence; empty when one does."""
+    if not candidate_id:
+        return "Name a candidate, e.g. anthropic:claude-sonnet-4-5:ap-south-1."
+    if len(candidate_id) > MAX_CANDIDATE_ID:
+        return f"A candidate's id has {MAX_CANDIDATE_ID} characters at most, this one has {len(candidate_id)}."
+    if any(character.isspace() for character in candidate_id):
+        return "A candidate's id has no spaces, e.g. anthropic:claude-sonnet-4-5:ap-south-1."
+    if not candidate_id.isprintable():
+        return "This candidate's id holds a character that cannot be shown. Take it out."
+    return ""
 
 
 def require_valid_steps(steps: Sequence[int]) -> None:

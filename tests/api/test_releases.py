@@ -124,6 +124,8 @@ def test_create_while_one_is_open_names_that_one(release: Release, on_call: Chec
         ({"from_version": NEW}, "same_version", "from_version"),
         ({"to_version": "v2"}, "already_serving", "to_version"),
         ({"candidate_id": "anthropic:v1:ap-south-1"}, "candidate_taken", "candidate_id"),
+        ({"candidate_id": "two words"}, "invalid_candidate", "candidate_id"),
+        ({"candidate_id": "x" * 161}, "invalid_input", "candidate_id"),
         ({"steps": [5, 5, 100]}, "invalid_steps", "steps"),
         ({"steps": [5, 50]}, "invalid_steps", "steps"),
         ({"steps": []}, "invalid_steps", "steps"),
@@ -331,7 +333,7 @@ def test_abandon_with_traffic_points_to_the_rollback(open_release: Release, on_c
     assert promote(on_call, open_release, 0).status_code == 200
     response = act(on_call, open_release, "abandon")
     assert refusal(response) == (409, "has_weight")
-    assert response.json()["url"] == "/rollbacks/start/production/?alias=smart-reasoner"
+    assert response.json()["url"] == "/rollbacks/start/production/?alias=smart-reasoner&bad_version.smart-reasoner=v3"
 
 
 @pytest.mark.parametrize("name", ACTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from html import unescape
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from django.urls import reverse
 
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common.clock import now
+from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.models import Execution
 from rollbackhub.readiness.domain.board import list_board, list_cards
 from rollbackhub.readiness.domain.compute import compute_readiness
@@ -23,6 +25,7 @@ from rollbackhub.registry.models import Artefact, Environment, Version
 from rollbackhub.routing.models import RoutingPolicy
 from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World, make_drill
+from tests.factories.executions import ExecutionFactory
 from tests.factories.fixtures import Cast
 from tests.factories.readiness import PreflightRunFactory, ReadinessFactory
 from tests.factories.registry import EnvironmentFactory
@@ -184,7 +187,7 @@ def test_overview_lab_data_is_marked(cast: Cast, world: World) -> None:
         ("?state=ready", "smart-reasoner", "legacy-classifier"),
         ("?reason=never_drilled", "legacy-classifier", "smart-reasoner"),
         ("?environment=staging", "batch-summariser", "legacy-classifier"),
-        ("?team=nobody", "", "smart-reasoner"),
+        ("?q=nothing", "", "smart-reasoner"),
         ("?page=999&q=legacy", "legacy-classifier", "smart-reasoner"),
     ],
 )
@@ -194,6 +197,71 @@ def test_overview_filter_in_the_address_shows_what_it_says(query: str, shown: st
     text = page(client_of(cast.on_call), f"/{query}")
     assert f'-{shown}"><a href' in text if shown else "No alias matches" in text
     assert f'-{hidden}"><a href' not in text
+
+
+@pytest.mark.django_db
+def test_overview_says_which_filters_there_are_not_and_leaves_them_out(cast: Cast, world: World) -> None:
+    judged()
+    client = client_of(cast.on_call)
+    text = unescape(page(client, "/?state=nonsense&reason=x&environment=moon&team=nobody&q=reasoner"))
+    assert "The address filters by what there is not (state=nonsense, reason=x, environment=moon, team=nobody). That part was left out." in text
+    assert '-smart-reasoner"><a href' in text
+    assert '-support-reply"><a href' not in text
+    for query in ("", "?state=not_judged", "?state=ready&team=&environment=staging&reason=too_slow"):
+        assert "filters by what there is not" not in page(client, f"/{query}")
+
+
+@pytest.mark.django_db
+def test_overview_shows_the_time_of_the_run_that_is_the_proof_by_its_kind(cast: Cast, world: World) -> None:
+    client = client_of(cast.on_call)
+
+    def shown() -> str:
+        judged()
+        card = unescape(page(client, "/")).split('-smart-reasoner"><a href')[1].split("</article>")[0]
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", card))
+
+    assert "Rollback time in the drill that proves it" in shown()
+    assert f"{world.passed.rollback_seconds:.1f} s" in shown()
+    # A later rehearsal of another path, of a release, fails: it is the last run, and not the proof.
+    plan = {**world.passed.plan, "path": {**world.passed.plan["path"], "candidates": {"other": "v9"}}}
+    rehearsal = {"kind": ExecutionKind.REHEARSAL, "policy": world.reasoner, "failed": True, "rollback_seconds": 44.4}
+    ExecutionFactory(**rehearsal, plan=plan)
+    text = shown()
+    assert "Last rehearsal: failed" in text
+    assert "Rollback time in the drill that proves it" in text
+    assert "44 s" not in text
+    # A rehearsal of the very path goes before.
+    ExecutionFactory(**rehearsal, plan=world.passed.plan)
+    text = shown()
+    assert "Rollback time in the rehearsal that failed" in text
+    assert "Proof: the last rehearsal failed" in text
+    assert "44 s" in text
+    ExecutionFactory(**{**rehearsal, "failed": False, "passed": True}, plan=world.passed.plan)
+    assert "Rollback time in the rehearsal that proves it" in shown()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("states", "unjudged", "tone"),
+    [
+        ([], 0, "idle"),
+        ([], 1, "warn"),
+        (["ready", "ready"], 0, "ok"),
+        (["ready", "at_risk"], 0, "warn"),
+        (["ready"], 1, "warn"),
+        (["ready", "not_ready"], 0, "bad"),
+    ],
+)
+def test_share_has_the_same_tone_on_the_board_and_on_retention(states: list[str], unjudged: int, tone: str, cast: Cast) -> None:
+    production = EnvironmentFactory(slug="production")
+    for number, state in enumerate(states):
+        ReadinessFactory(policy=RoutingPolicyFactory(alias=f"a{number}", environment=production), state=state, rollbackable=state != "not_ready")
+    for number in range(unjudged):
+        RoutingPolicyFactory(alias=f"new{number}", environment=production)
+    client = client_of(cast.auditor)
+    board, retention = (re.findall(r'class="answer tone-(\w+)"', page(client, address)) for address in ("/", "/registry/retention/"))
+    assert retention == [tone]
+    assert board == ([] if tone == "idle" else [tone]), "without an alias the board says what will fill it"
 
 
 @pytest.mark.django_db
@@ -213,7 +281,7 @@ def test_overview_number_of_queries_does_not_grow_with_aliases_and_drills(cast: 
         make_drill(policy, ago=dt.timedelta(hours=number + 1))
     judged()
     assert count() == before
-    assert before <= 26, "session, person, roles, the bar, share, states, history, environments, teams and the board's own"
+    assert before <= 34, "session, person, roles, the bar, share, states, history, environments, teams and the board's own with its proofs"
 
 
 @pytest.mark.django_db

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import re
 from html import unescape
 
 import pytest
@@ -17,12 +19,14 @@ from rollbackhub.executions.domain.procedures import append_procedure_version
 from rollbackhub.executions.models import Execution, Procedure
 from rollbackhub.readiness.domain.compute import compute_readiness
 from rollbackhub.readiness.domain.mistakes import list_mistakes
+from rollbackhub.readiness.enums import ReadinessState, ReasonCode
 from rollbackhub.readiness.models import Readiness
 from rollbackhub.registry.models import Connection, Version
 from rollbackhub.rollbacks.models import AuthorityRule
 from rollbackhub.routing.models import RoutingPolicy
 from tests.dashboard.people import client_of, page
-from tests.dashboard.world import World
+from tests.dashboard.world import World, make_drill
+from tests.factories.executions import FindingFactory
 from tests.factories.fixtures import Cast
 from tests.factories.readiness import PreflightFindingFactory, PreflightRunFactory
 from tests.factories.registry import ArtefactFactory
@@ -72,6 +76,37 @@ def test_findings_open_and_mended_are_told_apart(cast: Cast, world: World) -> No
     assert text.index("gateway alpha") < text.index("gateway beta")
     assert "gateway gamma" not in text, "mended too long ago"
     assert 'id="findings"' in text
+
+
+def test_codes_are_said_in_words(cast: Cast, world: World) -> None:
+    policy = RoutingPolicy.objects.get(alias="smart-reasoner", environment=world.production)
+    PreflightFindingFactory(policy=policy, subject="gateway alpha", expected="its routes.", found="none.")
+    PreflightFindingFactory(policy=policy, subject="gateway beta", code="flag_moved", closed_at=now())
+    FindingFactory(execution=make_drill(world.reasoner, ago=dt.timedelta(seconds=30), verdict="failed"), subject="gateway gamma", found="nothing.")
+    compute_readiness()
+    text = unescape(page(client_of(cast.on_call), ADDRESS))
+    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.split("<main")[1].replace("What the fingerprint covers", "")))
+    for code in (*ReasonCode.values, *ReadinessState.values):
+        assert "_" not in code or code not in shown, code
+    assert "(configuration mismatch: staging-gateway-1; configuration mismatch: gateway gamma)." in shown
+    assert "gateway alpha: expected its routes, found none (since " in shown
+    assert "Mended The flag has moved" in shown
+    assert ".." not in shown
+
+
+def test_history_rows_that_follow_each_other_differ(cast: Cast, world: World) -> None:
+    PreflightRunFactory(environment=world.production)
+    policy = RoutingPolicy.objects.get(alias="smart-reasoner", environment=world.production)
+    PreflightFindingFactory(policy=policy, code="config_mismatch")
+    compute_readiness()
+    for code in ("flag_moved", "docs_stale"):
+        PreflightFindingFactory(policy=policy, code=code)
+        compute_readiness()
+    text = unescape(page(client_of(cast.on_call), ADDRESS)).split('id="history-title"')[1].split("</section>")[0]
+    rows = [re.sub(r"\s+", " ", re.sub(r"(?s)<time.*?</time>|<[^>]+>", " ", row)).strip() for row in text.split("<li")[1:]]
+    assert len(rows) == 3
+    assert all(one != other for one, other in itertools.pairwise(rows))
+    assert rows[0].endswith("3 reasons: configuration mismatch; the flag has moved; the documentation is stale")
 
 
 def test_findings_of_the_whole_environment_count_for_each_alias_open_or_mended(cast: Cast, world: World) -> None:

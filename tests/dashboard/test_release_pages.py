@@ -22,8 +22,9 @@ from rollbackhub.releases.models import Release
 from rollbackhub.routing.models import Gateway, RoutingPolicy
 from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World
+from tests.factories.executions import FindingFactory
 from tests.factories.fixtures import Cast
-from tests.factories.registry import VersionFactory
+from tests.factories.registry import ConnectionFactory, VersionFactory
 from tests.factories.releases import ReleaseFactory, ReleaseRehearsalFactory
 from tests.factories.routing import GOOD, PolicyRevisionFactory, RoutingPolicyFactory
 from tests.releases.gates import open_gate
@@ -209,12 +210,12 @@ def test_promote_through_the_open_gate_takes_the_step_and_says_so(cast: Cast, pl
     assert _primary(text) == ["Promote to 1 %"]
     text = unescape(client.post(reverse("releases:promote", args=[planned.pk]), {"expected_step": "0"}, follow=True).content.decode())
     assert "Step 1 is taken: 1 %." in text
-    assert f"{NEW} has 1 % of the traffic: 1 of 5 steps are taken." in text
+    assert f"{NEW} has 1 % of the traffic: 1 of 5 steps is taken." in text
     assert "As it was when the first weight was given" in text
     step = _fresh(planned).taken_steps.get()
     assert f'by Olga Call, <a href="/routing/production/aliases/smart-reasoner/#revision-{step.revision.number}">' in text
     assert _primary(text) == ["Promote to 5 %"]
-    assert 'href="/rollbacks/start/production/?alias=smart-reasoner"' in text
+    assert f'href="/rollbacks/start/production/?alias=smart-reasoner&bad_version.smart-reasoner={NEW}"' in text
     assert "abandon" not in _buttons(text), "it has traffic: it is rolled back, not abandoned"
 
 
@@ -282,6 +283,58 @@ def test_act_without_a_reason_is_refused(act: str, reason: str, cast: Cast, plan
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("act", "least"), [("bypass", 10), ("abandon", 3)])
+def test_reason_that_is_too_short_is_kept_in_the_dialog_which_says_so(act: str, least: int, cast: Cast, planned: Release) -> None:
+    client = client_of(cast.lead)
+    assert f'name="reason" minlength="{least}"' in _detail(client, planned).split(f'id="{act}-dialog"')[1].split("</dialog>")[0]
+    response = _go(client, planned, act, reason="x<")
+    assert response.status_code == 422
+    text = response.content.decode()
+    opened = re.findall(r'<dialog class="confirm" id="([\w-]+)"[^>]* open>', text)
+    assert opened == [f"{act}-dialog"]
+    dialog = text.split(f'id="{act}-dialog"')[1].split("</dialog>")[0]
+    assert 'value="x&lt;"' in dialog
+    assert f"Say why, in {least} to 1000 characters" in dialog
+    assert (_fresh(planned).state, _fresh(planned).bypassed_at) == (ReleaseState.PLANNED, None)
+    assert " open>" not in _detail(client, planned)
+
+
+@pytest.mark.django_db
+def test_reason_that_is_too_short_for_a_release_that_has_ended_is_an_error_page(cast: Cast, planned: Release) -> None:
+    Release.objects.filter(pk=planned.pk).update(state=ReleaseState.ABANDONED, ended_at=now())
+    response = _go(client_of(cast.lead), planned, "bypass", reason="x")
+    assert response.status_code == 422
+    assert "Say why, in 10 to 1000 characters" in response.content.decode()
+
+
+@pytest.mark.django_db
+def test_rehearsal_is_offered_after_a_bypass_too_and_what_it_caught_is_said_in_words(cast: Cast, planned: Release) -> None:
+    lead = client_of(cast.lead)
+    _go(lead, planned, "bypass", reason=REASON)
+    text = _detail(lead, planned)
+    assert _buttons(text) == {"promote", "rehearse", "abandon"}
+    assert _primary(text) == ["Promote to 1 %"], "one next act"
+    address = _go(lead, planned, "rehearse")["Location"]
+    assert f'href="{address}"' in _detail(lead, planned).split("Watch the rehearsal")[0].split("<section")[1]
+    execution = Execution.objects.get(kind=ExecutionKind.REHEARSAL)
+    Execution.objects.filter(pk=execution.pk).update(state=ExecutionState.FINISHED, verdict="failed", finished_at=now())
+    FindingFactory(execution=execution, subject="gateway-1", expected="what the hub says", found="routes of its own.")
+    text = _detail(lead, planned)
+    assert "Configuration mismatch: gateway-1: expected what the hub says, found routes of its own." in text
+    assert f'href="{address}"' in text.split('id="gate-title"')[1].split("</section>")[0]
+    assert _buttons(text) == {"promote", "rehearse", "abandon"}
+
+
+@pytest.mark.django_db
+def test_list_says_which_filters_there_are_not(cast: Cast, planned: Release) -> None:
+    client = client_of(cast.auditor)
+    text = unescape(page(client, reverse("releases:list") + "?state=nonsense&environment=moon&alias=smart"))
+    assert "The address filters by what there is not (state=nonsense, environment=moon)." in text
+    assert f'href="/releases/{planned.pk}/"' in text
+    assert "filters by what there is not" not in page(client, reverse("releases:list") + "?state=planned")
+
+
+@pytest.mark.django_db
 def test_abandon_ends_it_and_a_new_one_can_be_planned(cast: Cast, planned: Release) -> None:
     client = client_of(cast.on_call)
     _go(client, planned, "abandon", reason="The eval found a regression.")
@@ -316,7 +369,7 @@ def test_detail_says_when_somebody_changed_the_weights_since_the_last_step(cast:
     client = client_of(cast.on_call)
     _go(client, planned, "promote")
     PolicyRevisionFactory(policy=RoutingPolicy.objects.get(pk=reasoner.pk), weights={NEW: 40, GOOD: 60})
-    assert f"{NEW} has 40 % of the traffic: 1 of 5 steps are taken. The last step gave it 1 %: somebody changed the weights since." in _detail(client, planned)
+    assert f"{NEW} has 40 % of the traffic: 1 of 5 steps is taken. The last step gave it 1 %: somebody changed the weights since." in _detail(client, planned)
 
 
 @pytest.mark.django_db
@@ -368,6 +421,9 @@ def test_start_shows_the_first_step_and_the_gate_and_plans_it(cast: Cast, reason
         ({"to_version": "nothing"}, "Select a valid choice"),
         ({"to_version": GOOD}, "Select a valid choice"),
         ({"candidate_id": f"anthropic:{GOOD}:ap-south-1"}, "Name another candidate."),
+        ({"candidate_id": "two words"}, "A candidate's id has no spaces"),
+        ({"candidate_id": "turned\u202e"}, "holds a character that cannot be shown"),
+        ({"candidate_id": "x" * 161}, "at most 160 characters"),
     ],
 )
 def test_start_what_cannot_be_is_said_at_its_field(
@@ -380,6 +436,22 @@ def test_start_what_cannot_be_is_said_at_its_field(
     assert response.status_code == 422
     assert sentence in unescape(response.content.decode()).split('class="field-error">', 1)[1]
     assert not Release.objects.exists()
+
+
+@pytest.mark.django_db
+def test_start_whose_own_candidate_cannot_be_leaves_the_form_to_name_another(cast: Cast, reasoner: RoutingPolicy) -> None:
+    VersionFactory(artefact=reasoner.artefact, label=NEW)
+    settings = {"sockets": {"lb": "unix:/run/haproxy.sock"}}
+    reasoner.connection = ConnectionFactory(environment=reasoner.environment, connector="haproxy", settings=settings)
+    reasoner.target = {"backend": "models", "servers": {"blue": ["old1"], "green": ["new1"]}}
+    reasoner.save()
+    client = client_of(cast.on_call)
+    address = reverse("releases:start", args=["production", "smart-reasoner"])
+    text = unescape(page(client, address))
+    assert "it has those of blue, green. Name one of these." in text
+    assert "Plan the release" in text
+    response = client.post(address, {"to_version": NEW, "steps": "5, 100", "candidate_id": "green"})
+    assert response["Location"] == reverse("releases:detail", args=[Release.objects.get().pk])
 
 
 @pytest.mark.django_db

@@ -79,7 +79,7 @@ def test_next_step_waits_until_gateways_have_taken_the_last_and_says_who_has_not
     with pytest.raises(Conflict) as caught:
         stage.promote(release)
     assert caught.value.code == "not_taken_yet"
-    assert "1 of 1 live gateways do not serve it yet: production-1." in caught.value.message
+    assert "1 of 1 live gateway does not serve it yet: production-1." in caught.value.message
     assert "unknown weighted cluster" in caught.value.message
     assert revision(stage.production) == 2
     Gateway.objects.filter(pk=behind.pk).update(applied_number=10**6, refused_number=None)

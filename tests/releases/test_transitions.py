@@ -30,7 +30,9 @@ from rollbackhub.routing.models import PolicyRevision, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
 from tests.databases import FreshDatabase
 from tests.factories.accounts import ApiTokenFactory
+from tests.factories.executions import FindingFactory
 from tests.factories.readiness import PreflightFindingFactory
+from tests.factories.registry import ConnectionFactory
 from tests.releases.conftest import ALIAS, NEW, NEW_CANDIDATE, OLD, OLD_CANDIDATE, Stage, make_stage
 from tests.rollbacks.conftest import ACTOR
 from tests.threads import at_once
@@ -117,6 +119,37 @@ def test_gate_after_a_rehearsal_that_did_not_pass_is_closed(stage: Stage, verdic
     if verdict == "inconclusive":
         Execution.objects.filter(pk=execution.pk).update(verdict=verdict)
     assert missing(check_gate(release)) == ["rehearsed"]
+
+
+@pytest.mark.parametrize("found", [0, 1, 2])
+def test_gate_after_a_failed_rehearsal_says_what_it_caught_in_words_and_links_it(stage: Stage, found: int) -> None:
+    release = stage.release()
+    execution = stage.rehearsed(release, verdict="failed")
+    for number in range(found):
+        remedy = "Point it at the hub again"
+        FindingFactory(execution=execution, subject=f"gateway-{number}", expected="25 % on v2.", found="nothing at all.", remedy=remedy)
+    (condition,) = check_gate(release).missing
+    assert condition.url == f"/drills/{execution.pk}/"
+    assert "config_mismatch" not in condition.sentence
+    assert ".." not in condition.sentence + condition.remedy
+    ending = ["UTC.", "found nothing at all.", "found nothing at all and 1 finding more."][found]
+    assert condition.sentence.startswith("The last rehearsal failed on ")
+    assert condition.sentence.endswith(ending)
+    if found:
+        assert "UTC. Configuration mismatch: gateway-0: expected 25 % on v2, found nothing at all" in condition.sentence
+        assert condition.remedy == "Point it at the hub again. Then rehearse it again."
+        assert len(condition.evidence["findings"]) == found
+    else:
+        assert condition.remedy == "See why, mend it, and rehearse it again."
+
+
+def test_gate_says_what_the_preflight_found_in_words(stage: Stage) -> None:
+    for subject in ("gateway-1", "gateway-2"):
+        PreflightFindingFactory(policy=stage.production, code="flag_moved", subject=subject, expected="on.", found="off.", remedy="Turn it on")
+    condition = next(condition for condition in check_gate(stage.release()).missing if condition.code == "target_reachable")
+    assert condition.sentence.startswith("The preflight found: The flag has moved: gateway-")
+    assert condition.sentence.endswith(": expected on, found off and 1 thing more.")
+    assert condition.remedy == "Turn it on."
 
 
 def test_gate_after_the_path_changed_says_what_changed(stage: Stage) -> None:
@@ -244,6 +277,8 @@ def test_release_of_what_cannot_ship_is_refused_with_the_reason(stage: Stage) ->
     assert code_of(steps=[50, 10]) == "invalid_steps"
     assert code_of(from_version=stage.new) == "same_version"
     assert code_of(candidate_id=OLD_CANDIDATE) == "candidate_taken"
+    for bad in ("two words", "x" * 161, "bell\x07", "nul\x00", "turned\u202e"):
+        assert code_of(candidate_id=bad) == "invalid_candidate"
     Version.objects.filter(pk=stage.new.pk).update(lifecycle=Lifecycle.RETIRED)
     stage.new.refresh_from_db()
     assert code_of() == "version_retired"
@@ -253,6 +288,29 @@ def test_release_of_what_cannot_ship_is_refused_with_the_reason(stage: Stage) ->
     assert code_of() == "version_held"
     assert not Release.objects.exists()
     assert not list_releasable_versions(stage.production).exists()
+
+
+def test_release_where_one_version_serves_at_a_time_has_one_step(stage: Stage) -> None:
+    connection = ConnectionFactory(environment=stage.production.environment, connector="mlflow", settings={"address": "http://127.0.0.1:9"})
+    RoutingPolicy.objects.filter(pk=stage.production.pk).update(connection=connection, target={"model": "reasoner", "alias": "live"})
+    with pytest.raises(InvalidInput) as refusal:
+        stage.release(steps=[5, 100])
+    assert (refusal.value.code, list(refusal.value.fields)) == ("not_splittable", ["steps"])
+    assert "mlflow serves one version at a time" in refusal.value.message
+    assert stage.release().steps == [100]
+
+
+def test_release_with_a_candidate_that_the_balancer_has_no_servers_of_is_refused_when_planned(stage: Stage) -> None:
+    settings = {"sockets": {"lb": "unix:/run/haproxy.sock"}}
+    connection = ConnectionFactory(environment=stage.production.environment, connector="haproxy", settings=settings)
+    target = {"backend": "models", "servers": {OLD_CANDIDATE: ["old1"], "green": ["new1"]}}
+    RoutingPolicy.objects.filter(pk=stage.production.pk).update(connection=connection, target=target)
+    with pytest.raises(InvalidInput) as refusal:
+        stage.release()
+    assert (refusal.value.code, list(refusal.value.fields)) == ("invalid_candidate", ["candidate_id"])
+    assert f"no servers of {NEW_CANDIDATE} in models: it has those of {OLD_CANDIDATE}, green." in refusal.value.message
+    assert not Release.objects.exists()
+    assert stage.release(candidate_id="green").steps == [1, 5, 25, 50, 100]
 
 
 def test_second_release_of_the_alias_is_pointed_to_the_first(stage: Stage) -> None:
@@ -304,7 +362,10 @@ def test_abandon_without_weight_ends_it_and_with_weight_leads_to_the_rollback(st
     stage.promote(release)
     with pytest.raises(Conflict) as refusal:
         abandon(stage, release)
-    assert (refusal.value.code, refusal.value.extra["url"]) == ("has_weight", f"/rollbacks/start/production/?alias={ALIAS}")
+    assert (refusal.value.code, refusal.value.extra["url"]) == (
+        "has_weight",
+        f"/rollbacks/start/production/?alias={ALIAS}&bad_version.{ALIAS}={NEW}",
+    )
     candidates = [CandidateSpec(NEW_CANDIDATE, NEW, 0), CandidateSpec(OLD_CANDIDATE, OLD, 100)]
     append_revision(policy_id=stage.production.pk, expected_revision=2, candidates=candidates, actor=ACTOR, reason="by hand")
     assert abandon(stage, release).state == ReleaseState.ABANDONED

@@ -47,6 +47,11 @@
     var closer = event.target.closest("[data-close-dialog]");
     if (closer) closer.closest("dialog").close();
   });
+  // One that the server sent open, because it refused what was in it, stands above the page as others do.
+  document.querySelectorAll("dialog.confirm[open]").forEach(function (dialog) {
+    dialog.close();
+    dialog.showModal();
+  });
 
   // --- A form is sent once. The server is safe against twice as well; this is for the eye. ---
   document.addEventListener("submit", function (event) {

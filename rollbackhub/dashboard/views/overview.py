@@ -16,10 +16,11 @@ from rollbackhub.common import clock
 from rollbackhub.dashboard.access import person, requires
 from rollbackhub.dashboard.bar import bar_for
 from rollbackhub.dashboard.figures import chart_templates
+from rollbackhub.dashboard.filters import say_what_is_left_out
 from rollbackhub.dashboard.looks import NOT_JUDGED_LOOK, READINESS
-from rollbackhub.dashboard.retention_page import share_figure, thinned
+from rollbackhub.dashboard.retention_page import share_figure, share_tone, thinned
 from rollbackhub.readiness.domain.board import NOT_JUDGED, count_not_judged, list_board, list_cards
-from rollbackhub.readiness.domain.selectors import Share, count_states, list_share_history, rollbackable_now
+from rollbackhub.readiness.domain.selectors import count_states, list_share_history, rollbackable_now
 from rollbackhub.readiness.enums import ReadinessState, ReasonCode
 from rollbackhub.registry.domain.selectors import list_environments
 
@@ -32,7 +33,17 @@ FILTERS = ("q", "state", "reason", "environment", "team")
 @requires(Capability.VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
     """Every alias, the most urgent first, with what to do about it."""
+    environments, teams = list(list_environments()), list(Team.objects.values_list("slug", "name"))
+    choices = {
+        "state": {*ReadinessState.values, NOT_JUDGED},
+        "reason": set(ReasonCode.values),
+        "environment": {found.slug for found in environments},
+        "team": {slug for slug, _ in teams},
+    }
     wanted = {name: request.GET.get(name, "").strip()[:120] for name in FILTERS}
+    unknown = [name for name, known in choices.items() if wanted[name] and wanted[name] not in known]
+    say_what_is_left_out(request, unknown)
+    wanted |= dict.fromkeys(unknown, "")
     found = list_board(query=wanted["q"], **{name: wanted[name] for name in FILTERS if name != "q"})
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     share, counts, not_judged = rollbackable_now(), count_states(), count_not_judged()
@@ -46,10 +57,10 @@ def overview(request: HttpRequest) -> HttpResponse:
         "page": page,
         "share": share,
         "not_judged": not_judged,
-        "tone": _tone(counts, share, not_judged),
+        "tone": share_tone(share, counts=counts, not_judged=not_judged),
         "states": states,
-        "environments": list(list_environments()),
-        "teams": list(Team.objects.values_list("slug", "name")),
+        "environments": environments,
+        "teams": teams,
         "reasons": ReasonCode.choices,
         "filtered": any(wanted.values()),
         "wanted": wanted,
@@ -60,14 +71,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         "lab": settings.CONFIG.lab,
     }
     return render(request, "dashboard/overview.html", context)
-
-
-def _tone(counts: dict[ReadinessState, int], share: Share, not_judged: int) -> str:
-    if counts.get(ReadinessState.NOT_READY):
-        return "bad"
-    if not share.total or not_judged or counts.get(ReadinessState.AT_RISK):
-        return "warn"
-    return "ok"
 
 
 @require_safe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -15,8 +16,9 @@ from rollbackhub.common import clock
 from rollbackhub.dashboard.access import requires
 from rollbackhub.readiness.domain.facts import facts_of
 from rollbackhub.readiness.domain.mistakes import SHOWN, list_mistakes
-from rollbackhub.readiness.domain.reasons import judge_readiness
+from rollbackhub.readiness.domain.reasons import judge_readiness, proof_in_words, state_in_words
 from rollbackhub.readiness.domain.selectors import list_changes
+from rollbackhub.readiness.enums import ReasonCode
 from rollbackhub.readiness.models import PreflightFinding, Readiness
 from rollbackhub.registry.domain.retention import describe_retention, list_retention
 from rollbackhub.routing.domain.selectors import get_policy
@@ -38,23 +40,32 @@ def alias_readiness(request: HttpRequest, environment: str, alias: str) -> HttpR
     """Could this alias be rolled back here now, why not, and what is it known by? Judged at this instant; nothing is written."""
     policy = get_policy(environment=environment, alias=alias)
     facts = facts_of([policy])[policy.pk]
+    verdict = judge_readiness(facts)
     concerns = Q(policy=policy) | Q(policy=None, environment=policy.environment)
     closed = PreflightFinding.objects.filter(concerns, closed_at__gte=clock.now() - dt.timedelta(days=CLOSED_DAYS)).order_by("-closed_at")[:CHANGES]
     context = {
         "policy": policy,
         "facts": facts,
-        "verdict": judge_readiness(facts),
+        "reasons": [(reason, ReasonCode(reason.code).label) for reason in verdict.reasons],
+        "verdict": verdict,
         "proof": facts.proof,
+        "proof_words": proof_in_words(facts.proof),
+        "proof_state": state_in_words(facts.proof.state, kind=facts.proof.run.kind if facts.proof.run else ""),
         "covered": COVERED.items(),
         "computed": Readiness.objects.filter(policy=policy).first(),
         "closed": list(closed),
         "closed_days": CLOSED_DAYS,
         "targets": describe_retention(list(list_retention().filter(pk__in=[version.pk for version in facts.path.targets])), live_since={}),
         "role": Role(facts.required_role).label,
-        "changes": list_changes(policy_id=policy.pk, limit=CHANGES),
+        "changes": [(change, words_of_codes(change.codes)) for change in list_changes(policy_id=policy.pk, limit=CHANGES)],
         "most_changes": CHANGES,
     }
     return render(request, "readiness/alias.html", context)
+
+
+def words_of_codes(codes: Sequence[str]) -> str:
+    """`never drilled; on-call may not decide`: what a change of the history was for, in words."""
+    return "; ".join(ReasonCode(code).label for code in codes).lower()
 
 
 @require_safe

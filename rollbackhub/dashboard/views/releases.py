@@ -15,19 +15,21 @@ from rollbackhub.accounts.rules import Capability
 from rollbackhub.audit.domain.listing import list_events_about
 from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.dashboard.access import actor, person, requires
-from rollbackhub.dashboard.release_page import ReleaseFilterForm, ReleaseView, StartReleaseForm, gate_views, look_at, step_change, way_back
+from rollbackhub.dashboard.filters import say_what_is_left_out
+from rollbackhub.dashboard.release_page import ReleaseFilterForm, ReleaseView, StartReleaseForm, gate_views, look_at, step_change
 from rollbackhub.dashboard.rollback_request_forms import show_refusal
 from rollbackhub.registry.domain.selectors import list_environments
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Version
 from rollbackhub.releases.domain.gate import check_gate
-from rollbackhub.releases.domain.planning import derive_candidate_id, served_label, step_candidates
+from rollbackhub.releases.domain.planning import derive_candidate_id, require_servable, served_label, usual_steps
 from rollbackhub.releases.domain.rehearsal import rehearse_release
-from rollbackhub.releases.domain.selectors import get_release, list_releasable_versions, list_releases
+from rollbackhub.releases.domain.selectors import get_release, list_releasable_versions, list_releases, way_back
 from rollbackhub.releases.domain.transitions import LEAST_BYPASS_REASON, abandon_release, bypass_gate, create_release, promote_release
 from rollbackhub.releases.enums import OPEN_STATES
 from rollbackhub.releases.models import Release
-from rollbackhub.releases.rules import default_steps, require_valid_steps
+from rollbackhub.releases.rules import require_valid_steps
+from rollbackhub.rollbacks.rules import MAX_REASON, MIN_REASON
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.domain.selectors import get_policy
 from rollbackhub.routing.models import RoutingPolicy
@@ -42,6 +44,7 @@ def release_list(request: HttpRequest) -> HttpResponse:
     environments = [(found.slug, found.name) for found in list_environments() if found.kind == EnvironmentKind.PRODUCTION]
     form = ReleaseFilterForm(request.GET, environments=environments)
     page = Paginator(list_releases(**form.wanted()), PAGE_SIZE).get_page(request.GET.get("page"))
+    say_what_is_left_out(request, form.errors)
     return render(request, "releases/list.html", {"form": form, "page": page, "filtered": any(request.GET.get(name) for name in form.fields)})
 
 
@@ -55,7 +58,7 @@ def start(request: HttpRequest, environment: str, alias: str) -> HttpResponse:
     first = versions.filter(label=request.GET.get("to", "")).first() or versions.first()
     initial = {
         "to_version": first.label if first else "",
-        "steps": ", ".join(map(str, default_steps(policy.artefact.change_type))),
+        "steps": ", ".join(map(str, usual_steps(policy))),
         "idempotency_key": f"page-{uuid.uuid4()}",
     }
     form = StartReleaseForm(request.POST or None, versions=versions, initial=initial)
@@ -98,7 +101,7 @@ def _planned(request: HttpRequest, policy: RoutingPolicy, form: StartReleaseForm
 
 def _preview(request: HttpRequest, policy: RoutingPolicy, form: StartReleaseForm, first: Version) -> dict[str, Any]:
     """What the form as it stands would change at its first step, and what the gate says of that now; or why there is no such thing."""
-    to_version, steps, candidate_id = first, default_steps(policy.artefact.change_type), ""
+    to_version, steps, candidate_id = first, usual_steps(policy), ""
     if form.is_bound:
         if not form.is_valid():
             return {}
@@ -109,12 +112,13 @@ def _preview(request: HttpRequest, policy: RoutingPolicy, form: StartReleaseForm
         from_version = Version.objects.get(artefact_id=policy.artefact_id, label=served_label(policy, candidates))
         release = Release(policy=policy, from_version=from_version, to_version=to_version, steps=steps, created_by=person(request))
         release.candidate_id = candidate_id.strip() or derive_candidate_id(candidates, from_label=from_version.label, to_label=to_version.label)
-        step_candidates(release, candidates, percent=steps[0])
+        require_servable(release, candidates)
     except InvalidInput as error:
         if form.is_bound:
             show_refusal(form, error)
             return {}
-        return {"refusal": error}
+        # What a person can mend in the form leaves them the form.
+        return {"hint" if error.fields.keys() & form.fields.keys() else "refusal": error}
     gate = check_gate(release)
     return {
         "planned": release,
@@ -128,14 +132,26 @@ def _preview(request: HttpRequest, policy: RoutingPolicy, form: StartReleaseForm
 @requires(Capability.VIEW)
 def release_detail(request: HttpRequest, release_id: int) -> HttpResponse:
     """How far is it, and what comes next? With the gate's answer and its evidence."""
+    return _show(request, release_id)
+
+
+def _show(request: HttpRequest, release_id: int, *, act: str = "", refusal: InvalidInput | None = None) -> HttpResponse:
+    """Its page; with a refusal of what was sent, the dialog of that act stands open and says why."""
     release = get_release(release_id)
     view = look_at(release)
+    if refusal is not None and not {"bypass": view.may_bypass, "abandon": view.may_abandon}[act]:
+        raise refusal
     context = {
         **live_context(view),
         "events": list_events_about(subject_types=["release"], subject_id=str(release.pk)),
-        "least_reason": LEAST_BYPASS_REASON,
+        "least_bypass_reason": LEAST_BYPASS_REASON,
+        "least_reason": MIN_REASON,
+        "most_reason": MAX_REASON,
+        "refused_act": act,
+        "refusal": refusal,
+        "refused_reason": _reason(request) if refusal else "",
     }
-    return render(request, "releases/detail.html", context)
+    return render(request, "releases/detail.html", context, status=refusal.status if refusal else 200)
 
 
 @require_safe
@@ -188,7 +204,10 @@ def rehearse(request: HttpRequest, release_id: int) -> HttpResponse:
 def bypass(request: HttpRequest, release_id: int) -> HttpResponse:
     """Let it through its closed gate."""
     _require_unchanged(request, release_id)
-    bypass_gate(release_id=release_id, account=person(request), actor=actor(request), reason=_reason(request))
+    try:
+        bypass_gate(release_id=release_id, account=person(request), actor=actor(request), reason=_reason(request))
+    except InvalidInput as error:
+        return _show(request, release_id, act="bypass", refusal=error)
     messages.warning(request, "The gate is bypassed. That stays on this release for good, and the other leads were told.")
     return redirect("releases:detail", release_id=release_id)
 
@@ -198,7 +217,10 @@ def bypass(request: HttpRequest, release_id: int) -> HttpResponse:
 def abandon(request: HttpRequest, release_id: int) -> HttpResponse:
     """Give it up."""
     _require_unchanged(request, release_id)
-    abandon_release(release_id=release_id, account=person(request), actor=actor(request), reason=_reason(request))
+    try:
+        abandon_release(release_id=release_id, account=person(request), actor=actor(request), reason=_reason(request))
+    except InvalidInput as error:
+        return _show(request, release_id, act="abandon", refusal=error)
     messages.info(request, "The release is abandoned.")
     return redirect("releases:detail", release_id=release_id)
 
@@ -208,7 +230,8 @@ def _require_unchanged(request: HttpRequest, release_id: int) -> None:
     release, seen = get_release(release_id), _expected_step(request)
     if release.next_step != seen:
         raise Conflict(
-            f"This release has taken a step since you looked: {release.next_step} of {len(release.steps)} are taken now. Look again.",
+            f"This release has taken a step since you looked: {release.next_step} of {len(release.steps)} {'is' if release.next_step == 1 else 'are'}"
+            " taken now. Look again.",
             code="step_taken",
             url=f"/releases/{release.pk}/",
         )

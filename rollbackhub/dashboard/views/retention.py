@@ -18,6 +18,7 @@ from rollbackhub.common.errors import InvalidInput
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.csv_export import csv_response
 from rollbackhub.dashboard.figures import chart_templates
+from rollbackhub.dashboard.filters import require_readable, say_what_is_left_out
 from rollbackhub.dashboard.retention_page import (
     HISTORY_DAYS,
     ProviderRetirementForm,
@@ -26,10 +27,12 @@ from rollbackhub.dashboard.retention_page import (
     address_of,
     remedies_of,
     share_figure,
+    share_tone,
     thinned,
     timeline_figure,
 )
-from rollbackhub.readiness.domain.selectors import list_share_history, rollbackable_now
+from rollbackhub.readiness.domain.board import count_not_judged
+from rollbackhub.readiness.domain.selectors import count_states, list_share_history, rollbackable_now
 from rollbackhub.registry.domain.lifecycle import archive_version, retire_version
 from rollbackhub.registry.domain.retention import Retention, describe_retention, get_retention_version, list_retention, set_provider_retirement
 from rollbackhub.registry.models import Version
@@ -53,6 +56,8 @@ def retention(request: HttpRequest) -> HttpResponse:
     """How many aliases could be rolled back now, what expires next, and every version's dates."""
     form = RetentionFilterForm(request.GET)
     found = _matching(form)
+    say_what_is_left_out(request, form.errors)
+    share, not_judged = rollbackable_now(), count_not_judged()
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     rows = _described(list(page.object_list))
     # The list begins with what expires next; only a later page has to ask for it.
@@ -64,7 +69,9 @@ def retention(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": [(row, remedies_of(row)) for row in rows],
         "upcoming": [row for row in upcoming if row.next_at is not None][:NEXT],
-        "share": rollbackable_now(),
+        "share": share,
+        "not_judged": not_judged,
+        "tone": share_tone(share, counts=count_states(), not_judged=not_judged),
         "history": history[::-1],
         "history_days": HISTORY_DAYS,
         "share_figure": share_figure(history, since=since),
@@ -80,7 +87,9 @@ def retention(request: HttpRequest) -> HttpResponse:
 @requires(Capability.VIEW)
 def export(request: HttpRequest) -> HttpResponse:
     """The same as CSV, what expires first up to a limit."""
-    rows = _described(list(_matching(RetentionFilterForm(request.GET))[:CSV_ROWS]))
+    form = RetentionFilterForm(request.GET)
+    require_readable(form)
+    rows = _described(list(_matching(form)[:CSV_ROWS]))
     return csv_response(name=f"retention-{clock.now():%Y%m%d-%H%M}.csv", header=CSV_HEADER, rows=_csv_rows(rows))
 
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
+from rollbackhub.executions.domain.path import paths_of
+from rollbackhub.executions.domain.proof import Proof, proofs_of
 from rollbackhub.executions.enums import ACTIVE_STATES, REHEARSES, ExecutionState, ProofState
 from rollbackhub.executions.models import Execution
+from rollbackhub.readiness.domain.reasons import state_in_words
 from rollbackhub.readiness.models import Readiness
 from rollbackhub.registry.domain.holds import held_among
 from rollbackhub.registry.enums import EnvironmentKind
@@ -58,7 +61,7 @@ class EnvironmentRow:
 
 @dataclass(slots=True)
 class Card:
-    """One alias in production (or in staging alone), with its staging siblings, its last drill, and the policy to drill (None: there is none)."""
+    """One alias in production (or in staging alone), with its staging siblings, its last drill or rehearsal, and the policy to drill (None: there is none)."""
 
     policy: RoutingPolicy
     readiness: Readiness | None
@@ -66,6 +69,10 @@ class Card:
     environments: list[EnvironmentRow]
     last: Execution | None
     drillable: RoutingPolicy | None
+    proof: Proof
+    """What is proven of the way back at this instant."""
+    proof_run: Execution | None
+    """The run that the proof rests on: its rollback time is the one that counts, whatever ran later."""
 
     @property
     def active(self) -> Execution | None:
@@ -75,7 +82,16 @@ class Card:
     @property
     def proof_in_words(self) -> str:
         """What is known of the way back; nothing before it was judged."""
-        return ProofState(self.readiness.proof_state).label if self.readiness else ""
+        kind = self.proof_run.get_kind_display().lower() if self.proof_run else ""
+        return state_in_words(ProofState(self.readiness.proof_state), kind=kind) if self.readiness else ""
+
+    @property
+    def proof_noun(self) -> str:
+        """What its rollback time was measured in: `the drill that proves it`, `the rehearsal that failed`."""
+        if self.proof_run is None:
+            return ""
+        does = {ProofState.VALID: "proves it", ProofState.FAILED: "failed"}.get(self.proof.state, "proved it then")
+        return f"the {self.proof_run.get_kind_display().lower()} that {does}"
 
     @property
     def reasons(self) -> list[dict[str, str]]:
@@ -106,7 +122,7 @@ def list_board(*, state: str = "", reason: str = "", environment: str = "", team
 
 
 def list_cards(policies: Sequence[RoutingPolicy]) -> list[Card]:
-    """The details of these policies, in their order. Eight queries for any number."""
+    """The details of these policies, in their order. A fixed number of queries."""
     siblings = list(
         RoutingPolicy.objects.filter(alias__in={policy.alias for policy in policies}, environment__kind=EnvironmentKind.STAGING)
         .exclude(pk__in=[policy.pk for policy in policies])
@@ -123,10 +139,13 @@ def list_cards(policies: Sequence[RoutingPolicy]) -> list[Card]:
     active = {execution.policy_id: execution for execution in Execution.objects.filter(policy__in=[policy.pk for policy in every], state__in=ACTIVE_STATES)}
     applied = _applied_numbers({policy.environment_id for policy in every})
     drills = _last_drills(every)
+    proofs = proofs_of(paths_of(policies))
+    proving = Execution.objects.defer("plan").in_bulk([proof.run.execution_id for proof in proofs.values() if proof.run is not None])
     versions = {candidate.version.pk: candidate.version for revision in revisions.values() for candidate in revision.candidates.all()}
     held = held_among(versions.values())
     cards = []
     for policy in policies:
+        proof = proofs[policy.pk]
         own = [policy, *(other for other in siblings if (other.alias, other.artefact_id) == (policy.alias, policy.artefact_id))]
         rows = [_environment_row(found, revisions.get(found.pk), applied=applied, active=active, held=held) for found in own]
         cards.append(
@@ -136,6 +155,8 @@ def list_cards(policies: Sequence[RoutingPolicy]) -> list[Card]:
                 environments=rows,
                 last=drills.get((policy.alias, policy.artefact_id)),
                 drillable=next((found for found in own if found.environment.kind == EnvironmentKind.STAGING), None),
+                proof=proof,
+                proof_run=proving.get(proof.run.execution_id) if proof.run is not None else None,
             )
         )
     return cards

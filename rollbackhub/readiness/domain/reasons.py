@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator
 from django.urls import reverse
 
 from rollbackhub.accounts.enums import Role
+from rollbackhub.common.sentences import with_stop, without_stop
+from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.enums import DECIDED_BY_PEOPLE, ProofState
+from rollbackhub.executions.models import Finding
 from rollbackhub.readiness.domain.facts import Facts
 from rollbackhub.readiness.enums import ReadinessState, ReasonCode
+from rollbackhub.readiness.models import PreflightFinding
 from rollbackhub.readiness.rules import SEVERITY_OF_FINDING, SEVERITY_OF_PROOF, SOON, Reason, Verdict, judge
 from rollbackhub.registry.domain.holds import describe_hold
 from rollbackhub.registry.enums import ChangeType, EnvironmentKind, Lifecycle
@@ -25,6 +29,24 @@ ON_CALL_DECIDES = (ChangeType.PROMPT, ChangeType.MODEL)
 def judge_readiness(facts: Facts) -> Verdict:
     """Could this alias be rolled back here now, in time?"""
     return judge([reason for look in LOOKS for reason in look(facts)])
+
+
+def finding_in_words(finding: Finding | PreflightFinding) -> str:
+    """`gateway-1: expected 25 % on v2, found 100 % on v2`: no sentence of its own, so without a full stop."""
+    return f"{without_stop(finding.subject)}: expected {without_stop(finding.expected)}, found {without_stop(finding.found)}"
+
+
+def state_in_words(state: ProofState, *, kind: str) -> str:
+    """The state of a proof by the kind of its run: a rehearsal that failed is no drill."""
+    return f"The last {kind} failed" if state == ProofState.FAILED and kind else str(state.label)
+
+
+def proof_in_words(proof: Proof) -> str:
+    """What is proven, in one sentence; what a failed run caught by its name, not by its code."""
+    if proof.state != ProofState.FAILED or proof.run is None:
+        return proof.in_words
+    caught = "; ".join(f"{finding.get_code_display().lower()}: {without_stop(finding.subject)}" for finding in proof.findings[:3])
+    return f"The last {proof.run.kind} failed on {proof.run.finished_at:%Y-%m-%d %H:%M} UTC" + (f" ({caught})." if caught else ".")
 
 
 def _of_what_runs(facts: Facts) -> Iterator[Reason]:
@@ -119,19 +141,18 @@ def _of_proof(facts: Facts) -> Iterator[Reason]:
         yield Reason(ReasonCode.NEVER_DRILLED, severity, "Never drilled: nobody knows whether the way back works.", again, where)
     elif proof.state == ProofState.FAILED and proof.run is not None:
         if not proof.findings:
-            yield Reason(ReasonCode.DRILL_FAILED, severity, proof.in_words, "See why, mend it, and drill again.", f"/drills/{proof.run.execution_id}/")
+            yield Reason(ReasonCode.DRILL_FAILED, severity, proof_in_words(proof), "See why, mend it, and drill again.", f"/drills/{proof.run.execution_id}/")
         for finding in proof.findings:
             yield Reason(
                 finding.code,
                 severity,
-                f"The last {proof.run.kind} ({proof.run.finished_at:%Y-%m-%d %H:%M} UTC) caught it: {finding.subject}:"
-                f" expected {finding.expected}, found {finding.found}.",
-                (finding.remedy or "Mend it.") + " Then drill again.",
+                f"The last {proof.run.kind} ({proof.run.finished_at:%Y-%m-%d %H:%M} UTC) caught it: {finding_in_words(finding)}.",
+                with_stop(finding.remedy or "Mend it") + " Then drill again.",
                 f"/drills/{proof.run.execution_id}/",
             )
     elif proof.state == ProofState.STALE:
         yield Reason(
-            ReasonCode.PROOF_STALE, severity, "Changed since it was proven: " + "; ".join(change.in_words for change in proof.changes) + ".", again, where
+            ReasonCode.PROOF_STALE, severity, with_stop("Changed since it was proven: " + "; ".join(change.in_words for change in proof.changes)), again, where
         )
     elif proof.state == ProofState.EXPIRED and proof.run is not None:
         yield Reason(ReasonCode.PROOF_EXPIRED, severity, f"Proven on {proof.run.finished_at:%Y-%m-%d}, which is too long ago for its stakes.", again, where)
@@ -142,8 +163,8 @@ def _of_preflight(facts: Facts) -> Iterator[Reason]:
         yield Reason(
             finding.code,
             SEVERITY_OF_FINDING[finding.code],
-            f"{finding.subject}: expected {finding.expected}, found {finding.found} (since {finding.first_seen_at:%Y-%m-%d %H:%M} UTC).",
-            finding.remedy or "Mend it.",
+            f"{finding_in_words(finding)} (since {finding.first_seen_at:%Y-%m-%d %H:%M} UTC).",
+            with_stop(finding.remedy or "Mend it"),
             f"{_readiness_url(facts)}#findings",
         )
     run = facts.preflight

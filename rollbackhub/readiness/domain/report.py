@@ -8,7 +8,7 @@ from typing import Any
 
 from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.readiness.domain.facts import Facts, facts_of
-from rollbackhub.readiness.domain.reasons import judge_readiness
+from rollbackhub.readiness.domain.reasons import judge_readiness, proof_in_words
 from rollbackhub.readiness.models import Readiness
 from rollbackhub.readiness.rules import Verdict
 from rollbackhub.routing.models import RoutingPolicy
@@ -45,7 +45,7 @@ def _proof(proof: Proof) -> dict[str, Any]:
     run = proof.run
     return {
         "state": str(proof.state),
-        "in_words": proof.in_words,
+        "in_words": proof_in_words(proof),
         "expires_at": proof.expires_at,
         "changes": [{"part": change.part, "what": change.what, "old": change.old, "new": change.new} for change in proof.changes],
         "run": {

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollbackhub.common.errors import InvalidInput
-from rollbackhub.executions.domain.proof import proofs_of
+from rollbackhub.common.sentences import counted, with_stop
+from rollbackhub.executions.domain.proof import Proof, proofs_of
 from rollbackhub.executions.enums import FindingCode, ProofState
 from rollbackhub.readiness.domain.facts import Facts, facts_of
-from rollbackhub.readiness.domain.reasons import CHECK_OVERDUE
+from rollbackhub.readiness.domain.reasons import CHECK_OVERDUE, finding_in_words, proof_in_words
 from rollbackhub.registry.domain.holds import describe_hold, held_among
 from rollbackhub.registry.domain.interlocks import list_interlocks
 from rollbackhub.registry.enums import Lifecycle
@@ -97,7 +98,7 @@ def _target_reachable(release: Release, facts: Facts) -> Condition:
     policy, run = release.policy, facts.preflight
     url = f"/readiness/{policy.environment.slug}/{policy.alias}/#findings"
     found = [finding for finding in facts.findings if finding.code in IN_THE_WAY]
-    said = [f"{finding.code}: {finding.subject}: expected {finding.expected}, found {finding.found}" for finding in found]
+    said = [f"{finding.get_code_display()}: {finding_in_words(finding)}" for finding in found]
     evidence = {
         "preflight_finished_at": run.finished_at.isoformat() if run is not None and run.finished_at else None,
         "findings": said,
@@ -107,7 +108,8 @@ def _target_reachable(release: Release, facts: Facts) -> Condition:
     if facts.now - run.finished_at > CHECK_OVERDUE:
         return Condition("target_reachable", False, f"The preflight last looked at {run.finished_at:%Y-%m-%d %H:%M} UTC.", evidence, "Start one.", url)
     if found:
-        return Condition("target_reachable", False, f"The preflight found: {said[0]}.", evidence, found[0].remedy or "Mend it.", url)
+        more = f" and {counted(len(said) - 1, 'thing')} more" if len(said) > 1 else ""
+        return Condition("target_reachable", False, f"The preflight found: {said[0]}{more}.", evidence, with_stop(found[0].remedy or "Mend it"), url)
     sentence = f"The preflight of {run.finished_at:%Y-%m-%d %H:%M} UTC found everything where a rollback needs it."
     return Condition("target_reachable", True, sentence, evidence, url=url)
 
@@ -118,7 +120,7 @@ def _procedure_present(release: Release, facts: Facts) -> Condition:
         sentence = f"There is no rollback procedure for the change type {release.policy.artefact.get_change_type_display().lower()}."
         return Condition("procedure_present", False, sentence, {}, "Have a platform lead write one under Procedures.", "/procedures/")
     evidence = {"procedure": str(procedure), "content_hash": procedure.content_hash, "steps": len(procedure.steps)}
-    return Condition("procedure_present", True, f"{procedure}, {len(procedure.steps)} steps.", evidence)
+    return Condition("procedure_present", True, f"{procedure}, {counted(len(procedure.steps), 'step')}.", evidence)
 
 
 def _rehearsed(release: Release, facts: Facts) -> Condition:
@@ -143,11 +145,28 @@ def _rehearsed(release: Release, facts: Facts) -> Condition:
         }
     if proof.state == ProofState.VALID:
         return Condition("rehearsed", True, proof.in_words, evidence, url=url)
+    if proof.state == ProofState.FAILED:
+        said = [f"{finding.get_code_display()}: {finding_in_words(finding)}" for finding in proof.findings]
+        return Condition("rehearsed", False, _failure_in_words(proof, said), evidence | {"findings": said}, _after_failure(proof), url)
     sentence = {
         ProofState.MISSING: f"Going back from {release.to_version.label} was never rehearsed.",
-        ProofState.STALE: f"What was rehearsed is not what production would have: {'; '.join(change.in_words for change in proof.changes)}.",
+        ProofState.STALE: with_stop(f"What was rehearsed is not what production would have: {'; '.join(change.in_words for change in proof.changes)}"),
     }.get(proof.state, proof.in_words)
     return Condition("rehearsed", False, sentence, evidence, "Rehearse it in staging.", url)
+
+
+def _failure_in_words(proof: Proof, said: list[str]) -> str:
+    if not said:
+        return proof_in_words(proof)
+    assert proof.run is not None
+    more = f" and {counted(len(said) - 1, 'finding')} more" if len(said) > 1 else ""
+    return f"The last {proof.run.kind} failed on {proof.run.finished_at:%Y-%m-%d %H:%M} UTC. {said[0]}{more}."
+
+
+def _after_failure(proof: Proof) -> str:
+    if not proof.findings:
+        return "See why, mend it, and rehearse it again."
+    return f"{with_stop(proof.findings[0].remedy or 'Mend it')} Then rehearse it again."
 
 
 def _authority_known(release: Release, facts: Facts) -> Condition:
@@ -157,4 +176,4 @@ def _authority_known(release: Release, facts: Facts) -> Condition:
     if not deciders and not facts.deciders:
         sentence = f"Nobody may decide to roll it back: no active person has the role {authority.role.label} or a higher one."
         return Condition("authority_known", False, sentence, evidence, "Have an administrator give somebody the role.", "/admin/accounts/user/")
-    return Condition("authority_known", True, f"{authority.in_words} decides to roll it back.", evidence)
+    return Condition("authority_known", True, f"{authority.in_words}, decides to roll it back.", evidence)

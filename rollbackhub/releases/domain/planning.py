@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.connectors.base import connector_type
+from rollbackhub.connectors.haproxy.settings import HaproxyTarget
+from rollbackhub.connectors.mechanism import Mechanism
 from rollbackhub.executions.domain.path import PathNow, describe_path, paths_of
 from rollbackhub.executions.fingerprints import fingerprint
 from rollbackhub.registry.models import Version
 from rollbackhub.releases.models import Release
+from rollbackhub.releases.rules import candidate_problem, default_steps
 from rollbackhub.routing.models import RoutingPolicy
-from rollbackhub.routing.rules import CandidateSpec, share_out, weights_by_version, without_version
+from rollbackhub.routing.rules import CandidateSpec, require_valid, share_out, weights_by_version, without_version
 
 
 def stage_candidates(candidates: Sequence[CandidateSpec], *, candidate_id: str, from_label: str, to_label: str, percent: int) -> list[CandidateSpec]:
@@ -44,6 +49,44 @@ def step_candidates(release: Release, candidates: Sequence[CandidateSpec], *, pe
     return stage_candidates(
         candidates, candidate_id=release.candidate_id, from_label=release.from_version.label, to_label=release.to_version.label, percent=percent
     )
+
+
+def usual_steps(policy: RoutingPolicy) -> list[int]:
+    """The canary steps of the alias's change type, in percent; all at once where what moves it serves one version at a time."""
+    return default_steps(policy.artefact.change_type) if _is_weighted(policy) else [100]
+
+
+def require_servable(release: Release, candidates: Sequence[CandidateSpec]) -> None:
+    """Refuse now what its policy, or what moves its alias, would refuse at the first weight; every other step has the same shape. Asks no system.
+
+    Raises InvalidInput (`invalid_candidate`, `not_splittable`, `invalid_policy`, and as `step_candidates` does).
+    """
+    problem = candidate_problem(release.candidate_id)
+    policy = release.policy
+    if not problem and policy.connection is not None:
+        target = _mechanism(policy).parse_target(policy.target)
+        if isinstance(target, HaproxyTarget) and release.candidate_id not in target.servers:
+            known = ", ".join(sorted(target.servers)[:10])
+            problem = f"{policy.connection.key} has no servers of {release.candidate_id} in {target.backend}: it has those of {known}. Name one of these."
+    if problem:
+        raise InvalidInput(problem, code="invalid_candidate", fields={"candidate_id": [problem]})
+    first = release.steps[0]
+    if policy.connection is not None and first < 100 and not _is_weighted(policy):
+        sentence = f"{policy.connection.key} serves one version at a time: release {release.to_version.label} in one step of 100 %."
+        raise InvalidInput(sentence, code="not_splittable", fields={"steps": [sentence]})
+    require_valid(step_candidates(release, candidates, percent=first))
+
+
+def _mechanism(policy: RoutingPolicy) -> type[Mechanism[Any, Any]]:
+    assert policy.connection is not None
+    kind = connector_type(policy.connection.connector)
+    assert issubclass(kind, Mechanism), "an alias is bound to connections that move versions only"
+    return kind
+
+
+def _is_weighted(policy: RoutingPolicy) -> bool:
+    """Gateways share traffic between versions; some mechanisms do."""
+    return policy.connection is None or _mechanism(policy).weighted
 
 
 def next_percent(release: Release) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rollbackhub.common.errors import Conflict, InvalidInput, RollbackHubError
+from rollbackhub.common.sentences import counted, with_stop, without_stop
 from rollbackhub.connectors.envoy import EnvoyConnector
 from rollbackhub.registry.models import Connection
 from rollbackhub.routing.domain.deliveries import delivery_of
@@ -49,7 +50,7 @@ def lagging(policy: RoutingPolicy) -> str:
     """Why the policy's present revision does not serve everywhere yet, as a sentence; empty when it does. Two queries."""
     state = delivery_of(policy)
     if state is not None:
-        return "" if state.is_current else f"{state.in_words}." + (f" {state.problem}" if state.problem else "")
+        return "" if state.is_current else f"{with_stop(state.in_words)} {with_stop(state.problem)}".rstrip()
     wanted = PolicyRevision.objects.filter(policy=policy, number=policy.revision_number).values_list("routing_number", flat=True).first() or 0
     gateways = list_live_gateways(environment_id=policy.environment_id)
     behind = not_acknowledged(gateways, routing_number=wanted)
@@ -57,8 +58,9 @@ def lagging(policy: RoutingPolicy) -> str:
         return ""
     names = ", ".join(gateway.node_id for gateway in behind[:5]) + (f" and {len(behind) - 5} more" if len(behind) > 5 else "")
     refusal = next((gateway.refusal for gateway in behind if gateway.refused_number is not None), "")
-    said = f" Refused: {refusal.rstrip('.')}." if refusal else ""
-    return f"{len(behind)} of {len(gateways)} live gateways do not serve it yet: {names}.{said}"
+    said = f" Refused: {without_stop(refusal)}." if refusal else ""
+    does = "does" if len(behind) == 1 else "do"
+    return f"{len(behind)} of {counted(len(gateways), 'live gateway')} {does} not serve it yet: {names}.{said}"
 
 
 def require_taken(policy: RoutingPolicy) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
+from django.urls import reverse
 
 from rollbackhub.common.errors import NotFound
 from rollbackhub.registry.domain.holds import list_standing_holds
@@ -24,6 +26,13 @@ def get_release(release_id: int) -> Release:
     if release is None:
         raise NotFound("There is no such release.", code="release_not_found")
     return release
+
+
+def way_back(release: Release) -> str:
+    """Where rolling it back begins: the page of its alias, with the version that it brought named as the bad one."""
+    alias = release.policy.alias
+    query = urlencode({"alias": alias, f"bad_version.{alias}": release.to_version.label})
+    return f"{reverse('rollbacks:start', args=[release.policy.environment.slug])}?{query}"
 
 
 def list_releases(*, state: str = "", environment: str = "", alias: str = "", bypassed: bool = False) -> QuerySet[Release]:

@@ -21,12 +21,12 @@ from rollbackhub.registry.domain.holds import describe_hold, held_among
 from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
 from rollbackhub.registry.models import StabilityHold, Version
 from rollbackhub.releases.domain.gate import check_gate
-from rollbackhub.releases.domain.planning import derive_candidate_id, next_percent, served_label, step_candidates
+from rollbackhub.releases.domain.planning import derive_candidate_id, next_percent, require_servable, served_label, step_candidates, usual_steps
 from rollbackhub.releases.domain.reach import require_cluster, require_taken
-from rollbackhub.releases.domain.selectors import hold_since_release, rollback_of
+from rollbackhub.releases.domain.selectors import hold_since_release, rollback_of, way_back
 from rollbackhub.releases.enums import OPEN_STATES, ReleaseState
 from rollbackhub.releases.models import Release, ReleaseStep
-from rollbackhub.releases.rules import TRANSITIONS, default_steps, require_valid_steps
+from rollbackhub.releases.rules import TRANSITIONS, require_valid_steps
 from rollbackhub.rollbacks.domain.changes import clean_reason, require_lead
 from rollbackhub.rollbacks.domain.transitions import find_active as find_rollback
 from rollbackhub.routing.domain.current import get_candidates
@@ -53,10 +53,10 @@ def create_release(
 ) -> Release:
     """Plan to move an alias in production to a version, step by step. Nothing of its traffic changes yet.
 
-    `from_version` None: the version that serves most now; `candidate_id` "": like that version's; `steps` None: those of the change type.
+    `from_version` None: the version that serves most now; `candidate_id` "": like that version's; `steps` None: `usual_steps`.
     The same idempotency key of the same owner gives the same release.
     Raises Forbidden, InvalidInput (`not_production`, `same_version`, `version_retired`, `version_held`, `already_serving`, `candidate_taken`,
-    `no_rollback_target`, `invalid_steps`), Conflict (`release_open`, `idempotency_key_reused`).
+    `invalid_candidate`, `not_splittable`, `no_rollback_target`, `invalid_steps`), Conflict (`release_open`, `idempotency_key_reused`).
     """
     require(user=account, capability=Capability.RELEASE)
     owner = f"token:{actor.token_id}" if actor.token_id else f"user:{account.pk}"
@@ -68,7 +68,7 @@ def create_release(
         from_version = Version.objects.get(artefact_id=policy.artefact_id, label=served_label(policy, candidates))
     if from_version.pk == to_version.pk or from_version.artefact_id != policy.artefact_id:
         raise _wrong("from_version", f"{from_version.label} cannot be what {to_version.label} is rolled back to.", "same_version")
-    wanted = list(steps) if steps is not None else default_steps(policy.artefact.change_type)
+    wanted = list(steps) if steps is not None else usual_steps(policy)
     require_valid_steps(wanted)
     candidate_id = candidate_id.strip() or derive_candidate_id(candidates, from_label=from_version.label, to_label=to_version.label)
     release = Release(
@@ -83,7 +83,7 @@ def create_release(
         idempotency_key=idempotency_key,
         idempotency_owner=owner if idempotency_key else "",
     )
-    step_candidates(release, candidates, percent=wanted[0])
+    require_servable(release, candidates)
     _refuse_second(policy)
     try:
         with transaction.atomic():
@@ -211,7 +211,7 @@ def abandon_release(*, release_id: int, account: User, actor: Actor, reason: str
             raise Conflict(
                 f"{release.to_version.label} has {weight} % of {release.policy.alias} now. Roll it back: that is timed, verified and on the record.",
                 code="has_weight",
-                url=f"/rollbacks/start/{release.policy.environment.slug}/?alias={release.policy.alias}",
+                url=way_back(release),
             )
         release.ended_at, release.end_reason = clock.now(), reason
         _move(release, ReleaseState.ABANDONED, actor=actor, event="release.abandoned", data={"reason": reason})
