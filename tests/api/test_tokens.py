@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rollbackhub.accounts.enums import Scope
 from rollbackhub.accounts.models import ApiToken
 from rollbackhub.api.models import KeptAnswer
 from rollbackhub.audit.models import AuditEvent
@@ -127,3 +130,10 @@ def test_list_tokens_takes_a_fixed_number_of_queries(cast: Cast, by_token: Calle
         ApiTokenFactory.create_batch(4, user=cast.on_call)
         with django_assert_num_queries(3):
             client.get(TOKENS)
+
+
+def test_documentation_has_a_row_for_every_scope_and_for_no_other() -> None:
+    text = (Path(__file__).parents[2] / "docs/api.md").read_text()
+    table = text.split("| scope | lets |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == Scope.values
+    assert "prints the token once**" in text
