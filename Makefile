@@ -89,7 +89,7 @@ mlflow: .venv-mlflow/.installed ## Bring in the MLflow server of the lab
 	@touch $@
 
 # What the tests drive that comes from Debian; each program has its package's name.
-DEBIAN_PACKAGES := chromium haproxy git
+DEBIAN_PACKAGES := chromium haproxy git prometheus
 
 debian-packages:
 	@missing=""; for program in $(DEBIAN_PACKAGES); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \

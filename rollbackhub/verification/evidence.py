@@ -37,6 +37,11 @@ class Totals:
     duration_sum: float = 0
     duration_count: float = 0
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Totals:
+        """From a kept sample's entry of a version, which may say more."""
+        return cls(*(float(values.get(name, 0)) for name in ("requests", "negative_feedback", "duration_sum", "duration_count")))
+
     def __add__(self, other: Totals) -> Totals:
         return Totals(
             self.requests + other.requests,

@@ -208,7 +208,7 @@ def test_connection_change_is_recorded_with_its_settings(admin: Client) -> None:
         ({"endpoint": "http://127.0.0.1:1/", "password": "hunter2"}, "must not hold a secret: see password"),
         ({"endpoint": "http://127.0.0.1:1/", "headers": [{"Authorization": "x"}]}, "must not hold a secret: see headers.0.Authorization"),
         ({"endpoint": "http://me:hunter2@127.0.0.1:1/"}, "must not hold a secret: see endpoint"),
-        ({}, "endpoint: Field required"),
+        ({}, "name the server, or a plain endpoint: one of the two"),
         ({"endpoint": ""}, "endpoint: "),
         ({"endpoint": "http://127.0.0.1:1/", "colour": "red"}, "colour: Extra inputs are not permitted"),
         ("{", "Enter a valid JSON"),

@@ -1,5 +1,6 @@
-"""Metrics per served version, read from a plain Prometheus/OpenMetrics text endpoint."""
+"""Metrics per served version: from a Prometheus server, or from a plain endpoint in its text format."""
 
-from rollbackhub.connectors.prometheus.connector import PrometheusConnector, VersionMetrics
+from rollbackhub.connectors.prometheus.connector import PrometheusConnector
+from rollbackhub.connectors.prometheus.reading import NoData, Reading, VersionMetrics
 
-__all__ = ["PrometheusConnector", "VersionMetrics"]
+__all__ = ["NoData", "PrometheusConnector", "Reading", "VersionMetrics"]

@@ -1,50 +1,17 @@
-"""Reads counters per served version from a metrics endpoint."""
+"""An environment's metrics: a Prometheus server, or a plain endpoint."""
 
 from __future__ import annotations
 
-import math
+import base64
+import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from prometheus_client.parser import text_string_to_metric_families
-from pydantic import Field
-
-from rollbackhub.common.errors import TransientError
-from rollbackhub.common.http import guarded_get
-from rollbackhub.connectors.base import REFUSALS, Connector, ConnectorSettings, PermissionMissing
-
-MAX_METRICS_BYTES = 10_000_000
-
-
-class PrometheusSettings(ConnectorSettings):
-    """The endpoint, and the names of the metrics there. Each has the labels environment, alias and version."""
-
-    endpoint: str = Field(pattern=r"^https?://[^\s@]+$")
-    requests: str = "llm_requests_total"
-    negative_feedback: str = "llm_negative_feedback_total"
-    duration: str = "llm_request_duration_seconds"
-
-
-@dataclass(frozen=True, slots=True)
-class VersionMetrics:
-    """Totals of one version since its source started: requests, negative feedback, and the sum (seconds) and count of durations."""
-
-    requests: float = 0
-    negative_feedback: float = 0
-    duration_sum: float = 0
-    duration_count: float = 0
-
-    def as_dict(self) -> dict[str, float]:
-        """The shape in which samples are kept."""
-        return {
-            "requests": self.requests,
-            "negative_feedback": self.negative_feedback,
-            "duration_sum": self.duration_sum,
-            "duration_count": self.duration_count,
-        }
-
-
-Totals = dict[str, dict[str, dict[str, float]]]
+from rollbackhub.connectors.base import Connector
+from rollbackhub.connectors.prometheus.plain import list_plain_series, read_plain
+from rollbackhub.connectors.prometheus.reading import Reading, VersionMetrics
+from rollbackhub.connectors.prometheus.server import list_series, read_server
+from rollbackhub.connectors.prometheus.settings import PrometheusSettings
+from rollbackhub.connectors.secret_refs import read_secret
 
 
 class PrometheusConnector(Connector[PrometheusSettings]):
@@ -53,58 +20,43 @@ class PrometheusConnector(Connector[PrometheusSettings]):
     name = "prometheus"
     settings_type = PrometheusSettings
 
-    def read_versions(self, *, environment: str, alias: str) -> dict[str, VersionMetrics]:
-        """Totals by version for an alias. Empty when the endpoint has no such series: that is no data, not zero.
+    @property
+    def has_history(self) -> bool:
+        """Whether it can be asked how things were."""
+        return self.settings.server is not None
 
-        Raises TransientError when the endpoint does not answer, or not as metrics, and PermissionMissing when it refuses us.
+    def read(self, *, environment: str, alias: str, at: dt.datetime | None = None) -> Reading:
+        """The totals of an alias now; `at`: as they were then, by the source's clock (a server only).
+
+        Empty when there is no such series: that is no data, not zero. Raises NoData (too old, or partial), TransientError (no answer, or none that
+        can be read), PermissionMissing, SecretMissing, Unavailable (an answer that will not get better by itself).
         """
-        found = self._read(environment=environment, alias=alias).get(alias, {})
-        return {version: VersionMetrics(**values) for version, values in found.items() if "requests" in values}
+        if self.settings.server is None:
+            return read_plain(self.settings, environment=environment, alias=alias, headers=self._headers(), timeout_seconds=self.timeout_seconds)
+        return read_server(self.settings, environment=environment, alias=alias, headers=self._headers(), timeout_seconds=self.timeout_seconds, at=at)
+
+    def read_versions(self, *, environment: str, alias: str) -> dict[str, VersionMetrics]:
+        """Totals by version for an alias, as `read`."""
+        return self.read(environment=environment, alias=alias).totals.get(alias, {})
 
     def read_missing(self, *, environment: str, aliases: Iterable[str]) -> dict[str, list[str]]:
-        """Which of the metrics that a verification needs the endpoint does not have, by alias; one that has them all is absent. One call.
+        """Which of the metrics that a verification needs the source does not have, by alias; one that has them all is absent. One call.
 
-        Raises as read_versions.
+        Raises as read.
         """
-        found = self._read(environment=environment)
-        missing: dict[str, list[str]] = {}
-        for alias in aliases:
-            there = {field for values in found.get(alias, {}).values() for field in values}
-            names = [name for name, field in self._wanted().items() if field not in there]
-            if names:
-                missing[alias] = names
-        return missing
+        names = (self.settings.requests, self.settings.negative_feedback, f"{self.settings.duration}_sum", f"{self.settings.duration}_count")
+        there = self._series(environment)
+        missing = {alias: [name for name in names if (alias, name) not in there] for alias in aliases}
+        return {alias: found for alias, found in missing.items() if found}
 
-    def _wanted(self) -> dict[str, str]:
-        return {
-            self.settings.requests: "requests",
-            self.settings.negative_feedback: "negative_feedback",
-            f"{self.settings.duration}_sum": "duration_sum",
-            f"{self.settings.duration}_count": "duration_count",
-        }
+    def _series(self, environment: str) -> set[tuple[str, str]]:
+        if self.settings.server is not None:
+            return list_series(self.settings, environment=environment, headers=self._headers(), timeout_seconds=self.timeout_seconds)
+        return list_plain_series(self.settings, environment=environment, headers=self._headers(), timeout_seconds=self.timeout_seconds)
 
-    def _read(self, *, environment: str, alias: str | None = None) -> Totals:
-        """Totals by alias, version and kind; of one alias only, when it is named."""
-        answer = guarded_get(self.settings.endpoint, timeout_seconds=self.timeout_seconds, max_bytes=MAX_METRICS_BYTES)
-        if answer.status in REFUSALS:
-            raise PermissionMissing(f"The metrics endpoint {self.settings.endpoint} answered HTTP {answer.status}.")
-        if answer.status != 200:
-            raise TransientError(f"The metrics endpoint {self.settings.endpoint} answered HTTP {answer.status}.")
-        wanted = self._wanted()
-        totals: Totals = {}
-        try:
-            for family in text_string_to_metric_families(answer.text):
-                for sample in family.samples:
-                    field = wanted.get(sample.name)
-                    labels = sample.labels
-                    if field is None or labels.get("environment") != environment or "alias" not in labels or "version" not in labels:
-                        continue
-                    if alias is not None and labels["alias"] != alias:
-                        continue
-                    if not math.isfinite(sample.value) or sample.value < 0:
-                        raise TransientError(f"The metrics endpoint gives {sample.name} as {sample.value}, which is not a count.")
-                    version = totals.setdefault(labels["alias"], {}).setdefault(labels["version"], {})
-                    version[field] = version.get(field, 0) + sample.value
-        except (ValueError, KeyError, IndexError) as error:
-            raise TransientError(f"The metrics endpoint {self.settings.endpoint} does not answer in the Prometheus text format.") from error
-        return totals
+    def _headers(self) -> dict[str, str]:
+        if self.settings.token_ref is not None:
+            return {"Authorization": f"Bearer {read_secret(self.settings.token_ref)}"}
+        if self.settings.login_ref is not None:
+            return {"Authorization": "Basic " + base64.b64encode(read_secret(self.settings.login_ref).encode()).decode("ascii")}
+        return {}

@@ -174,7 +174,7 @@ class MetricsObserver:
     def look(self) -> dict[str, Totals] | None:
         """Totals by version; None when the endpoint failed or has no such series (`last_error` says which)."""
         plan = self._context.plan
-        source = plan["connections"].get("prometheus", {}).get("endpoint", "no connection")
+        source = self._connector.settings.source if self._connector else "no connection"
         try:
             if self._connector is None:
                 raise RollbackHubError("The environment has no prometheus connection, so its metrics cannot be read.", code="no_connection")
@@ -192,14 +192,14 @@ class MetricsObserver:
             return None
         self.silent_in_a_row = 0
         self.last_error = ""
-        return {version: Totals(**metrics.as_dict()) for version, metrics in found.items()}
+        return {version: Totals.of(metrics.as_dict()) for version, metrics in found.items()}
 
 
 def totals_of(sample: Sample) -> dict[str, Totals]:
     """The totals that a kept metrics sample holds; empty when it holds an error."""
     if "error" in sample.value:
         return {}
-    return {version: Totals(**values) for version, values in sample.value.items()}
+    return {version: Totals.of(values) for version, values in sample.value.items()}
 
 
 def summed(totals: dict[str, Totals], versions: list[str] | None = None) -> Totals:
