@@ -98,6 +98,8 @@ class Observation:
     expected: str
     found: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    failed: str = ""
+    """Why the system will not get there any more by itself, in its words; empty while it may. Waiting longer changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ class Mechanism(Connector[SettingsT], Generic[SettingsT, TargetT]):
     """Traffic can be split between versions; else one version has all."""
     counts_requests: ClassVar[bool] = False
     """It counts requests by version, so that draining can be observed."""
+    may_give_up: ClassVar[bool] = False
+    """It takes its time to do what it was told, and `observe` says when that has failed for good."""
     shows_served: ClassVar[bool] = True
     """What `observe` reads is what is served (at the latest after `settle_seconds`); else only consumers show that."""
 

@@ -23,12 +23,13 @@ from rollbackhub.executions.domain import owners
 from rollbackhub.executions.domain.deliver import deliver_due
 from rollbackhub.executions.domain.engine import advance_execution
 from rollbackhub.executions.domain.owners import ExecutionOwner
-from rollbackhub.executions.domain.path import paths_of
+from rollbackhub.executions.domain.path import PathNow, paths_of
 from rollbackhub.executions.domain.plan import build_plan
 from rollbackhub.executions.domain.proof import proofs_of
+from rollbackhub.executions.domain.runbooks import read_runbook
 from rollbackhub.executions.domain.transitions import start_execution
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, ProofState
-from rollbackhub.executions.models import Execution, Sample
+from rollbackhub.executions.models import Execution, Procedure, Sample
 from rollbackhub.readiness.domain.preflight import claim_run, make_runs, run_preflight
 from rollbackhub.readiness.models import PreflightFinding
 from rollbackhub.registry.models import Artefact, Connection, Environment, Version
@@ -36,6 +37,7 @@ from rollbackhub.routing.domain.transitions import append_revision, bind_policy,
 from rollbackhub.routing.models import Delivery, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
 from rollbackhub.routing.xds.render import load_snapshot
+from tests.common.servers import answers, http, tcp_server
 from tests.connectors.git_repositories import Bare, bare_repository
 from tests.routing.conftest import ACTOR
 
@@ -203,6 +205,30 @@ def test_continuous_preflight_finds_the_same_names_it_and_closes_it_when_mended(
     assert "Hot fix by hand" in found[0].found
     world.bare.push({"agent/version.txt": "v2\n"}, subject="Undo the hot fix")
     assert world.preflight() == []
+
+
+def test_runbook_that_is_dead_is_a_finding_and_one_that_changed_ends_the_proof(world: World) -> None:
+    procedure = Procedure.objects.get(slug="agent-code-git")
+
+    def read(raw: bytes) -> PathNow:
+        with tcp_server(answers(raw)) as server:
+            Procedure.objects.filter(pk=procedure.pk).update(runbook_url=server.url)
+            assert read_runbook(procedure_id=procedure.pk, url=server.url)
+        return paths_of([world.policy])[world.policy.pk]
+
+    read(http("200 OK", b"1. Revert the commit."))
+    assert world.preflight() == []
+    assert world.run().verdict == Verdict.PASSED
+    world.policy.refresh_from_db()
+    gone = read(http("404 Not Found"))
+    found = world.preflight()
+    assert [(finding.code, finding.subject, finding.policy_id) for finding in found] == [("docs_stale", f"runbook of {procedure.name}", world.policy.pk)]
+    assert "answered 404: there is no runbook." in found[0].found
+    assert proofs_of({world.policy.pk: gone})[world.policy.pk].state == ProofState.VALID, "nobody knows that it says something else"
+    changed = read(http("200 OK", b"1. Revert the commit. 2. Tell the desk."))
+    assert world.preflight() == []
+    proof = proofs_of({world.policy.pk: changed})[world.policy.pk]
+    assert (proof.state, [change.part for change in proof.changes]) == (ProofState.STALE, ["runbook"])
 
 
 def test_target_that_is_gone_is_found_before_it_is_needed(world: World) -> None:

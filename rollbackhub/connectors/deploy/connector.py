@@ -40,6 +40,7 @@ class DeployConnector(Mechanism[DeploySettings, DeployTarget], RunsJobs):
     settings_type = DeploySettings
     target_type = DeployTarget
     promise = Promise.IDEMPOTENT
+    may_give_up = True
 
     def __init__(self, settings: DeploySettings, *, timeout_seconds: float = 1.0) -> None:
         super().__init__(settings, timeout_seconds=timeout_seconds)
@@ -84,7 +85,7 @@ class DeployConnector(Mechanism[DeploySettings, DeployTarget], RunsJobs):
         return Applied(changed=True, revision=f"deployment {said}" if said else f"deployment of {goal.label}", note="The receiver has taken the request.")
 
     def observe(self, *, target: DeployTarget, wanted: Sequence[Share]) -> Observation:
-        """See Mechanism. Reached only when the deployment of the wanted version has ended well."""
+        """See Mechanism. Reached only when the deployment of the wanted version has ended well; failed when that very deployment has failed."""
         goal = serving(wanted)
         expected = f"{target.subject} at {goal.label}"
         try:
@@ -94,8 +95,10 @@ class DeployConnector(Mechanism[DeploySettings, DeployTarget], RunsJobs):
                 raise
             return Observation(False, expected, error.problem.found, {"service": target.service, "version": None})
         values = {"service": target.service, "version": found.version, "state": str(found.state), "progress": found.progress, "message": found.message}
-        reached = found.state == JobState.SUCCEEDED and found.version in self.served_names(target=target, version=goal)
-        return Observation(reached, expected, found.in_words, values)
+        is_goal = found.version in self.served_names(target=target, version=goal)
+        # A failed deployment of another version says nothing of the one that is awaited.
+        failed = (found.message or "the receiver does not say why") if is_goal and found.state == JobState.FAILED else ""
+        return Observation(is_goal and found.state == JobState.SUCCEEDED, expected, found.in_words, values, failed=failed)
 
     def check_jobs(self, *, job: str) -> list[Problem]:
         """See RunsJobs."""

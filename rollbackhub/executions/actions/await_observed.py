@@ -11,7 +11,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
-from rollbackhub.connectors.mechanism import ProblemFound
+from rollbackhub.connectors.mechanism import Observation, ProblemFound
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain.context import StepContext, describe
 from rollbackhub.executions.domain.mechanisms import BoundMechanism, to_finding
@@ -44,24 +44,25 @@ class AwaitObserved(Action):
             return StepOutcome(Verdict.PASSED, f"Nothing was changed: {moved_by.name} is as it was.", at=clock.now())
         wanted = moved_by.shares(context.wanted_now())
         kept: dict[str, Any] | None = None
-        problem: RollbackHubError | None = None
         while True:
-            expected, found, reached = "", "", False
+            seen: Observation | None = None
+            problem: RollbackHubError | None = None
             try:
                 seen = moved_by.mechanism.observe(target=moved_by.target, wanted=wanted)
-                value = {"reached": seen.reached, "expected": seen.expected, "found": seen.found, **seen.values}
-                expected, found, reached, problem = seen.expected, seen.found, seen.reached, None
+                value = as_sample(seen)
             except RollbackHubError as error:
                 problem, value = error, {"error": describe(error)}
             if value != kept:
                 kept = value
                 context.keep_sample(kind="observed", source=moved_by.name, value=value)
-            if reached:
-                return self._settled(context, moved_by, params, found=found)
+            if seen is not None and seen.reached:
+                return self._settled(context, moved_by, params, found=seen.found)
+            if seen is not None and seen.failed:
+                return gave_up(moved_by, seen)
             if isinstance(problem, ProblemFound):
-                return StepOutcome(Verdict.FAILED, problem.message, findings=(to_finding(problem.problem),))
+                return refused(problem)
             if context.seconds_left(params.limit_seconds) <= 0:
-                return _too_late(moved_by, problem, expected=expected, found=found, limit_seconds=params.limit_seconds)
+                return _too_late(moved_by, problem, seen, limit_seconds=params.limit_seconds)
             context.pause(params.interval_seconds)
 
     @staticmethod
@@ -93,11 +94,29 @@ def no_mechanism(context: StepContext) -> StepOutcome:
     return StepOutcome(Verdict.FAILED, f"{context.plan['alias']} has no mechanism whose state could be read.", findings=(finding,))
 
 
-def _too_late(moved_by: BoundMechanism, problem: RollbackHubError | None, *, expected: str, found: str, limit_seconds: float) -> StepOutcome:
-    if problem is not None:
-        finding = FindingDraft(FindingCode.UNREACHABLE, moved_by.name, "an answer that shows its state", problem.message, "See whether the system runs.")
-        return StepOutcome(Verdict.ERROR, f"{moved_by.name} could not be read within {limit_seconds:g} s: {problem.message}", findings=(finding,))
-    finding = FindingDraft(
-        FindingCode.NOT_RESTORED, moved_by.name, f"{expected} within {limit_seconds:g} s", found, "Look at the system: it was told, and shows something else."
-    )
-    return StepOutcome(Verdict.FAILED, f"{moved_by.name} shows {found}, not {expected}, after {limit_seconds:g} s.", findings=(finding,))
+def as_sample(seen: Observation) -> dict[str, Any]:
+    """A look at the system, as it is kept."""
+    value = {"reached": seen.reached, "expected": seen.expected, "found": seen.found, **seen.values}
+    return value | {"failed": seen.failed} if seen.failed else value
+
+
+def gave_up(moved_by: BoundMechanism, seen: Observation) -> StepOutcome:
+    """The system says that it will not get there: nothing is gained by waiting until the step's time is over."""
+    remedy = "See there why it failed, and have it done there again. Then retry this step."
+    finding = FindingDraft(FindingCode.NOT_RESTORED, moved_by.name, seen.expected, seen.found, remedy)
+    return StepOutcome(Verdict.FAILED, f"{moved_by.name} shows {seen.found}, not {seen.expected}. It will not get there by itself.", findings=(finding,))
+
+
+def refused(error: ProblemFound) -> StepOutcome:
+    """The system is not as it would have to be; another look would find the same."""
+    return StepOutcome(Verdict.FAILED, error.message, findings=(to_finding(error.problem),))
+
+
+def _too_late(moved_by: BoundMechanism, problem: RollbackHubError | None, seen: Observation | None, *, limit_seconds: float) -> StepOutcome:
+    if seen is None:
+        said = problem.message if problem is not None else "no answer"
+        finding = FindingDraft(FindingCode.UNREACHABLE, moved_by.name, "an answer that shows its state", said, "See whether the system runs.")
+        return StepOutcome(Verdict.ERROR, f"{moved_by.name} could not be read within {limit_seconds:g} s: {said}", findings=(finding,))
+    expected = f"{seen.expected} within {limit_seconds:g} s"
+    finding = FindingDraft(FindingCode.NOT_RESTORED, moved_by.name, expected, seen.found, "Look at the system: it was told, and shows something else.")
+    return StepOutcome(Verdict.FAILED, f"{moved_by.name} shows {seen.found}, not {seen.expected}, after {limit_seconds:g} s.", findings=(finding,))

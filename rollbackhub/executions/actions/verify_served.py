@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.common.verdict import Verdict, combine
 from rollbackhub.connectors.base import Promise
-from rollbackhub.connectors.mechanism import Share
-from rollbackhub.executions.actions.await_observed import no_mechanism
+from rollbackhub.connectors.mechanism import Observation, ProblemFound, Share
+from rollbackhub.executions.actions.await_observed import as_sample, gave_up, no_mechanism, refused
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain.consumers import ask_consumers
-from rollbackhub.executions.domain.context import StepContext
+from rollbackhub.executions.domain.context import StepContext, describe
 from rollbackhub.executions.domain.mechanisms import BoundMechanism
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
@@ -46,7 +48,13 @@ class VerifyServed(Action):
         wanted = moved_by.shares(context.wanted_now())
         passes, since = 0, clock.now()
         while True:
-            checks = [_check_served(context, moved_by, wanted), *_check_consumers(context, moved_by, wanted)]
+            try:
+                seen, served = _look(context, moved_by, wanted)
+            except ProblemFound as error:
+                return refused(error)
+            if seen is not None and seen.failed:
+                return replace(gave_up(moved_by, seen), checks=(served,))
+            checks = [served, *_check_consumers(context, moved_by, wanted)]
             verdict = combine(check.verdict for check in checks)
             at = clock.now()
             passes, since = (passes + 1, since if passes else at) if verdict == Verdict.PASSED else (0, at)
@@ -58,16 +66,19 @@ class VerifyServed(Action):
             context.pause(params.interval_seconds)
 
 
-def _check_served(context: StepContext, moved_by: BoundMechanism, wanted: list[Share]) -> CheckOutcome:
+def _look(context: StepContext, moved_by: BoundMechanism, wanted: list[Share]) -> tuple[Observation | None, CheckOutcome]:
+    """What the system shows (None: it could not be read), and what that says. Raises ProblemFound, which another look would find again."""
     try:
         seen = moved_by.mechanism.observe(target=moved_by.target, wanted=wanted)
     except RollbackHubError as error:
-        context.keep_sample(kind="observed", source=moved_by.name, value={"error": f"{error.code}: {error.message}"})
-        return CheckOutcome(SERVED, Verdict.ERROR, f"{moved_by.name} could not be read: {error.message}")
-    context.keep_sample(kind="observed", source=moved_by.name, value={"reached": seen.reached, "expected": seen.expected, "found": seen.found, **seen.values})
+        context.keep_sample(kind="observed", source=moved_by.name, value={"error": describe(error)})
+        if isinstance(error, ProblemFound):
+            raise
+        return None, CheckOutcome(SERVED, Verdict.ERROR, f"{moved_by.name} could not be read: {error.message}")
+    context.keep_sample(kind="observed", source=moved_by.name, value=as_sample(seen))
     if seen.reached:
-        return CheckOutcome(SERVED, Verdict.PASSED, f"{moved_by.name} shows {seen.found}.")
-    return CheckOutcome(SERVED, Verdict.FAILED, f"{moved_by.name} shows {seen.found}, not {seen.expected}.")
+        return seen, CheckOutcome(SERVED, Verdict.PASSED, f"{moved_by.name} shows {seen.found}.")
+    return seen, CheckOutcome(SERVED, Verdict.FAILED, f"{moved_by.name} shows {seen.found}, not {seen.expected}.")
 
 
 def _check_consumers(context: StepContext, moved_by: BoundMechanism, wanted: list[Share]) -> list[CheckOutcome]:
