@@ -11,8 +11,9 @@ from typing import Any
 import rfc8785
 
 Path = Mapping[str, Any]
-"""`alias`; `procedure`: name and hash; `runbook`: hash; `target`: digest by version label; `candidates`: version pin by candidate id;
-`connections`: by environment and connector the settings (references only, never a secret). Weights are not part of it.
+"""`alias`; `procedure`: name and hash; `checks`: by key, when the artefact has its own; `runbook`: hash; `target`: digest by version label;
+`candidates`: version pin by candidate id; `connections`: by environment and connector the settings (references only, never a secret).
+Weights are not part of it.
 """
 
 UNKNOWN = "not known"
@@ -28,7 +29,7 @@ class PathChange:
     """One thing that is not as it was when the path was proven."""
 
     part: str
-    """`procedure`, `target`, `alias`, `candidates`, `connections` or `runbook`."""
+    """`procedure`, `target`, `alias`, `candidates`, `connections`, `checks` or `runbook`."""
     what: str
     """What of it, e.g. `staging / envoy / admins / gateway-1`; the same as the part when it has no parts."""
     old: str
@@ -90,6 +91,7 @@ def path_changes(then: Path, now: Path, *, environments: Iterable[str]) -> list[
         before, after = (found["connections"].get(environment, {}) for found in (then, now))
         for connector in sorted(before.keys() | after.keys()):
             changes += _differences("connections", before.get(connector, NOTHING), after.get(connector, NOTHING), at=f"{environment} / {connector}")
+    changes += _differences("checks", then.get("checks", {}), now.get("checks", {}))
     if then["runbook"] != now["runbook"]:
         changes.append(PathChange("runbook", "content", *_told_apart(then["runbook"], now["runbook"])))
     return changes

@@ -185,7 +185,7 @@ class CheckResult(models.Model):
     attempt = models.ForeignKey(StepAttempt, on_delete=models.CASCADE, related_name="checks")
     check_name = models.CharField(max_length=40)
     verdict = models.CharField(max_length=12, choices=Verdict)
-    sentence = models.CharField(max_length=500)
+    sentence = models.TextField()
     numbers = models.JSONField(default=dict)
     decided_at = models.DateTimeField()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 ENVIRONMENTS = ("staging", "production")
 
@@ -21,6 +22,13 @@ class Quality:
 
 GOOD = Quality(negative_feedback=0.02, seconds=0.020)
 BAD = Quality(negative_feedback=0.12, seconds=0.060)
+
+CHECKS: list[dict[str, Any]] = [
+    {"kind": "traffic_share", "key": "traffic_share", "consecutive": 3},
+    {"kind": "metric_baseline", "key": "negative_feedback", "metric": "negative_feedback", "margin_points": 0.05, "harmless_below": 0.1, "consecutive": 3},
+    {"kind": "metric_baseline", "key": "latency", "metric": "latency", "margin_ratio": 0.5, "consecutive": 3},
+]
+"""What verifies a rollback in the lab. The simulated users are few, and the margins so wide that a drill ends in seconds: real ones are narrower."""
 
 GOOD_MODEL = "claude-sonnet-4-5"
 BAD_MODEL = "claude-sonnet-4-6"

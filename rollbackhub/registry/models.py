@@ -52,6 +52,7 @@ class Artefact(models.Model):
     retention_days = models.PositiveIntegerField(
         null=True, blank=True, help_text="Days for which its superseded versions are kept (30 at least); empty: its change type's"
     )
+    checks = models.JSONField(null=True, blank=True, help_text="What verifies a rollback of it; empty: the template of its change type")
     is_lab = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

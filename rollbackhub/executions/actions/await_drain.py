@@ -1,16 +1,22 @@
-"""Wait until the bad version gets no traffic any more, as the gateways' own counters say."""
+"""Wait until the bad version gets no traffic any more: by the gateways' own counters, and where it is counted as served."""
 
 from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
 
 from pydantic import Field
 
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
+from rollbackhub.connectors.prometheus import PrometheusConnector
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.domain.observers import keep_counters, traffic_observer
+from rollbackhub.executions.domain.looks import begin_looks, feed
+from rollbackhub.executions.domain.observers import MetricsObserver, keep_counters, traffic_observer
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
+from rollbackhub.verification.looking import stuck_requests
 from rollbackhub.verification.traffic_share import check_traffic_share, drained_since
 
 
@@ -23,7 +29,7 @@ class AwaitDrainParams(Params):
 
 
 class AwaitDrain(Action):
-    """Reads gateways' counters."""
+    """Reads gateways' counters, and the callers' metrics where they are: a session that sticks to the bad version is seen there alone."""
 
     name = "await_drain"
     promise = Promise.READ_ONLY
@@ -31,17 +37,22 @@ class AwaitDrain(Action):
 
     def run(self, context: StepContext, params: AwaitDrainParams) -> StepOutcome:
         """Passed when drained; `at` is the first of the samples in a row that saw it so."""
-        traffic = traffic_observer(context)
+        traffic, served = traffic_observer(context), _Served(context, consecutive=params.consecutive)
         bad = context.bad_version
         while True:
             traffic.look()
+            served.look()
             check = check_traffic_share(traffic.samples, bad_version=bad, consecutive=params.consecutive)
-            if check.verdict == Verdict.PASSED:
+            late = context.seconds_left(params.limit_seconds) <= 0
+            if check.verdict == Verdict.PASSED and (served.is_quiet or (late and served.knows_nothing)):
                 keep_counters(context)
-                return StepOutcome(Verdict.PASSED, check.sentence, at=drained_since(traffic.samples, bad_version=bad), result=check.numbers)
-            if context.seconds_left(params.limit_seconds) <= 0:
+                at = max((instant for instant in (drained_since(traffic.samples, bad_version=bad), served.quiet_since) if instant), default=None)
+                return StepOutcome(Verdict.PASSED, f"{check.sentence} {served.in_words}".strip(), at=at, result=check.numbers)
+            if late:
                 break
             context.pause(params.interval_seconds)
+        if check.verdict == Verdict.PASSED:
+            check = replace(check, verdict=Verdict.FAILED, sentence=served.in_words)
         if traffic.errors:
             finding = FindingDraft(
                 FindingCode.UNREACHABLE,
@@ -61,3 +72,54 @@ class AwaitDrain(Action):
             )
             return StepOutcome(Verdict.FAILED, check.sentence, findings=(finding,), result=check.numbers)
         return StepOutcome(Verdict.INCONCLUSIVE, check.sentence, result=check.numbers)
+
+
+class _Served:
+    """What the callers' metrics say about the bad version. Without metrics it has nothing to say; verifying asks for them."""
+
+    def __init__(self, context: StepContext, *, consecutive: int) -> None:
+        self._bad, self._consecutive = context.bad_version, consecutive
+        # In a roll-forward the traffic itself is read there already.
+        wanted = PrometheusConnector.name in context.plan["connections"] and "fix_version" not in context.plan
+        self._metrics = MetricsObserver(context) if wanted else None
+        self._looks = begin_looks(context.execution, context.attempt, of_fix=False)
+        self._looks.since = context.attempt.started_at
+
+    def look(self) -> None:
+        """One look, kept."""
+        if self._metrics is None:
+            return
+        self._metrics.look()
+        if self._metrics.kept is not None:
+            feed(self._looks, kind="metrics", value=self._metrics.kept.value, taken_at=self._metrics.kept.taken_at)
+
+    @property
+    def knows_nothing(self) -> bool:
+        """No two readings since the flip: the source is away, or its scrapes are further apart."""
+        return not self._looks.served
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it does not speak against it: nobody was served by the bad version lately, or the source is away and cannot tell."""
+        if self._metrics is None or self._metrics.errors_in_a_row or self._metrics.silent_in_a_row:
+            return True
+        return not self.knows_nothing and not self._stuck
+
+    @property
+    def quiet_since(self) -> dt.datetime | None:
+        """The first of the last samples in a row that saw nobody served by it."""
+        return drained_since(self._looks.served, bad_version=self._bad)
+
+    @property
+    def in_words(self) -> str:
+        """What speaks against it, or that nothing was heard."""
+        if self._stuck:
+            return (
+                f"By the callers' metrics {self._bad} still served {self._stuck} requests in the last {self._consecutive} samples, though gateways send it"
+                " nothing: clients stick to it (sessions), or reach it beside the gateways."
+            )
+        return "" if not self.knows_nothing or self._metrics is None else "The callers' metrics were not heard since the flip."
+
+    @property
+    def _stuck(self) -> int:
+        return stuck_requests(self._looks.served, bad_version=self._bad, samples=self._consecutive)

@@ -1,4 +1,4 @@
-"""Observe that it worked: traffic share, negative feedback and latency, several looks in a row."""
+"""Observe that it worked: every check of the artefact, look after look, until all pass together or one is given up."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from typing import Literal
 
 from pydantic import Field
 
-from rollbackhub.common import clock
-from rollbackhub.common.verdict import Verdict, combine
+from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain import path_checks
+from rollbackhub.executions.domain.baselines import read_baselines
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.domain.observers import MetricsObserver, summed, totals_of, traffic_observer
+from rollbackhub.executions.domain.looks import begin_looks, checks_of, feed
+from rollbackhub.executions.domain.observers import MetricsObserver, ServedObserver, TrafficObserver, traffic_observer
+from rollbackhub.executions.domain.probes import ask_probe, gateways_now
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.executions.models import Sample
-from rollbackhub.verification.evidence import CheckOutcome, Totals
-from rollbackhub.verification.metric_baseline import FEEDBACK, LATENCY, check_latency, check_negative_feedback
-from rollbackhub.verification.traffic_share import check_traffic_share
-
-LOOKS_BACK = 200
-"""How many looks a window may reach back."""
-
+from rollbackhub.verification.course import Course
+from rollbackhub.verification.evidence import CheckOutcome
+from rollbackhub.verification.looking import Looks, evaluate
+from rollbackhub.verification.specs import Check, GatewayRevision, ImpactCeased, MetricBaseline, MetricThreshold, Probe, TrafficShare
 
 NO_BASELINE = (
     "No metrics were read before the flip, so there is no baseline: verifying again cannot show that they are back at it."
     " Look at the metrics yourself, and close it saying what you saw."
 )
+OF_METRICS = (MetricBaseline, MetricThreshold, ImpactCeased)
 
 
 class VerifyParams(Params):
-    """The margins of the checks, how many looks in a row must pass, and after how many without data to give up."""
+    """How long to look and how often; the margins count for artefacts that have no checks of their own."""
 
     limit_seconds: float = Field(default=60, gt=0, le=86400)
     interval_seconds: float = Field(default=0.5, gt=0, le=60)
@@ -41,99 +41,79 @@ class VerifyParams(Params):
     versions: Literal["all", "fix"] = "all"
     """Whose metrics must be back at the baseline: of all that serve, or (roll-forward) of the fix alone."""
     min_requests: int = Field(default=30, ge=1, le=1_000_000)
-    feedback_margin: float = Field(default=0.05, ge=0, le=1)
-    latency_ratio: float = Field(default=1.5, ge=1, le=100)
+    """No longer used: the judge says how many requests it needs. Procedures that name it go on running."""
+    feedback_margin: float = Field(default=0.05, gt=0, lt=1)
+    latency_ratio: float = Field(default=1.5, gt=1, le=100)
     no_data_limit: int = Field(default=10, ge=1, le=10_000)
 
 
 class Verify(Action):
-    """Reads counters and metrics taken after the flip. A source that is down is `error`, a silent one `inconclusive`: never passed."""
+    """Reads what was counted after the drain. A source that is down is `error`, a silent one `inconclusive`: never passed."""
 
     name = "verify"
     promise = Promise.READ_ONLY
     params_type = VerifyParams
 
     def run(self, context: StepContext, params: VerifyParams) -> StepOutcome:
-        """Passed when every check passed at `consecutive` looks in a row; `at` is when the last of them did."""
+        """Passed when every check passed at as many looks in a row as it wants, over `window_seconds`; `at` is when the last of them did."""
+        checks = checks_of(context.plan, params.model_dump())
+        looks = begin_looks(context.execution, context.attempt, of_fix=params.versions == "fix")
+        self._keep(context, looks, kind="baseline", source="before the flip", value=read_baselines(context))
+        course = Course(checks, span_seconds=params.window_seconds)
         traffic, metrics = traffic_observer(context), MetricsObserver(context)
-        passes, since = 0, clock.now()
         while True:
-            traffic.look()
-            totals = metrics.look()
-            checks = [
-                check_traffic_share(traffic.samples, bad_version=context.bad_version, consecutive=3),
-                *self._metric_checks(context, totals, metrics, params),
-            ]
-            verdict = combine(check.verdict for check in checks)
-            if verdict != Verdict.PASSED:
-                passes = 0
-            elif passes == 0:
-                passes, since = 1, clock.now()
-            else:
-                passes += 1
-            if passes >= params.consecutive and (clock.now() - since).total_seconds() >= params.window_seconds:
-                at = Sample.objects.filter(attempt=context.attempt).order_by("-id").values_list("taken_at", flat=True).first()
-                return StepOutcome(Verdict.PASSED, " ".join(check.sentence for check in checks), at=at, checks=tuple(checks))
+            self._look(context, looks, checks, traffic=traffic, metrics=metrics)
+            outcomes = [evaluate(check, looks) for check in checks]
+            kept = context.keep_sample(kind="look", source="checks", value={"verdicts": {outcome.name: outcome.verdict for outcome in outcomes}})
+            verdict = course.take(outcomes, at=kept.taken_at)
+            if verdict == Verdict.PASSED:
+                return StepOutcome(Verdict.PASSED, " ".join(check.sentence for check in outcomes), at=kept.taken_at, checks=tuple(outcomes))
             no_data = max(metrics.errors_in_a_row, metrics.silent_in_a_row) >= params.no_data_limit
-            if no_data or context.seconds_left(params.limit_seconds) <= 0:
-                return self._not_verified(checks, verdict, metrics)
+            if verdict is not None or no_data or context.seconds_left(params.limit_seconds) <= 0:
+                return _not_verified(outcomes, course.verdict, metrics, without_baseline=_lacks_baseline(checks, looks))
             context.pause(params.interval_seconds)
 
-    def _metric_checks(self, context: StepContext, totals: dict[str, Totals] | None, metrics: MetricsObserver, params: VerifyParams) -> list[CheckOutcome]:
-        names = (FEEDBACK, LATENCY)
-        if totals is None:
-            verdict = Verdict.ERROR if metrics.errors_in_a_row else Verdict.INCONCLUSIVE
-            return [CheckOutcome(name, verdict, f"No data: {metrics.last_error}") for name in names]
-        of = [str(context.plan["fix_version"])] if params.versions == "fix" else None
-        baseline, current = _baseline(context), _window(context, summed(totals, of), of=of, min_requests=params.min_requests)
-        if baseline is None or current is None:
-            return [CheckOutcome(name, Verdict.INCONCLUSIVE, NO_BASELINE) for name in names]
-        if current.went_backwards:
-            return [
-                CheckOutcome(name, Verdict.INCONCLUSIVE, "The counters of the metrics source went backwards: it restarted after the flip.") for name in names
-            ]
-        return [
-            check_negative_feedback(baseline=baseline, current=current, margin=params.feedback_margin, min_requests=params.min_requests),
-            check_latency(baseline=baseline, current=current, ratio=params.latency_ratio, min_requests=params.min_requests),
-        ]
+    def _look(self, context: StepContext, looks: Looks, checks: list[Check], *, traffic: TrafficObserver | ServedObserver, metrics: MetricsObserver) -> None:
+        """Take one look at everything that some check asks for; what is seen is kept first, and judged as it was kept."""
+        kinds = {type(check) for check in checks}
+        if TrafficShare in kinds:
+            traffic.look()
+            _feed(looks, traffic.kept)
+        if TrafficShare in kinds or any(issubclass(kind, OF_METRICS) for kind in kinds):
+            metrics.look()
+            _feed(looks, metrics.kept)
+        if GatewayRevision in kinds:
+            self._keep(context, looks, kind="gateways", source="discovery requests", value=gateways_now(context))
+        for check in checks:
+            if isinstance(check, Probe):
+                self._keep(context, looks, kind="probe", source=check.url, value={"check": check.key, **ask_probe(check)})
 
     @staticmethod
-    def _not_verified(checks: list[CheckOutcome], verdict: Verdict, metrics: MetricsObserver) -> StepOutcome:
-        findings: list[FindingDraft] = []
-        if metrics.errors_in_a_row:
-            findings.append(path_checks.metrics_unreachable(metrics.last_error))
-        elif metrics.silent_in_a_row:
-            findings.append(path_checks.metrics_missing(metrics.last_error))
-        findings += [
-            FindingDraft(FindingCode.NOT_RESTORED, check.name, "back at the baseline", check.sentence, "The rollback did not undo the harm: look further.")
-            for check in checks
-            if check.verdict == Verdict.FAILED
-        ]
-        message = " ".join(dict.fromkeys(check.sentence for check in checks if check.verdict != Verdict.PASSED))
-        return StepOutcome(verdict, message, findings=tuple(findings), checks=tuple(checks))
+    def _keep(context: StepContext, looks: Looks, *, kind: str, source: str, value: dict[str, object]) -> None:
+        _feed(looks, context.keep_sample(kind=kind, source=source, value=value))
 
 
-def _baseline(context: StepContext) -> Totals | None:
-    """What the good versions had done before the flip (all that their source has counted until then)."""
-    flipped_at = context.execution.executed_at
-    before = Sample.objects.filter(execution=context.execution, kind="metrics", taken_at__lte=flipped_at).order_by("-id")[:5] if flipped_at else ()
-    for sample in before:
-        totals = totals_of(sample)
-        if totals:
-            return summed(totals, context.good_versions)
-    return None
+def _feed(looks: Looks, sample: Sample | None) -> None:
+    if sample is not None:
+        feed(looks, kind=sample.kind, value=sample.value, taken_at=sample.taken_at)
 
 
-def _window(context: StepContext, now: Totals, *, of: list[str] | None, min_requests: int) -> Totals | None:
-    """What was counted in the shortest window up to now that has `min_requests`, of this step's looks, whichever attempt took them.
+def _lacks_baseline(checks: list[Check], looks: Looks) -> bool:
+    return not looks.baselines and any(isinstance(check, MetricBaseline) for check in checks)
 
-    The latest window, not all since the flip: what is asked is whether things are back now. None before the first look.
-    """
-    window: Totals | None = None
-    for sample in Sample.objects.filter(execution=context.execution, kind="metrics", attempt__position=context.attempt.position).order_by("-id")[:LOOKS_BACK]:
-        totals = totals_of(sample)
-        if totals:
-            window = now - summed(totals, of)
-            if window.requests >= min_requests and window.duration_count >= min_requests:
-                break
-    return window
+
+def _not_verified(checks: list[CheckOutcome], verdict: Verdict, metrics: MetricsObserver, *, without_baseline: bool) -> StepOutcome:
+    findings: list[FindingDraft] = []
+    if metrics.errors_in_a_row:
+        findings.append(path_checks.metrics_unreachable(metrics.last_error))
+    elif metrics.silent_in_a_row:
+        findings.append(path_checks.metrics_missing(metrics.last_error))
+    findings += [
+        FindingDraft(FindingCode.NOT_RESTORED, check.name, "back at the baseline", check.sentence, "The rollback did not undo the harm: look further.")
+        for check in checks
+        if check.verdict == Verdict.FAILED
+    ]
+    said = list(dict.fromkeys(check.sentence for check in checks if check.verdict != Verdict.PASSED))
+    if without_baseline:
+        said.append(NO_BASELINE)
+    return StepOutcome(verdict, " ".join(said), findings=tuple(findings), checks=tuple(checks))

@@ -9,7 +9,7 @@ from typing import Any
 from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.connectors.envoy import ClusterCounters, EnvoyConnector
-from rollbackhub.connectors.prometheus import PrometheusConnector
+from rollbackhub.connectors.prometheus import NoData, PrometheusConnector, Reading, VersionMetrics
 from rollbackhub.executions.domain.context import StepContext, describe
 from rollbackhub.executions.domain.mechanisms import BoundMechanism
 from rollbackhub.executions.models import Sample
@@ -59,11 +59,14 @@ class TrafficObserver:
         self._versions: dict[str, str] = {entry["id"]: entry["version_pin"] for entry in context.plan["weights_before"]}
         self._before: dict[str, dict[str, ClusterCounters]] = {}
         self.samples: list[TrafficSample] = []
+        self.kept: Sample | None = None
+        """What the last look kept."""
         self.errors: list[str] = []
         """What went wrong at the last look."""
 
     def look(self) -> TrafficSample | None:
         """Read all gateways. None at the first look: one reading of a counter says nothing."""
+        self.kept = None
         if self._counters is None:
             self.errors = ["Nothing in the environment counts the alias's requests (no envoy connection, or a system that does not count)."]
             return None
@@ -95,8 +98,8 @@ class TrafficObserver:
         if first and not self.errors:
             return None
         sample = TrafficSample(taken_at=clock.now(), requests=requests, active=active, complete=complete)
-        kept = self._context.keep_sample(kind="traffic", source=self._counters.source, value=_traffic_value(sample, per_gateway, self.errors))
-        sample = TrafficSample(taken_at=kept.taken_at, requests=requests, active=active, complete=complete)
+        self.kept = self._context.keep_sample(kind="traffic", source=self._counters.source, value=_traffic_value(sample, per_gateway, self.errors))
+        sample = TrafficSample(taken_at=self.kept.taken_at, requests=requests, active=active, complete=complete)
         self.samples.append(sample)
         return sample
 
@@ -112,11 +115,14 @@ class ServedObserver:
         self._metrics = MetricsObserver(context)
         self._before: dict[str, Totals] | None = None
         self.samples: list[TrafficSample] = []
+        self.kept: Sample | None = None
+        """What the last look kept."""
         self.errors: list[str] = []
         """What went wrong at the last look."""
 
     def look(self) -> TrafficSample | None:
         """Read the metrics. None at the first look, and when they cannot be read."""
+        self.kept = None
         totals = self._metrics.look()
         self.errors = [] if totals is not None else [self._metrics.last_error]
         before, self._before = self._before, totals
@@ -126,8 +132,8 @@ class ServedObserver:
         complete = all(count >= 0 for count in grown.values())
         requests = {version: max(count, 0) for version, count in grown.items()}
         sample = TrafficSample(taken_at=clock.now(), requests=requests, active={}, complete=complete)
-        kept = self._context.keep_sample(kind="traffic", source="metrics of the callers", value=_traffic_value(sample, {}, self.errors))
-        sample = TrafficSample(taken_at=kept.taken_at, requests=requests, active={}, complete=complete)
+        self.kept = self._context.keep_sample(kind="traffic", source="metrics of the callers", value=_traffic_value(sample, {}, self.errors))
+        sample = TrafficSample(taken_at=self.kept.taken_at, requests=requests, active={}, complete=complete)
         self.samples.append(sample)
         return sample
 
@@ -170,6 +176,8 @@ class MetricsObserver:
         self.errors_in_a_row = 0
         self.silent_in_a_row = 0
         self.last_error = ""
+        self.kept: Sample | None = None
+        """What the last look kept."""
 
     def look(self) -> dict[str, Totals] | None:
         """Totals by version; None when the endpoint failed or has no such series (`last_error` says which)."""
@@ -178,14 +186,16 @@ class MetricsObserver:
         try:
             if self._connector is None:
                 raise RollbackHubError("The environment has no prometheus connection, so its metrics cannot be read.", code="no_connection")
-            found = self._connector.read_versions(environment=plan["environment"], alias=plan["alias"])
+            look = self._connector.read(environment=plan["environment"], alias=plan["alias"])
         except RollbackHubError as error:
-            self.errors_in_a_row += 1
             self.last_error = describe(error)
-            self._context.keep_sample(kind="metrics", source=source, value={"error": self.last_error})
+            silent = isinstance(error, NoData)
+            self.errors_in_a_row, self.silent_in_a_row = (0, self.silent_in_a_row + 1) if silent else (self.errors_in_a_row + 1, self.silent_in_a_row)
+            self.kept = self._context.keep_sample(kind="metrics", source=source, value={"error": self.last_error, **({"no_data": True} if silent else {})})
             return None
         self.errors_in_a_row = 0
-        self._context.keep_sample(kind="metrics", source=source, value={version: metrics.as_dict() for version, metrics in found.items()})
+        found = look.totals.get(plan["alias"], {})
+        self.kept = self._context.keep_sample(kind="metrics", source=source, value=_metrics_value(look, found))
         if not found:
             self.silent_in_a_row += 1
             self.last_error = f"{source} has no series for {plan['alias']} in {plan['environment']}."
@@ -199,7 +209,14 @@ def totals_of(sample: Sample) -> dict[str, Totals]:
     """The totals that a kept metrics sample holds; empty when it holds an error."""
     if "error" in sample.value:
         return {}
-    return {version: Totals.of(values) for version, values in sample.value.items()}
+    # Before sources told their time and query, the versions alone were kept.
+    return {version: Totals.of(values) for version, values in sample.value.get("versions", sample.value).items()}
+
+
+def _metrics_value(look: Reading, found: Mapping[str, VersionMetrics]) -> dict[str, Any]:
+    """As it is kept: the totals, the query that gave them, and when they were true by the source's clock."""
+    at_source = look.newest_at or look.source_now or look.read_at
+    return {"versions": {version: metrics.as_dict() for version, metrics in found.items()}, "query": look.query, "at_source": at_source.isoformat()}
 
 
 def summed(totals: dict[str, Totals], versions: list[str] | None = None) -> Totals:

@@ -95,7 +95,10 @@ def describe_path(
     if connections is None:
         every = list_connections() if known is None else known
         connections = used_by(procedure, policy, _connections_by_alias([policy], every).get((policy.alias, policy.artefact_id), {}))
+    # Only an artefact's own: the template's margins stand in the procedure.
+    checks = {"checks": {check["key"]: check for check in policy.artefact.checks}} if policy.artefact.checks else {}
     return {
+        **checks,
         "alias": policy.alias,
         "procedure": {"name": str(procedure), "hash": procedure.content_hash},
         "runbook": procedure.procedure.runbook_hash,

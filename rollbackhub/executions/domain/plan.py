@@ -81,6 +81,8 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
         "connections": {name: connection.settings for name, connection in connections.items() if name in used},
         "steps": steps_for(procedure_version.steps, kind=kind),
     }
+    if artefact.checks is not None:
+        content["checks"] = artefact.checks
     if moved_by is not None:
         content["mechanism"] = {"connection": moved_by.key, "connector": moved_by.connector, "target": policy.target}
     named = {name: connection.connector for name, connection in connections.items() if name in used and connection.name}

@@ -10,9 +10,10 @@ from rollbackhub.accounts.models import Team
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict
-from rollbackhub.lab.catalogue import ALIASES, LabAlias
+from rollbackhub.lab.catalogue import ALIASES, CHECKS, LabAlias
 from rollbackhub.lab.parts import MovedAlias
 from rollbackhub.lab.world import LabWorld
+from rollbackhub.registry.enums import ChangeType
 from rollbackhub.registry.models import Artefact, Connection, Environment, Version
 from rollbackhub.routing.domain.transitions import create_policy
 from rollbackhub.routing.models import RoutingPolicy
@@ -61,6 +62,8 @@ def _environment(slug: str, made: list[str]) -> Environment:
 
 def _artefact(alias: LabAlias | MovedAlias, team: Team, made: list[str]) -> Artefact:
     defaults: dict[str, Any] = {"name": alias.artefact_name, "change_type": alias.change_type, "stakes": alias.stakes, "team": team, "is_lab": True}
+    if alias.change_type in (ChangeType.PROMPT, ChangeType.MODEL):
+        defaults["checks"] = CHECKS
     if isinstance(alias, MovedAlias):
         defaults["target_seconds"] = alias.target_seconds
     artefact, created = Artefact.objects.get_or_create(slug=alias.alias, defaults=defaults)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 
 from django.db import connection
+from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce
 
 from rollbackhub.routing.models import Candidate, PolicyRevision, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
@@ -64,3 +67,20 @@ def get_served_before(bad: Mapping[int, str]) -> dict[int, dict[str, int]]:
         for policy_id, label, weight in cursor.fetchall():
             found.setdefault(policy_id, {})[label] = int(weight)
     return found
+
+
+def find_first_weight(*, policy_id: int, label: str) -> dt.datetime | None:
+    """When a version got the weight that it has, or had last: the first revision of its latest stretch with weight. One query."""
+    weights = (
+        PolicyRevision.objects.filter(policy_id=policy_id)
+        .order_by("-number")
+        .annotate(weight=Coalesce(Sum("candidates__weight", filter=Q(candidates__version__label=label)), 0))
+        .values_list("weight", "created_at")
+    )
+    began: dt.datetime | None = None
+    for weight, created_at in weights.iterator():
+        if weight:
+            began = created_at
+        elif began is not None:
+            break
+    return began

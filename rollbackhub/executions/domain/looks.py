@@ -1,0 +1,93 @@
+"""Looks of a verification, made from kept samples and from nothing else: the engine and an auditor see the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from rollbackhub.executions.models import Execution, StepAttempt
+from rollbackhub.verification.evidence import TrafficSample
+from rollbackhub.verification.judge import BaselineKind
+from rollbackhub.verification.looking import BaselineTotals, Looks, MetricsLook, ProbeLook
+from rollbackhub.verification.specs import Check, parse_checks, template
+
+BASELINES = {"before_release": BaselineKind.BEFORE_RELEASE, "concurrent": BaselineKind.CONCURRENT}
+
+
+def checks_of(plan: Mapping[str, Any], params: Mapping[str, Any]) -> list[Check]:
+    """The artefact's own checks as the plan froze them, else those of its change type with the margins of the procedure's step."""
+    if "checks" in plan:
+        return parse_checks(plan["checks"])
+    return parse_checks(
+        template(
+            plan["change_type"],
+            feedback_points=params["feedback_margin"],
+            latency_ratio=params["latency_ratio"],
+            consecutive=params["consecutive"],
+        )
+    )
+
+
+def begin_looks(execution: Execution, attempt: StepAttempt, *, of_fix: bool) -> Looks:
+    """Nothing seen yet. A first attempt's looks count from the drain on; a later one's from its own beginning, and its verdict costs more."""
+    plan = execution.plan
+    first = execution.drained_at or execution.executed_at
+    began = attempt.started_at
+    return Looks(
+        bad_version=str(plan["bad_version"]),
+        good_versions=list(plan["good_versions"]),
+        since=first if first is not None and attempt.number == 1 else began,
+        attempt=attempt.number,
+        of=[str(plan["fix_version"])] if of_fix else None,
+    )
+
+
+def feed(looks: Looks, *, kind: str, value: Mapping[str, Any], taken_at: dt.datetime) -> None:
+    """Add one kept sample. Kinds that prove nothing here are left out."""
+    if kind == "traffic":
+        looks.traffic.append(_traffic(value, taken_at))
+    elif kind == "metrics":
+        look = metrics_look(value, taken_at)
+        grown = _served_since_last(looks, look)
+        looks.metrics.append(look)
+        if grown is not None:
+            looks.served.append(grown)
+    elif kind == "gateways":
+        looks.gateways = value
+    elif kind == "probe":
+        looks.probes[str(value["check"])] = ProbeLook(str(value.get("version", "")), str(value.get("error", "")))
+    elif kind == "baseline":
+        looks.baselines = {
+            name: BaselineTotals(BASELINES[name], entry["versions"]) for name, entry in value.items() if name in BASELINES and entry.get("versions")
+        }
+
+
+def metrics_look(value: Mapping[str, Any], taken_at: dt.datetime) -> MetricsLook:
+    """A kept metrics sample. Before sources told their time and query, the versions alone were kept."""
+    if "error" in value:
+        return MetricsLook(taken_at, taken_at, None, problem=str(value["error"]), is_error=not value.get("no_data"))
+    versions = value.get("versions", value)
+    at_source = dt.datetime.fromisoformat(value["at_source"]) if value.get("at_source") else taken_at
+    if not versions:
+        return MetricsLook(taken_at, at_source, None, problem=str(value.get("no_data") or "there is no such series"))
+    return MetricsLook(taken_at, at_source, versions)
+
+
+def _traffic(value: Mapping[str, Any], taken_at: dt.datetime) -> TrafficSample:
+    return TrafficSample(taken_at=taken_at, requests=value["requests"], active=value.get("active", {}), complete=value.get("complete", True))
+
+
+def _served_since_last(looks: Looks, now: MetricsLook) -> TrafficSample | None:
+    """Requests by version between the last two readings, both after the drain; None when there are no two, or a counter started anew."""
+    before = next((look for look in reversed(looks.metrics) if look.versions is not None), None)
+    if before is None or before.versions is None or now.versions is None or before.at_source == now.at_source:
+        return None
+    if min(before.at_source, before.at_hub) < looks.since:
+        return None
+    grown = {version: round(entry["requests"] - before.versions[version]["requests"]) for version, entry in now.versions.items() if version in before.versions}
+    # Born since: all of it is new.
+    grown |= {version: round(entry["requests"]) for version, entry in now.versions.items() if version not in before.versions}
+    if any(count < 0 for count in grown.values()):
+        return None
+    return TrafficSample(taken_at=now.at_source, requests=grown)

@@ -1,0 +1,266 @@
+"""What checks are shown at a look, and what one check says about all looks so far. Pure: the same looks give the same outcome, today and to an auditor."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollbackhub.common.verdict import Verdict, combine
+from rollbackhub.verification.evidence import CheckOutcome, TrafficSample
+from rollbackhub.verification.judge import (
+    Baseline,
+    BaselineKind,
+    Counts,
+    Histogram,
+    InvalidEvidence,
+    LatencyMargin,
+    Look,
+    RateMargin,
+    judge_latency,
+    judge_rate,
+)
+from rollbackhub.verification.specs import METRICS, CheckSpec, GatewayRevision, ImpactCeased, MetricBaseline, MetricThreshold, Probe, TrafficShare
+from rollbackhub.verification.traffic_share import check_traffic_share
+
+RATE_FIELDS = {"negative_feedback": "negative_feedback", "errors": "errors"}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsLook:
+    """One look at the metrics: totals by version as they are kept, or why there are none. `is_error`: it could not be taken at all."""
+
+    at_hub: dt.datetime
+    at_source: dt.datetime
+    versions: Mapping[str, Mapping[str, Any]] | None
+    problem: str = ""
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineTotals:
+    """What was counted in the window that is the baseline, by version."""
+
+    kind: BaselineKind
+    versions: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLook:
+    """Which version answered a probe; empty with why it could not be asked."""
+
+    version: str
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Looks:
+    """Everything that was seen since the bad version's traffic was drained, in the order in which it was seen."""
+
+    bad_version: str
+    good_versions: Sequence[str]
+    since: dt.datetime
+    """From here on looks count: the drain, or (after a retry) the attempt's own beginning."""
+    attempt: int = 1
+    of: Sequence[str] | None = None
+    """Whose metrics are judged; None: of all versions that serve."""
+    baselines: Mapping[str, BaselineTotals] = field(default_factory=dict)
+    """`before_release` and `concurrent`, those that there are."""
+    traffic: list[TrafficSample] = field(default_factory=list)
+    served: list[TrafficSample] = field(default_factory=list)
+    """The same by the callers' metrics: where it is served, not where it is routed."""
+    metrics: list[MetricsLook] = field(default_factory=list)
+    gateways: Mapping[str, Any] | None = None
+    probes: dict[str, ProbeLook] = field(default_factory=dict)
+
+
+def evaluate(check: CheckSpec, looks: Looks) -> CheckOutcome:
+    """What this check says now. Evidence that no source can have counted is an `error` with a sentence, never a pass."""
+    try:
+        if isinstance(check, TrafficShare):
+            return _traffic_share(check, looks)
+        if isinstance(check, GatewayRevision):
+            return _gateways(check, looks)
+        if isinstance(check, MetricBaseline):
+            return _metric_baseline(check, looks)
+        if isinstance(check, MetricThreshold):
+            margin = RateMargin(margin_ratio=None, harmless_below=check.limit)
+            return _judged_rate(check.key, check.metric, looks, margin=margin, baseline=None)
+        if isinstance(check, ImpactCeased):
+            return _impact(check, looks)
+        if isinstance(check, Probe):
+            return _probe(check, looks)
+    except InvalidEvidence as error:
+        return CheckOutcome(check.key, Verdict.ERROR, error.message)
+    raise TypeError(f"no such check: {check!r}")
+
+
+def _traffic_share(check: TrafficShare, looks: Looks) -> CheckOutcome:
+    routed = check_traffic_share(looks.traffic, bad_version=looks.bad_version, consecutive=check.samples)
+    stuck = stuck_requests(looks.served, bad_version=looks.bad_version, samples=check.samples)
+    numbers = routed.numbers | {"bad_served": stuck}
+    if stuck:
+        sentence = f"{looks.bad_version} still served {stuck} requests in the last {check.samples} samples by the callers' metrics"
+        reason = "the gateways send it nothing, so something else holds clients there (sessions that stick to a version, or callers beside the gateways)"
+        return CheckOutcome(
+            check.key, Verdict.FAILED, f"{sentence}: {reason}." if routed.verdict != Verdict.FAILED else f"{sentence}. {routed.sentence}", numbers
+        )
+    return CheckOutcome(check.key, routed.verdict, routed.sentence, numbers)
+
+
+def stuck_requests(served: Sequence[TrafficSample], *, bad_version: str, samples: int) -> int:
+    """Requests that the bad version served in the last samples, by the callers' metrics; a sample that proves nothing counts as none."""
+    return sum(sample.requests.get(bad_version, 0) for sample in served[-samples:])
+
+
+def _gateways(check: GatewayRevision, looks: Looks) -> CheckOutcome:
+    seen = looks.gateways
+    if not seen or not seen.get("gateways"):
+        return CheckOutcome(check.key, Verdict.INCONCLUSIVE, "No gateway has asked for routes lately.")
+    lagging = sorted(name for name, gateway in seen["gateways"].items() if not gateway["acknowledged"])
+    count = len(seen["gateways"])
+    numbers = {"gateways": count, "lagging": lagging, "wanted": seen["wanted"]}
+    if lagging:
+        return CheckOutcome(
+            check.key, Verdict.FAILED, f"{len(lagging)} of {count} gateways do not serve by routing state {seen['wanted']}: {', '.join(lagging)}.", numbers
+        )
+    return CheckOutcome(check.key, Verdict.PASSED, f"{count} of {count} gateways serve by routing state {seen['wanted']}.", numbers)
+
+
+def _probe(check: Probe, looks: Looks) -> CheckOutcome:
+    seen = looks.probes.get(check.key)
+    if seen is None:
+        return CheckOutcome(check.key, Verdict.INCONCLUSIVE, f"{check.url} was not asked yet.")
+    if seen.problem:
+        return CheckOutcome(check.key, Verdict.ERROR, f"{check.url} could not be asked: {seen.problem}")
+    verdict = Verdict.PASSED if seen.version in looks.good_versions else Verdict.FAILED
+    wanted = "" if verdict == Verdict.PASSED else f", not {' or '.join(looks.good_versions)}"
+    return CheckOutcome(check.key, verdict, f"{check.url} is answered by {seen.version}{wanted}.", {"version": seen.version})
+
+
+def _metric_baseline(check: MetricBaseline, looks: Looks) -> CheckOutcome:
+    baseline = _chosen(check.baseline, looks)
+    if check.metric == "latency":
+        return _judged_latency(check, looks, baseline)
+    margin = RateMargin(margin_ratio=check.margin_ratio, margin_points=check.margin_points, harmless_below=check.harmless_below)
+    return _judged_rate(check.key, check.metric, looks, margin=margin, baseline=baseline)
+
+
+def _impact(check: ImpactCeased, looks: Looks) -> CheckOutcome:
+    """Two questions: has the bad version stopped to harm, and are all users back within tolerance?"""
+    margin = RateMargin(margin_ratio=check.margin_ratio, margin_points=check.margin_points, harmless_below=check.harmless_below)
+    baseline = _chosen("auto", looks)
+    parts = [_quiet(check, looks)]
+    parts += [_judged_rate(check.key, metric, looks, margin=margin, baseline=baseline) for metric in ("negative_feedback", "errors")]
+    numbers = {name: part.numbers for name, part in zip(("bad_version", "negative_feedback", "errors"), parts, strict=True)}
+    verdict = combine(part.verdict for part in parts)
+    said = parts if verdict == Verdict.PASSED else [part for part in parts if part.verdict != Verdict.PASSED]
+    return CheckOutcome(check.key, verdict, " ".join(part.sentence for part in said), numbers)
+
+
+def _quiet(check: ImpactCeased, looks: Looks) -> CheckOutcome:
+    seen = [look for look in looks.metrics if look.versions is not None][-(check.quiet_looks + 1) :]
+    if len(seen) < check.quiet_looks + 1:
+        return CheckOutcome(
+            check.key,
+            Verdict.INCONCLUSIVE,
+            f"{len(seen)} of {check.quiet_looks + 1} looks at {looks.bad_version}'s errors and complaints.",
+            {"looks": len(seen)},
+        )
+    first, last = (_harm(look, looks.bad_version) for look in (seen[0], seen[-1]))
+    new = last - first
+    numbers = {"looks": check.quiet_looks, "new_errors_and_complaints": new}
+    if new > 0:
+        return CheckOutcome(
+            check.key, Verdict.FAILED, f"{new:g} new errors and complaints about {looks.bad_version} in the last {check.quiet_looks} looks.", numbers
+        )
+    return CheckOutcome(check.key, Verdict.PASSED, f"No new error or complaint about {looks.bad_version} in {check.quiet_looks} looks in a row.", numbers)
+
+
+def _harm(look: MetricsLook, version: str) -> float:
+    entry = (look.versions or {}).get(version, {})
+    return float(entry.get("errors", 0)) + float(entry.get("negative_feedback", 0))
+
+
+def _chosen(wanted: str, looks: Looks) -> BaselineTotals | None:
+    if wanted != "auto":
+        return looks.baselines.get(wanted)
+    return looks.baselines.get("before_release") or looks.baselines.get("concurrent")
+
+
+def _judged_rate(key: str, metric: str, looks: Looks, *, margin: RateMargin, baseline: BaselineTotals | None) -> CheckOutcome:
+    name = RATE_FIELDS[metric]
+    unseen = _not_seen(key, looks)
+    if unseen is not None:
+        return unseen
+    if metric == "errors" and all(entry.get("errors") is None for look in looks.metrics for entry in (look.versions or {}).values()):
+        return CheckOutcome(key, Verdict.INCONCLUSIVE, "The source does not say which requests were errors (its requests have no label code).")
+    read = [_read(look, _counts(_totals(look.versions, looks.of), name) if look.versions is not None else None) for look in looks.metrics if not look.is_error]
+    before = _counts(_totals(baseline.versions, None), name) if baseline else None
+    base = Baseline(baseline.kind, before) if baseline and before else None
+    found = judge_rate(what=METRICS[metric].lower(), baseline=base, looks=read, drained_at=looks.since, margin=margin, attempt=looks.attempt)
+    return found.as_outcome(key)
+
+
+def _judged_latency(check: MetricBaseline, looks: Looks, baseline: BaselineTotals | None) -> CheckOutcome:
+    unseen = _not_seen(check.key, looks)
+    if unseen is not None:
+        return unseen
+    read = []
+    for look in looks.metrics:
+        if look.is_error:
+            continue
+        histogram = _histogram(_totals(look.versions, looks.of)) if look.versions is not None else None
+        if look.versions is not None and histogram is None:
+            return CheckOutcome(
+                check.key, Verdict.INCONCLUSIVE, "The source has no histogram of durations: latencies are compared as distributions, not as means."
+            )
+        read.append(_read(look, histogram))
+    before = _histogram(_totals(baseline.versions, None)) if baseline else None
+    base = Baseline(baseline.kind, before) if baseline and before else None
+    assert check.margin_ratio is not None
+    margin = LatencyMargin(margin_ratio=check.margin_ratio)
+    return judge_latency(baseline=base, looks=read, drained_at=looks.since, margin=margin, attempt=looks.attempt).as_outcome(check.key)
+
+
+def _not_seen(key: str, looks: Looks) -> CheckOutcome | None:
+    """What the last look says when it was none: no verdict is left standing while its source is away."""
+    last = looks.metrics[-1] if looks.metrics else None
+    if last is not None and last.versions is None:
+        return CheckOutcome(key, Verdict.ERROR if last.is_error else Verdict.INCONCLUSIVE, f"No data: {last.problem}")
+    return None
+
+
+def _read(look: MetricsLook, evidence: Counts | Histogram | None) -> Look:
+    return Look(at_source=look.at_source, at_hub=look.at_hub, evidence=evidence)
+
+
+def _totals(versions: Mapping[str, Mapping[str, Any]] | None, of: Sequence[str] | None) -> list[Mapping[str, Any]]:
+    return [entry for version, entry in (versions or {}).items() if of is None or version in of]
+
+
+def _counts(entries: Sequence[Mapping[str, Any]], name: str) -> Counts | None:
+    """Events among requests over these versions; None when none of them is there."""
+    if not entries:
+        return None
+    events = sum(float(entry.get(name) or 0) for entry in entries)
+    requests = sum(float(entry["requests"]) for entry in entries)
+    if not (math.isfinite(events) and math.isfinite(requests)):
+        raise InvalidEvidence(f"{events} of {requests} requests: counts are finite.")
+    # More complaints than requests: some came twice, or late. Each request is harmed once at most.
+    return Counts(int(min(events, requests)), int(requests))
+
+
+def _histogram(entries: Sequence[Mapping[str, Any]]) -> Histogram | None:
+    """The histograms of these versions together; None when one has none, or other buckets."""
+    # Requests that no version answered were not timed.
+    found = [entry.get("buckets") for entry in entries if entry.get("buckets") or entry.get("duration_count")]
+    if not found or any(not buckets for buckets in found) or len({tuple(buckets) for buckets in found if buckets}) > 1:
+        return None
+    together: dict[float, float] = {}
+    for buckets in found:
+        for bound, count in (buckets or {}).items():
+            together[float(bound)] = together.get(float(bound), 0) + count
+    return Histogram.from_cumulative(together)

@@ -1,0 +1,162 @@
+"""Checks as data: what is looked at after a flip, how often, against what, and when it is given up. Pure: no database, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from rollbackhub.common.errors import InvalidInput
+
+MAX_CHECKS = 20
+
+Metric = Literal["negative_feedback", "errors", "latency"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class CheckSpec(BaseModel):
+    """What every check has. Times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Its name on the record")
+    title: str = Field(default="", max_length=120, description="Its name for people; empty: the usual one")
+    consecutive: int = Field(default=2, ge=1, le=100, description="Looks in a row that must pass")
+    failure_limit: int = Field(default=0, ge=0, le=10_000, description="It ends as failed after so many failed looks in a row; 0: at the deadline only")
+    inconclusive_limit: int = Field(default=0, ge=0, le=10_000, description="It ends after so many looks in a row that show nothing; 0: at the deadline only")
+    error_limit: int = Field(default=10, ge=0, le=10_000, description="It ends after so many looks in a row that could not be taken; 0: at the deadline only")
+
+
+class TrafficShare(CheckSpec):
+    """The bad version gets nothing: not from gateways, and not where it is counted as served."""
+
+    kind: Literal["traffic_share"] = "traffic_share"
+    samples: int = Field(default=3, ge=1, le=100, description="Samples in a row that see traffic and none of it at the bad version")
+
+
+class GatewayRevision(CheckSpec):
+    """Every live gateway serves by what was written last."""
+
+    kind: Literal["gateway_revision"] = "gateway_revision"
+
+
+class MetricBaseline(CheckSpec):
+    """A metric is back at its baseline, within a margin that is stated."""
+
+    kind: Literal["metric_baseline"] = "metric_baseline"
+    metric: Metric
+    margin_ratio: float | None = Field(default=0.25, gt=0, lt=100, description="0.25: at most a quarter above the baseline")
+    margin_points: Share | None = Field(default=None, description="Of rates: 0.01 is one percentage point above the baseline")
+    harmless_below: Share | None = Field(default=None, description="Of rates: below this the harm has ceased, whatever the baseline was")
+    baseline: Literal["auto", "before_release", "concurrent"] = Field(
+        default="auto", description="The window before the release (a source with history), or the stable version beside it"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_margin(self) -> MetricBaseline:
+        if self.margin_ratio is None and self.margin_points is None and self.harmless_below is None:
+            raise ValueError("state a margin: margin_ratio, margin_points or harmless_below")
+        if self.metric == "latency" and (self.margin_ratio is None or self.margin_points is not None or self.harmless_below is not None):
+            raise ValueError("of a latency only margin_ratio can be stated")
+        return self
+
+
+class MetricThreshold(CheckSpec):
+    """A rate is below a fixed limit, shown and not just seen."""
+
+    kind: Literal["metric_threshold"] = "metric_threshold"
+    metric: Literal["negative_feedback", "errors"]
+    limit: Share = Field(gt=0, description="0.02: below two percent of requests")
+
+
+class ImpactCeased(CheckSpec):
+    """The users' harm is over: the bad version's own errors and complaints have stopped, and those of all users are within tolerance."""
+
+    kind: Literal["impact_ceased"] = "impact_ceased"
+    margin_ratio: float | None = Field(default=0.25, gt=0, lt=100)
+    margin_points: Share | None = None
+    harmless_below: Share | None = None
+    quiet_looks: int = Field(default=3, ge=1, le=1000, description="Looks in a row without a new error or complaint at the bad version")
+
+
+class Probe(CheckSpec):
+    """Ask the alias, and see which version answers."""
+
+    kind: Literal["probe"] = "probe"
+    url: str = Field(pattern=r"^https?://[^\s@]+$", max_length=500)
+    header: str = Field(default="x-rollbackhub-version", pattern=r"^[A-Za-z0-9-]{1,80}$", description="The answer's header that names the version")
+    field: str = Field(
+        default="",
+        max_length=120,
+        pattern=r"^$|^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        description="Of a JSON answer: the member that names it, in place of the header",
+    )
+
+
+Check = Annotated[TrafficShare | GatewayRevision | MetricBaseline | MetricThreshold | ImpactCeased | Probe, Field(discriminator="kind")]
+_CHECKS: TypeAdapter[list[Check]] = TypeAdapter(list[Check])
+
+TITLES = {
+    "traffic_share": "Nothing goes to the bad version",
+    "gateway_revision": "Every gateway serves by the new weights",
+    "probe": "The good version answers",
+    "impact_ceased": "The users' harm is over",
+}
+METRICS = {"negative_feedback": "Negative feedback", "errors": "Errors", "latency": "Latency"}
+
+
+def title_of(check: CheckSpec) -> str:
+    """Its name for people."""
+    kind = getattr(check, "kind", "")
+    if check.title:
+        return check.title
+    if isinstance(check, MetricBaseline):
+        return f"{METRICS[check.metric]} is back at the baseline"
+    if isinstance(check, MetricThreshold):
+        return f"{METRICS[check.metric]} is below its limit"
+    return TITLES[kind]
+
+
+def parse_checks(values: object) -> list[Check]:
+    """Typed checks from JSON that a person wrote. Raises InvalidInput with a sentence per place (`checks.1.margin_ratio`)."""
+    try:
+        found = _CHECKS.validate_python(values)
+    except ValidationError as error:
+        fields = {".".join(["checks", *(str(part) for part in item["loc"] if not _is_tag(part))]): [f"{item['msg']}."] for item in error.errors()}
+        raise InvalidInput(
+            "The checks cannot be used: " + " ".join(f"{key}: {said[0]}" for key, said in fields.items()), code="invalid_checks", fields=fields
+        ) from error
+    if not 1 <= len(found) <= MAX_CHECKS:
+        sentence = f"A verification has 1 to {MAX_CHECKS} checks."
+        raise InvalidInput(sentence, code="invalid_checks", fields={"checks": [sentence]})
+    seen: set[str] = set()
+    for place, check in enumerate(found):
+        if check.key in seen:
+            sentence = f"The key {check.key} is used twice."
+            raise InvalidInput(sentence, code="invalid_checks", fields={f"checks.{place}.key": [sentence]})
+        seen.add(check.key)
+    return found
+
+
+def _is_tag(part: object) -> bool:
+    return isinstance(part, str) and part in {"traffic_share", "gateway_revision", "metric_baseline", "metric_threshold", "impact_ceased", "probe"}
+
+
+def template(change_type: str, *, feedback_points: float, latency_ratio: float, consecutive: int) -> list[dict[str, Any]]:
+    """The checks of an artefact that has none of its own, as JSON: prompts and models are judged by what users say and how long they wait.
+
+    `feedback_points`: the margin as a share of 1; `latency_ratio` 1.5: at most half as long again.
+    """
+    checks: list[CheckSpec] = [
+        TrafficShare(key="traffic_share", consecutive=consecutive),
+        MetricBaseline(key="negative_feedback", metric="negative_feedback", margin_ratio=None, margin_points=feedback_points, consecutive=consecutive),
+    ]
+    if change_type in ("prompt", "model", "agent_code"):
+        checks.append(MetricBaseline(key="latency", metric="latency", margin_ratio=round(latency_ratio - 1, 6), consecutive=consecutive))
+    return [check.model_dump(mode="json", exclude_none=True) | {"kind": check.kind} for check in checks]  # type: ignore[attr-defined]
+
+
+def as_json(checks: Sequence[Mapping[str, Any] | CheckSpec]) -> list[dict[str, Any]]:
+    """As they are kept: every setting spelt out, so that a default that changes later changes no plan."""
+    return [dict(check) if not isinstance(check, CheckSpec) else check.model_dump(mode="json") for check in checks]
