@@ -122,5 +122,19 @@ class TestClockSkew:
         assert judgement.numbers["clock_skew_seconds"] == 30
         assert judgement.sentence == f"{PASSED} 2 looks stamped before the drain, by the source's clock or by ours, did not count."
 
+    def test_a_reading_of_before_the_drain_that_is_fetched_again_after_it_stays_out(self) -> None:
+        """A fast source's last reading is stamped 12:00:25, though it is from 11:59:55; it is fetched again at 12:00:05."""
+        looks = [Look(at(25), at(-5), Counts(600, 1000)), Look(at(25), at(5), Counts(600, 1000))]
+        judgement = rate([*looks, Look(at(40), at(10), Counts(700, 1500)), Look(at(55), at(25), Counts(900, 3500))])
+        assert judgement.numbers["requests"] == 2000
+        assert (judgement.numbers["looks_before_drain"], judgement.numbers["duplicate_looks"]) == (1, 1)
+
+    def test_a_late_reading_of_a_fast_source_is_told_by_how_fast_it_was_seen_to_be(self) -> None:
+        """Stamped 12:00:22 and first fetched at 12:00:02: with a clock that is 30 s ahead that is from 11:59:52."""
+        looks = [Look(at(15), at(-15), Counts(0, 0)), Look(at(22), at(2), Counts(600, 1000))]
+        judgement = rate([*looks, Look(at(35), at(5), Counts(700, 1500)), Look(at(50), at(20), Counts(900, 3500))])
+        assert judgement.numbers["requests"] == 2000
+        assert judgement.numbers["looks_before_drain"] == 2
+
     def test_a_look_at_the_very_instant_counts(self) -> None:
         assert rate([Look(at(0), at(0), Counts(0, 0)), Look(at(9), at(9), Counts(*PASSES))]).verdict == Verdict.PASSED
