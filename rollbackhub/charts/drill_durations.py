@@ -20,9 +20,10 @@ LEAST_SPAN = timedelta(hours=1)
 """The shortest time that the axis shows."""
 
 
-PLOT_PIXELS = 270
-"""About so high is the area of the points: what tells whether lines run into each other."""
-LINE_PIXELS = 15
+HEIGHT, LOG_HEIGHT = 340, 460
+AROUND_PIXELS = 150
+"""What legend and axis take of the height on a phone: the rest tells whether lines run into each other."""
+LINE_PIXELS = 16
 """A label of a line is so high."""
 LOG_TICKS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 14400.0, 86400.0, 604800.0)
 
@@ -57,7 +58,7 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: Sequence[tuple[str
         )
     values, words = scale.ticks
     figure.update_layout(
-        height=340,
+        height=scale.height,
         showlegend=True,
         xaxis={"title": {"text": f"Started ({zone})"}, "type": "date", **_time_range(points)},
         yaxis={"title": {"text": scale.title}, "type": "log" if scale.is_log else "linear", "range": scale.range, "tickvals": values, "ticktext": words},
@@ -88,6 +89,10 @@ class _Scale:
         return self.least > 0
 
     @property
+    def height(self) -> int:
+        return LOG_HEIGHT if self.is_log else HEIGHT
+
+    @property
     def title(self) -> str:
         return "Rollback time (logarithmic)" if self.is_log else "Rollback time"
 
@@ -105,7 +110,7 @@ class _Scale:
     def pixels(self, seconds: float) -> float:
         """How high above the axis these seconds stand, about."""
         start, end = self.range
-        return ((math.log10(seconds) if self.is_log else seconds) - start) / (end - start) * PLOT_PIXELS
+        return ((math.log10(seconds) if self.is_log else seconds) - start) / (end - start) * (self.height - AROUND_PIXELS)
 
 
 def _scale(measured: Sequence[float], lines: Sequence[float]) -> _Scale:

@@ -27,6 +27,8 @@ from rollbackhub.registry.enums import ChangeType
 from rollbackhub.registry.models import Artefact, SpeedTarget
 
 ROLLBACK_SEGMENTS = (Segment.EXECUTE, Segment.PROPAGATE, Segment.DRAIN, Segment.VERIFY)
+FORMERLY = "formerly "
+"""Before whose a target was, until somebody changed it."""
 CHART_POINTS = 400
 """A line of the traffic figure has at most this many points; longer series are thinned evenly."""
 
@@ -121,7 +123,7 @@ def versions_in_order(execution: Execution, rows: Sequence[TrafficRow]) -> list[
 def target_owners(executions: Sequence[Execution]) -> dict[str, list[tuple[str, float]]]:
     """Whose targets stand against these runs: by each run's id as text the names and seconds of the target that it ran under, and of the present one.
 
-    A target is the artefact's own (then named by the artefact) or its change type's. One that has been changed since is named `…, then`. Two queries.
+    A target is the artefact's own (then named by the artefact) or its change type's. One that has been changed since is named `formerly …`. Two queries.
     """
     of_types = {target.change_type: target.seconds for target in SpeedTarget.objects.all()}
     slugs = {execution.plan["artefact"] for execution in executions}
@@ -134,9 +136,15 @@ def target_owners(executions: Sequence[Execution]) -> dict[str, list[tuple[str, 
         present = own if own is not None else of_types.get(execution.change_type)
         mine = [] if present is None else [(name, float(present))]
         if execution.target_seconds is not None and execution.target_seconds != present:
-            mine.insert(0, (f"{name}, then", float(execution.target_seconds)))
+            mine.insert(0, (f"{FORMERLY}{name}", float(execution.target_seconds)))
         found[str(execution.pk)] = mine
     return found
+
+
+def _by_seconds(target: tuple[str, float]) -> tuple[float, bool, str]:
+    """The shortest first; of the same, present ones before former ones."""
+    name, seconds = target
+    return seconds, name.startswith(FORMERLY), name.lower()
 
 
 def durations_figure(*, executions: Sequence[Execution], owners: Mapping[str, list[tuple[str, float]]], with_targets: bool) -> PageFigure | None:
@@ -156,6 +164,6 @@ def durations_figure(*, executions: Sequence[Execution], owners: Mapping[str, li
         )
         for execution in executions
     ]
-    targets = sorted({target for mine in owners.values() for target in mine}, key=lambda target: (target[1], target[0].lower())) if with_targets else []
+    targets = sorted({target for mine in owners.values() for target in mine}, key=_by_seconds) if with_targets else []
     figure = drill_durations(points=points, targets=targets, change_types=ChangeType.labels, zone=timezone.localtime().strftime("%Z"))
     return PageFigure("figure-durations", as_content(figure), "Rollback time of each drill against its target. The table below has the same numbers.")

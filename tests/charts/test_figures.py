@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from plotly.graph_objects import Figure
 
-from rollbackhub.charts.drill_durations import LINE_PIXELS, PLOT_PIXELS, drill_durations
+from rollbackhub.charts.drill_durations import AROUND_PIXELS, LINE_PIXELS, LOG_HEIGHT, drill_durations
 from rollbackhub.charts.rows import DrillPoint, Mark, SegmentBar, TrafficPoint
 from rollbackhub.charts.segments_waterfall import segments_waterfall
 from rollbackhub.charts.theme import Theme, colours, surface, template
@@ -106,9 +106,9 @@ def test_drill_durations_targets_of_minutes_beside_hours_stand_apart_on_a_logari
         "target 4 h (Support articles)",
     ]
     low, high = layout["yaxis"]["range"]
-    heights = [(annotation["y"] - low) / (high - low) * PLOT_PIXELS + annotation["yshift"] for annotation in layout["annotations"]]
+    heights = [(annotation["y"] - low) / (high - low) * (LOG_HEIGHT - AROUND_PIXELS) + annotation["yshift"] for annotation in layout["annotations"]]
     assert all(later - earlier >= LINE_PIXELS - 1 for earlier, later in pairwise(heights)), "no label runs into the next"
-    assert heights[-1] + LINE_PIXELS <= PLOT_PIXELS
+    assert heights[-1] + LINE_PIXELS <= LOG_HEIGHT - AROUND_PIXELS
     near = _content(drill_durations(points=points[:4], targets=list(types.items())[:4]))["layout"]
     assert (near["yaxis"]["type"], near["yaxis"]["range"][0]) == ("linear", 0)
 

@@ -6,6 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
+from django.urls import reverse
+
 from rollbackhub.common.clock import now
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.plan import build_plan
@@ -65,6 +67,19 @@ def make_mechanism_world() -> MechanismWorld:
     drills = {alias: make_passed(policy, seconds=number * 3 + 2.5) for number, (alias, policy) in enumerate(policies.items())}
     rebuilding = make_running(policies["support-articles"])
     return MechanismWorld(policies, drills, rebuilding, make_rebuilding_rollback(make_moved(production, "support-articles")))
+
+
+def addresses_of_mechanisms(world: MechanismWorld) -> dict[str, str]:
+    """The pages that look different for an alias that a mechanism moves, by a short name."""
+    return {
+        "drills-five-targets": reverse("drills:list") + "?alias=t-&outcome=passed",
+        "start-mechanism": reverse("drills:start", args=["staging", "support-agent"]),
+        "drill-mechanism": reverse("drills:detail", args=[world.drills["fast-model"].pk]),
+        "drill-job": reverse("drills:detail", args=[world.rebuilding.pk]),
+        "rollback-job": reverse("rollbacks:detail", args=[world.rollback.pk]),
+        "procedure-mechanism": reverse("procedures:detail", args=["dataset-delta"]),
+        "procedure-edit-gateways": reverse("procedures:edit", args=["model-weight-flip"]),
+    }
 
 
 def make_moved(environment: Environment, alias: str) -> RoutingPolicy:

@@ -132,12 +132,12 @@ def test_target_that_was_changed_since_stands_beside_the_present_one(cast: Cast,
     text = page(client_of(cast.auditor), reverse("drills:list") + "?alias=support-")
     assert lines(text) == [
         "target 2 min (prompt)",
-        "target 5 min (prompt, then)",
+        "target 5 min (formerly prompt)",
         "target 15 min (eval set)",
         "target 30 min (agent code)",
-        "target 4 h (data set, then)",
+        "target 4 h (formerly data set)",
     ]
-    assert rows(text)["support-tone"] == ("5 min", "Prompt, then")
+    assert rows(text)["support-tone"] == ("5 min", "Formerly prompt")
 
 
 def test_run_without_any_target_has_no_line_and_a_dash(cast: Cast, moved: MechanismWorld) -> None:
