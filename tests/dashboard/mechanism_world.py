@@ -138,15 +138,19 @@ def make_execution(policy: RoutingPolicy, plan: Any, **values: Any) -> Execution
     return execution
 
 
-def make_rebuilding_rollback(policy: RoutingPolicy) -> Rollback:
-    """In production, two fifths of its job are done."""
+def make_rebuilding_rollback(policy: RoutingPolicy, *, state: str = "running") -> Rollback:
+    """In production, two fifths of its job are done; `needs_human`: its job has failed."""
     bad = policy.artefact.versions.get(label=BAD)
     plan = build_plan(policy=policy, kind=ExecutionKind.ROLLBACK, bad_version=bad)
-    rollback: Rollback = RollbackFactory(running=True, parts=False, environment=policy.environment, target_seconds=plan.content["target_seconds"])
+    rollback: Rollback = RollbackFactory(**{state: True}, parts=False, environment=policy.environment, target_seconds=plan.content["target_seconds"])
     part = RollbackPartFactory(
         rollback=rollback, policy=policy, bad_version=bad, procedure_version=plan.procedure_version, plan=plan.content, fingerprint=plan.fingerprint
     )
-    attempts_until_job(part.execution, start=rollback.decided_at)
+    attempt = attempts_until_job(part.execution, start=rollback.decided_at)
+    if state == "needs_human":
+        see_job(attempt, state="failed", progress=41.0, message="The disk is full.", after=30)
+        ended = {"state": StepState.FAILED, "ended_at": attempt.started_at + dt.timedelta(seconds=30), "message": "Rebuild index failed: The disk is full."}
+        StepAttempt.objects.filter(pk=attempt.pk).update(**ended)
     return rollback
 
 

@@ -17,10 +17,10 @@ from rollbackhub.executions.domain.plan import build_plan
 from rollbackhub.executions.enums import ExecutionKind, StepState
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.registry.models import Artefact, SpeedTarget, Version
-from tests.dashboard.mechanism_world import HOURS, MOVED, MechanismWorld, make_mechanism_world, see_job
+from tests.dashboard.mechanism_world import HOURS, MOVED, MechanismWorld, make_mechanism_world, make_moved, make_rebuilding_rollback, see_job
 from tests.dashboard.people import client_of, page
 from tests.factories.fixtures import Cast
-from tests.factories.registry import ConnectionFactory
+from tests.factories.registry import ConnectionFactory, EnvironmentFactory
 from tests.factories.routing import BAD
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +85,15 @@ def test_rollback_page_of_a_table_speaks_of_no_gateway_and_no_traffic(cast: Cast
     text = main_of(text_of(cast, "rollbacks:detail", moved.rollback.pk))
     assert "gateway" not in text.lower()
     assert "traffic" not in text.lower()
+
+
+def test_offer_to_put_a_table_back_names_the_version_and_no_weights(cast: Cast) -> None:
+    rollback = make_rebuilding_rollback(make_moved(EnvironmentFactory(slug="production"), "support-articles"), state="needs_human")
+    text = main_of(text_of(cast, "rollbacks:detail", rollback.pk))
+    assert "Put it back as before?" in text
+    assert f"support-articles is brought to {BAD} again, as before. That is the bad version." in text
+    assert "The weights of" not in text
+    assert "Rebuild index by deploy: Failed after 29 s: The disk is full." in text
 
 
 # Targets
