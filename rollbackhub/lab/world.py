@@ -70,6 +70,7 @@ class LabWorld:
         self.part_children = [child for part in self.parts for child in part.children()] + self._deployer()
         self.gateway_modes = dict.fromkeys(self.environments, GatewayMode.FOLLOWING)
         self.metrics_modes = dict.fromkeys(self.environments, MetricsMode.NORMAL)
+        self.sticky_clients = dict.fromkeys(self.environments, False)
         self.gateways = {environment: self._gateway(environment) for environment in self.environments}
         self.traffic = Child(name="traffic", command=self._traffic_command, folder=directory)
         self.models = {
@@ -97,14 +98,14 @@ class LabWorld:
         return f"http://{LOOPBACK}:{self.ports.metrics}/metrics" + (f"/{environment}" if environment else "")
 
     def connections(self, environment: str) -> dict[str, dict[str, object]]:
-        """The settings with which RollbackHub's connectors reach this environment."""
+        """The settings with which RollbackHub's connectors reach this environment, whatever parts there are."""
         return {
             "envoy": {"admins": {gateway_id(environment): self.admin_url(environment)}},
             "prometheus": {"endpoint": self.metrics_url(environment)},
         }
 
     def part_connections(self, environment: str) -> list[LabConnection]:
-        """How RollbackHub reaches the parts in this environment."""
+        """How RollbackHub reaches the parts in this environment; of a connector that the environment has anyway, the part's is to be taken."""
         found = [connection for part in self.parts for connection in part.connections(environment)]
         if any(part.services() for part in self.parts):
             address = f"http://{LOOPBACK}:{self.ports.deployer}"
@@ -230,11 +231,25 @@ class LabWorld:
         """Have the environment's metrics endpoint work or fail. False while the traffic process does not answer (ask again)."""
         with self._lock:
             self.metrics_modes[environment] = mode
-            try:
-                answer = self._client.put(f"http://{LOOPBACK}:{self.ports.control}/metrics-modes", json={"modes": {environment: mode}})
-            except httpx.TransportError:
-                return False
-            return answer.status_code == 200
+            return self._tell_traffic("metrics-modes", {"modes": {environment: mode}})
+
+    def set_sticky_clients(self, environment: str, on: bool) -> bool:
+        """Have a share of the environment's clients stay with the version that served them first, or end that.
+
+        False while the traffic process does not answer (ask again).
+        """
+        with self._lock:
+            self.sticky_clients[environment] = on
+            return self._tell_traffic("sticky-clients", {"environments": self._sticky_environments()})
+
+    def _sticky_environments(self) -> list[str]:
+        return [environment for environment, on in self.sticky_clients.items() if on]
+
+    def _tell_traffic(self, what: str, content: object) -> bool:
+        try:
+            return self._client.put(f"http://{LOOPBACK}:{self.ports.control}/{what}", json=content).status_code == 200
+        except httpx.TransportError:
+            return False
 
     # Inside.
 
@@ -269,6 +284,7 @@ class LabWorld:
             environments=list(self.environments),
             requests_per_second=self.requests_per_second,
             modes=self.metrics_modes,
+            sticky=self._sticky_environments(),
             more_targets=more,
         )
         return [sys.executable, "-m", "rollbackhub.lab.traffic_process", settings.model_dump_json()]
@@ -281,6 +297,8 @@ class LabWorld:
         gateways = {f"the gateway of {environment}": f"{self.admin_url(environment)}/ready" for environment in self.environments}
         if any(part.services() for part in self.parts):
             gateways["the deployer"] = f"http://{LOOPBACK}:{self.ports.deployer}/healthz"
+        for part in self.parts:
+            gateways |= part.ready_urls()
         return {**models, **gateways, "the traffic generator": f"http://{LOOPBACK}:{self.ports.control}/metrics-modes"}
 
     def _answers(self, url: str) -> bool:
