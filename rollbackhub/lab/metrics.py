@@ -34,7 +34,7 @@ class TrafficMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         by_version = ("environment", "alias", "version")
-        self.requests = Counter("llm_requests", "Requests sent through the gateway", (*by_version, "code"), registry=self.registry)
+        self.requests = Counter("llm_requests", "Requests of the callers, by the version that served them", (*by_version, "code"), registry=self.registry)
         self.negative_feedback = Counter("llm_negative_feedback", "Answers that the (simulated) user disliked", by_version, registry=self.registry)
         self.durations = Histogram(
             "llm_request_duration_seconds", "From sending a request to the end of its answer", by_version, registry=self.registry, buckets=DURATION_BUCKETS

@@ -15,6 +15,7 @@ import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -26,7 +27,7 @@ from rollbackhub.lab.children import Child
 from rollbackhub.lab.deployer.settings import DeployerSettings
 from rollbackhub.lab.envoy import GatewayMode, bootstrap, envoy_command
 from rollbackhub.lab.metrics import MetricsMode
-from rollbackhub.lab.parts import LabConnection, choose_parts
+from rollbackhub.lab.parts import LabConnection, LabPart, choose_parts
 from rollbackhub.lab.ports import LOOPBACK, Ports, require_free
 from rollbackhub.lab.traffic_process import TrafficSettings
 
@@ -201,15 +202,15 @@ class LabWorld:
         A gateway that follows a hub counts as ready when it has its first routes, or has waited five seconds for them.
         """
         deadline = clock.monotonic() + timeout_seconds
-        for name, url in self._ready_urls().items():
-            while not self._answers(url):
+        for name, is_ready in self._ready_checks().items():
+            while not is_ready():
                 if clock.monotonic() >= deadline:
                     raise LabNotReady(f"{name} did not come up within {timeout_seconds:g} s; see {self.directory}")
                 clock.sleep(0.05)
 
     def is_ready(self) -> bool:
         """Whether every part answers now."""
-        return all(map(self._answers, self._ready_urls().values()))
+        return all(is_ready() for is_ready in self._ready_checks().values())
 
     def gateway_is_ready(self, environment: str) -> bool:
         """Whether the environment's gateway takes traffic now."""
@@ -289,7 +290,7 @@ class LabWorld:
         )
         return [sys.executable, "-m", "rollbackhub.lab.traffic_process", settings.model_dump_json()]
 
-    def _ready_urls(self) -> dict[str, str]:
+    def _ready_checks(self) -> dict[str, Callable[[], bool]]:
         models = {
             f"the model server {model}": f"http://{LOOPBACK}:{port}/v1/models"
             for model, port in zip(self.models, (self.ports.good_model, self.ports.bad_model), strict=True)
@@ -297,9 +298,16 @@ class LabWorld:
         gateways = {f"the gateway of {environment}": f"{self.admin_url(environment)}/ready" for environment in self.environments}
         if any(part.services() for part in self.parts):
             gateways["the deployer"] = f"http://{LOOPBACK}:{self.ports.deployer}/healthz"
-        for part in self.parts:
-            gateways |= part.ready_urls()
-        return {**models, **gateways, "the traffic generator": f"http://{LOOPBACK}:{self.ports.control}/metrics-modes"}
+        urls = {**models, **gateways, "the traffic generator": f"http://{LOOPBACK}:{self.ports.control}/metrics-modes"}
+        checks: dict[str, Callable[[], bool]] = {name: partial(self._answers, url) for name, url in urls.items()}
+        checks |= {f"the part {part.name}": partial(self._part_is_ready, part) for part in self.parts}
+        return checks
+
+    def _part_is_ready(self, part: LabPart) -> bool:
+        try:
+            return part.is_ready(self._client)
+        except httpx.TransportError:
+            return False
 
     def _answers(self, url: str) -> bool:
         try:

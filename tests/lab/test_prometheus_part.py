@@ -141,6 +141,7 @@ def test_killed_server_is_started_again_and_keeps_its_history(world: LabWorld) -
 def test_stopped_world_leaves_no_server_and_its_data_below_its_own_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("stopped")
     with running_world(hub_url="http://127.0.0.1:9", directory=folder, parts=("prometheus",)) as world:
+        assert query(world, "up"), "ready means that it scrapes, else the lab's first drill would find no baseline"
         pid = next(child.pid for child in world.children if child.name == "prometheus")
         assert pid is not None
         process = psutil.Process(pid)

@@ -21,7 +21,7 @@ import sys, time
 from pathlib import Path
 from rollbackhub.lab.world import LabWorld
 with LabWorld(hub_url=sys.argv[1], base_port=int(sys.argv[2]), directory=Path(sys.argv[3]), parts=("prometheus",)) as world:
-    world.wait_ready()
+    world.wait_ready(timeout_seconds=60)
     print("ready", *(child.pid for child in world.children), flush=True)
     time.sleep(600)
 """

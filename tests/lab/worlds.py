@@ -48,7 +48,7 @@ def running_world(
         parts=parts,
     ) as world:
         assert world.missing_parts == {}
-        world.wait_ready()
+        world.wait_ready(timeout_seconds=60)
         yield world
 
 

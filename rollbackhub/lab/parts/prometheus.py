@@ -6,6 +6,8 @@ import json
 import shutil
 from typing import Any
 
+import httpx
+
 from rollbackhub.lab.children import Child
 from rollbackhub.lab.parts.base import LabConnection, LabPart
 from rollbackhub.lab.ports import LOOPBACK
@@ -78,6 +80,7 @@ class PrometheusPart(LabPart):
         """Staging's metrics, in place of its plain page."""
         return [LabConnection("prometheus", {"server": self.address, "stale_after_seconds": STALE_SECONDS})] if environment == ENVIRONMENT else []
 
-    def ready_urls(self) -> dict[str, str]:
-        """It is ready once it has read its log of writes."""
-        return {"Prometheus": f"{self.address}/-/ready"}
+    def is_ready(self, client: httpx.Client) -> bool:
+        """It scrapes: some five seconds after its start."""
+        answer = client.get(f"{self.address}/api/v1/query", params={"query": "up"})
+        return answer.status_code == httpx.codes.OK and bool(answer.json()["data"]["result"])
