@@ -101,7 +101,7 @@ def test_lab_first_start_seeds_serves_drills_and_follows_switches(lab: subproces
     assert len(children) >= 5
     lab.send_signal(signal.SIGTERM)
     assert lab.wait(10) == 0
-    eventually(lambda: not any(map(is_alive, children)), within=2, what="the children's end")
+    eventually(lambda: not any(map(is_alive, children)), within=2, what=f"the end of {children}")
 
 
 def test_lab_killed_with_sigkill_leaves_no_child(lab: subprocess.Popen[str]) -> None:
@@ -110,7 +110,7 @@ def test_lab_killed_with_sigkill_leaves_no_child(lab: subprocess.Popen[str]) -> 
     assert children
     lab.kill()
     lab.wait()
-    eventually(lambda: not any(map(is_alive, children)), within=2, what="the children's end")
+    eventually(lambda: not any(map(is_alive, children)), within=2, what=f"the end of {children}")
 
 
 def test_lab_taken_port_ends_with_one_sentence(tmp_path: Path, base_port: int, fresh_database: FreshDatabase) -> None:
