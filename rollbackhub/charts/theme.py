@@ -63,6 +63,7 @@ def template(theme: Theme) -> go.layout.Template:
             "xaxis": axis,
             "yaxis": axis,
             "shapedefaults": {"line": {"color": look["mark"], "width": 1.5}},
-            "annotationdefaults": {"font": {"color": look["mark"], "size": 12}, "showarrow": False},
+            # With a background: a label stays readable where a line runs behind it.
+            "annotationdefaults": {"font": {"color": look["mark"], "size": 12}, "showarrow": False, "bgcolor": look["surface"], "borderpad": 0},
         },
     )

@@ -5,17 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 
 from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.verdict import Verdict
+from rollbackhub.connectors.mechanism import JobState
 from rollbackhub.dashboard.looks import EXECUTIONS, STEPS, VERDICTS, Look
+from rollbackhub.executions.domain.listing import JobSeen
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.releases.models import Release
@@ -40,6 +43,44 @@ class Answer:
     look: Look
 
 
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job of another system as its step shows it."""
+
+    seen: JobSeen
+    step_runs: bool
+
+    @property
+    def runs(self) -> bool:
+        """Whether somebody follows it now."""
+        return self.step_runs and self.seen.state in ("", JobState.RUNNING)
+
+    @property
+    def share(self) -> int | None:
+        """Whole percent done while it runs; None when the system does not say."""
+        return int(self.seen.progress) if self.runs and self.seen.progress is not None else None
+
+    @property
+    def words(self) -> str:
+        """`40 % done: Embedding documents` while it runs, `Ended well after 42 s` afterwards. Without a full stop."""
+        seen = self.seen
+        took = in_words(clock.seconds_between(seen.begun_at, seen.seen_at) or 0.0)
+        if seen.state == JobState.SUCCEEDED:
+            return f"Ended well after {took}"
+        said = f": {seen.message.rstrip('.')}" if seen.message else ""
+        if seen.state == JobState.FAILED:
+            return f"Failed after {took}{said}"
+        done = f"{seen.progress:.0f} % done" if seen.progress is not None else "It does not say how much is done"
+        if not self.step_runs:
+            return f"Had not ended when this step did ({done[:1].lower() + done[1:]}{said})"
+        return f"{done}{said}"
+
+    @property
+    def problem(self) -> str:
+        """Why it could not be asked lately."""
+        return self.seen.problem.partition(": ")[2] or self.seen.problem
+
+
 @dataclass(slots=True)
 class StepRow:
     """One step of the frozen plan and what became of it."""
@@ -51,6 +92,8 @@ class StepRow:
     state: str
     look: Look
     attempts: list[StepAttempt] = field(default_factory=list)
+    job: JobRow | None = None
+    """The job that it has another system run, once that was seen."""
 
     @property
     def message(self) -> str:
@@ -80,8 +123,8 @@ class StepRow:
         return sentences
 
 
-def step_rows(execution: Execution) -> list[StepRow]:
-    """Every step of the plan with its attempts (which must be fetched). No query."""
+def step_rows(execution: Execution, *, jobs: Mapping[tuple[UUID, int], JobSeen] | None = None) -> list[StepRow]:
+    """Every step of the plan with its attempts (which must be fetched), and with the `jobs` of `list_jobs`. No query."""
     attempts: dict[int, list[StepAttempt]] = {}
     for attempt in execution.attempts.all():
         attempts.setdefault(attempt.position, []).append(attempt)
@@ -94,7 +137,9 @@ def step_rows(execution: Execution) -> list[StepRow]:
             passed_by = not execution.is_active or (execution.state == ExecutionState.CLEANING_UP and not step.get("always"))
             state = "skipped" if passed_by else "waiting"
         segment = Segment(step["segment"]).label
-        rows.append(StepRow(position + 1, step["key"], step.get("title") or step["key"], segment, state, _look(state), mine))
+        seen = (jobs or {}).get((execution.pk, position))
+        job = JobRow(seen, step_runs=state == StepState.STARTED) if seen else None
+        rows.append(StepRow(position + 1, step["key"], step.get("title") or step["key"], segment, state, _look(state), mine, job))
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,9 +24,11 @@ from rollbackhub.executions.domain.selectors import SegmentTime
 from rollbackhub.executions.enums import Segment
 from rollbackhub.executions.models import Execution, Sample
 from rollbackhub.registry.enums import ChangeType
-from rollbackhub.registry.models import SpeedTarget
+from rollbackhub.registry.models import Artefact, SpeedTarget
 
 ROLLBACK_SEGMENTS = (Segment.EXECUTE, Segment.PROPAGATE, Segment.DRAIN, Segment.VERIFY)
+FORMERLY = "formerly "
+"""Before whose a target was, until somebody changed it."""
 CHART_POINTS = 400
 """A line of the traffic figure has at most this many points; longer series are thinned evenly."""
 
@@ -118,8 +120,35 @@ def versions_in_order(execution: Execution, rows: Sequence[TrafficRow]) -> list[
     return list(found)
 
 
-def durations_figure(*, executions: Sequence[Execution], with_targets: bool) -> PageFigure | None:
-    """Drills against the targets of their change types; None without a measured one. One query."""
+def target_owners(executions: Sequence[Execution]) -> dict[str, list[tuple[str, float]]]:
+    """Whose targets stand against these runs: by each run's id as text the names and seconds of the target that it ran under, and of the present one.
+
+    A target is the artefact's own (then named by the artefact) or its change type's. One that has been changed since is named `formerly …`. Two queries.
+    """
+    of_types = {target.change_type: target.seconds for target in SpeedTarget.objects.all()}
+    slugs = {execution.plan["artefact"] for execution in executions}
+    artefacts = {artefact.slug: artefact for artefact in Artefact.objects.filter(slug__in=slugs)}
+    found: dict[str, list[tuple[str, float]]] = {}
+    for execution in executions:
+        artefact = artefacts.get(execution.plan["artefact"])
+        own = artefact.target_seconds if artefact else None
+        name = artefact.name if artefact is not None and own is not None else ChangeType(execution.change_type).label.lower()
+        present = own if own is not None else of_types.get(execution.change_type)
+        mine = [] if present is None else [(name, float(present))]
+        if execution.target_seconds is not None and execution.target_seconds != present:
+            mine.insert(0, (f"{FORMERLY}{name}", float(execution.target_seconds)))
+        found[str(execution.pk)] = mine
+    return found
+
+
+def _by_seconds(target: tuple[str, float]) -> tuple[float, bool, str]:
+    """The shortest first; of the same, present ones before former ones."""
+    name, seconds = target
+    return seconds, name.startswith(FORMERLY), name.lower()
+
+
+def durations_figure(*, executions: Sequence[Execution], owners: Mapping[str, list[tuple[str, float]]], with_targets: bool) -> PageFigure | None:
+    """Drills against their targets, with `owners` from `target_owners`; None without a measured one. No query."""
     if not executions:
         return None
     points = [
@@ -135,8 +164,6 @@ def durations_figure(*, executions: Sequence[Execution], with_targets: bool) -> 
         )
         for execution in executions
     ]
-    targets = {ChangeType(target.change_type).label: float(target.seconds) for target in SpeedTarget.objects.all() if target.seconds}
-    figure = drill_durations(points=points, targets=targets, with_targets=with_targets, zone=timezone.localtime().strftime("%Z"))
-    return PageFigure(
-        "figure-durations", as_content(figure), "Rollback time of each drill against the target of its change type. The table below has the same numbers."
-    )
+    targets = sorted({target for mine in owners.values() for target in mine}, key=_by_seconds) if with_targets else []
+    figure = drill_durations(points=points, targets=targets, change_types=ChangeType.labels, zone=timezone.localtime().strftime("%Z"))
+    return PageFigure("figure-durations", as_content(figure), "Rollback time of each drill against its target. The table below has the same numbers.")

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from rollbackhub.connectors.base import connector_type
 from rollbackhub.routing.domain.yaml_io import dump_policies
 from rollbackhub.routing.models import Candidate
 from rollbackhub.routing.rules import CandidateSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWords:
+    """How to speak of what a plan moves: weights that share traffic, or the one version that serves."""
+
+    shares_traffic: bool
+    counted_by: str
+    """`The gateways`: whose counters show who answered."""
+    system: str
+    """What a person looks at: `the weights`, `the system (git)`."""
+
+    @property
+    def before(self) -> str:
+        """What stood before, as it is put back: `the weights as they were`."""
+        return "the weights as they were" if self.shares_traffic else "the version that served before"
+
+
+def words_of(plan: Mapping[str, Any]) -> PlanWords:
+    """The words for a plan, by what moves its alias. Raises InvalidInput when it is frozen with a connector that is not there any more."""
+    moved_by = plan.get("mechanism")
+    if moved_by is None:
+        return PlanWords(shares_traffic=True, counted_by="the gateways", system="the weights")
+    shares = bool(getattr(connector_type(moved_by["connector"]), "weighted", False))
+    return PlanWords(shares_traffic=shares, counted_by=moved_by["connection"], system=f"the system ({moved_by['connection']})")
 
 
 def plan_yaml(plan: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from rollbackhub.dashboard.plans import words_of
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.registry.models import StabilityHold
@@ -78,7 +79,7 @@ class Situation:
 
     @property
     def may_put_back(self) -> bool:
-        """The procedure has steps that put the weights back."""
+        """The procedure has steps that put things back."""
         return self.execution is not None and any(step["always"] or step.get("undo") for step in self.execution.plan["steps"])
 
     def _stopped_attempt(self) -> StepAttempt | None:
@@ -155,19 +156,23 @@ def _retry(situation: Situation) -> Offer:
 def _undo(situation: Situation) -> Offer:
     assert situation.execution is not None
     plan = situation.execution.plan
-    weights = ", ".join(f"{entry['version_pin']} {entry['weight']} %" for entry in plan["weights_before"])
+    if words_of(plan).shares_traffic:
+        weights = ", ".join(f"{entry['version_pin']} {entry['weight']} %" for entry in plan["weights_before"])
+        text = f"The weights of {plan['alias']} become what they were before: {weights}. The bad version serves again."
+    else:
+        served = _labels([entry["version_pin"] for entry in plan["weights_before"] if entry["weight"]])
+        text = f"{plan['alias']} is brought to {served} again, as before. That is the bad version."
     lifts = _labels([hold.version.label for hold in _held(situation)])
-    text = f"The weights of {plan['alias']} become what they were before: {weights}. The bad version serves again."
     if lifts:
         text += f" This lifts the stability hold on {lifts}, with your name and reason."
-    return Offer("undo", "Put back as before", "history", "Put the weights back as before?", text, is_danger=True)
+    return Offer("undo", "Put back as before", "history", "Put it back as before?", text, is_danger=True)
 
 
 def _stop(rollback: Rollback) -> Offer:
     texts = {
         RollbackState.RUNNING: "Before its first step it ends and has changed nothing. Later it stands still and waits for a person;"
         " what is flipped stays flipped.",
-        RollbackState.RESTORED: "Traffic is restored already and stays so. The verification ends, and it waits for a person.",
+        RollbackState.RESTORED: "It is restored already and stays so. The verification ends, and it waits for a person.",
         RollbackState.ROLLING_FORWARD: "The fix keeps the weight that it has now. Then somebody lets it go on, or rolls back instead.",
     }
     return Offer("stop", "Stop", "player-stop", "Stop it?", texts[RollbackState(rollback.state)], is_danger=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlencode
 from uuid import UUID
-
-from django.db.models import Max
 
 from rollbackhub.audit.domain.listing import list_events_of
 from rollbackhub.audit.models import AuditEvent
@@ -21,8 +19,9 @@ from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.drill_page import StepRow, digest_of, step_rows
 from rollbackhub.dashboard.figures import PageFigure, TrafficRow, as_content, traffic_figure, traffic_rows, versions_in_order
 from rollbackhub.dashboard.looks import Look
-from rollbackhub.dashboard.plans import plan_yaml, weights_yaml
+from rollbackhub.dashboard.plans import PlanWords, plan_yaml, weights_yaml, words_of
 from rollbackhub.dashboard.rollback_plan import proofs_of_requests
+from rollbackhub.executions.domain.listing import JobSeen, list_jobs, newest_look
 from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.domain.selectors import SegmentTime
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
@@ -38,7 +37,7 @@ from rollbackhub.routing.models import Gateway
 PAGE_SAMPLES = 2000
 TABLE_SAMPLES = 200
 HELD_ROWS = 50
-SAMPLE_KINDS = ("traffic", "gateways", "metrics", "routes", "counters")
+SAMPLE_KINDS = ("traffic", "gateways", "metrics", "routes", "counters", "observed", "consumers", "job")
 SKIPPED_BY_PERSON = Look("Skipped by a person", "arrow-right", "warn")
 MOVING_STATES = (RollbackState.RUNNING, RollbackState.UNDOING, RollbackState.ROLLING_FORWARD)
 
@@ -57,6 +56,11 @@ class Run:
     def done(self) -> int:
         """How many steps are done."""
         return sum(1 for step in self.steps if step.state == StepState.DONE)
+
+    @property
+    def words(self) -> PlanWords:
+        """How to speak of what it moves."""
+        return words_of(self.execution.plan)
 
     @property
     def checks(self) -> list[CheckResult]:
@@ -155,7 +159,7 @@ class RollbackView:
 
     @cached_property
     def runs(self) -> list[Run]:
-        """All executions, those of earlier plans and of roll-forwards included, as they came. Four queries."""
+        """All executions, those of earlier plans and of roll-forwards included, as they came. Four queries; two more where a step has a job run."""
         titles: dict[UUID, str] = {}
         for part in self.parts:
             of = f" of {part.policy.alias}" if len(self.parts) > 1 else ""
@@ -164,8 +168,8 @@ class RollbackView:
                 titles[part.execution_id] = f"Rollback{of}"
         titles.update({forward.execution_id: f"Roll-forward to {forward.fix_version.label}" for forward in self.forwards})
         found = Execution.objects.filter(pk__in=titles).prefetch_related("attempts", "checks", "findings").order_by("created_at", "pk")
-        current = self._current_id()
-        runs = [Run(execution, titles[execution.pk], execution.pk == current, rows_of(execution)) for execution in found]
+        current, jobs = self._current_id(), list_jobs(found)
+        runs = [Run(execution, titles[execution.pk], execution.pk == current, rows_of(execution, jobs=jobs)) for execution in found]
         return sorted(runs, key=lambda run: run.execution.created_at)
 
     @property
@@ -330,11 +334,11 @@ LIVE_STATES = (
 """The page of such a rollback goes on asking."""
 
 
-def rows_of(execution: Execution) -> list[StepRow]:
+def rows_of(execution: Execution, *, jobs: Mapping[tuple[UUID, int], JobSeen]) -> list[StepRow]:
     """The steps that are or were run: those that only put back show when somebody chose that. What a person skipped says so. No query."""
     putting_back = execution.state == ExecutionState.CLEANING_UP
     rows: list[StepRow] = []
-    for row, step in zip(step_rows(execution), execution.plan["steps"], strict=True):
+    for row, step in zip(step_rows(execution, jobs=jobs), execution.plan["steps"], strict=True):
         if step.get("undo") and not row.attempts and not putting_back:
             continue
         if row.attempts and row.state == StepState.SKIPPED:
@@ -381,6 +385,6 @@ def live_digest(rollback_id: UUID) -> str:
             **state,
             "executions": list(executions.values_list("pk", "state", "verdict", "cancel_requested_at", "claims")),
             "attempts": list(attempts.values_list("execution", "position", "number", "state")),
-            "gateways": Sample.objects.filter(execution__in=ids, kind="gateways").aggregate(newest=Max("id"))["newest"],
+            "looks": newest_look(ids, kinds=["gateways", "job"]),
         }
     )

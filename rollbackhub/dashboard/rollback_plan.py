@@ -24,8 +24,18 @@ from rollbackhub.routing.domain.selectors import get_present_revisions
 from rollbackhub.routing.models import RoutingPolicy
 
 OBSERVED = (Segment.PROPAGATE, Segment.DRAIN, Segment.VERIFY)
-CONNECTIONS = {"envoy": "its gateways take the new weights; their counters show the traffic", "prometheus": "read for feedback and latency"}
-"""What a rollback does with a connection, by its connector."""
+MOVES = {
+    "envoy": "its gateways take the new weights; their counters show the traffic",
+    "mlflow": "the alias is moved back there and read again; what its clients still keep is waited out",
+    "haproxy": "its servers take the new weights; its own counters show the traffic",
+    "git": "a new commit brings the content back; what uses it says which version runs",
+    "delta": "the table is restored to what it was, and read again",
+    "deploy": "it is told to deploy the version back, and asked until that runs",
+}
+"""What a rollback does with the connection that moves the alias, by its connector."""
+METRICS = "read for feedback and latency"
+READS_METRICS = ("verify", "await_traffic")
+"""The actions that ask the metrics endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +154,20 @@ class PlanPart:
 
     @property
     def connections(self) -> list[tuple[str, str]]:
-        """Each connection and what is done with it."""
-        return [(name, CONNECTIONS.get(name, "used by the steps")) for name in sorted(self.content["connections"])]
+        """Each connection that this plan uses, and what is done with it. One that is frozen with it and that no step uses is left out."""
+        moved_by = self.content.get("mechanism") or {"connection": "envoy", "connector": "envoy"}
+        steps = self.content["steps"]
+        found: dict[str, list[str]] = {moved_by["connection"]: [MOVES.get(moved_by["connector"], "it moves the version back, and is read again")]}
+        for step in steps:
+            if step["action"] == "run_job":
+                params = parse_params(action="run_job", params=step.get("params") or {})
+                job = f"it runs the job {params.job.replace('_', ' ')}, which is followed to its end"
+                said = found.setdefault(params.connection, [])
+                if job not in said:
+                    said.append(job)
+        if any(step["action"] in READS_METRICS for step in steps):
+            found.setdefault("prometheus", []).append(METRICS)
+        return [(name, "; ".join(said)) for name, said in sorted(found.items()) if name in self.content["connections"]]
 
 
 def plan_parts(rollback: Rollback, *, proofs: Mapping[int, Proof]) -> list[PlanPart]:

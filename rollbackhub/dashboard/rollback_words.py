@@ -21,7 +21,7 @@ def headline_of(rollback: Rollback, *, steps: Sequence[StepRow] = (), part: str 
     role = approver_in_words(rollback.required_role)
     now = next((step for step in steps if step.state == StepState.STARTED), None)
     at = f": {part}step {now.number} of {len(steps)}, {now.title[:1].lower() + now.title[1:]}" if now else (f": {part.rstrip(', ')}" if part else "")
-    behind = f": {', '.join(lagging)} {'does' if len(lagging) == 1 else 'do'} not follow" if lagging else ": not every gateway follows"
+    behind = f": {', '.join(lagging)} {'does' if len(lagging) == 1 else 'do'} not follow" if lagging else ": not everything follows"
     words = {
         S.AWAITING_APPROVAL: f"Nothing has begun: it waits for the approval of {role}.",
         S.REJECTED: "No: it was rejected. Nothing was changed.",
@@ -31,10 +31,10 @@ def headline_of(rollback: Rollback, *, steps: Sequence[StepRow] = (), part: str 
         S.RUNNING: f"Not yet: it runs{at}.",
         S.NEEDS_HUMAN: f"No: {fix} does not hold. Decide how it goes on." if fix else "Not yet: it stands still. A person has to decide.",
         S.PARTIALLY_RESTORED: f"Only in part{behind}.",
-        S.RESTORED: f"Traffic is restored after {took}; now it is verified{at if now else ''}.",
+        S.RESTORED: f"Restored after {took}; now it is verified{at if now else ''}.",
         S.VERIFICATION_FAILED: "The bad version gets traffic again, although it is under hold."
         if rollback.verified_at
-        else f"Traffic is restored after {took}, but it is not shown that the harm is over.",
+        else f"Restored after {took}, but it is not shown that the harm is over.",
         S.VERIFIED: f"Yes: rolled back in {took} and verified.",
         S.UNDOING: f"It is being put back as it was before{at}.",
         S.UNDONE: "No: it was put back. The bad version serves again.",
@@ -52,7 +52,7 @@ def approver_in_words(role: str) -> str:
 
 def _closed_unfinished(rollback: Rollback, took: str) -> str:
     if rollback.restored_at is not None:
-        return f"Traffic was restored after {took}; it was closed without a verification that passed."
+        return f"It was restored after {took}, and closed without a verification that passed."
     return "It was closed unfinished. See below what stands."
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,14 +91,14 @@ class Child:
             self.process.send_signal(signal.SIGTERM)
 
     def wait_until_ended(self) -> None:
-        """Wait for its end; SIGKILL after STOP_SECONDS."""
+        """Wait for its end; SIGKILL after STOP_SECONDS. What it started itself ends with it."""
         if self.process is None:
             return
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def keep_log_small(self) -> None:
         """Empty a log that has grown large. It is open for appending, so the child goes on at its new end."""

@@ -12,3 +12,4 @@ class SwitchName(models.TextChoices):
     BAD_ROUTE = "bad_route", "The gateway lacks a cluster and refuses its routes"
     METRICS_DOWN = "metrics_down", "The metrics endpoint answers 503"
     METRICS_SILENT = "metrics_silent", "The metrics endpoint answers without the environment's series"
+    STICKY_CLIENTS = "sticky_clients", "A share of the clients stays with the version that served it first, past the gateway"

@@ -60,7 +60,7 @@ def envoy_command(*, configuration: Path) -> list[str]:
 def bootstrap(*, environment: str, hub_url: str, ports: Ports, mode: GatewayMode = GatewayMode.FOLLOWING) -> dict[str, Any]:
     """An environment's Envoy configuration, ready to be written as JSON."""
     clusters = [
-        _cluster(name=candidate.candidate_id, host=LOOPBACK, port=ports.good_model if candidate.model == GOOD_MODEL else ports.bad_model)
+        _cluster(name=candidate.candidate_id, host=LOOPBACK, port=ports.model_server(candidate.model))
         for alias in ALIASES
         for candidate in alias.candidates
         if not (mode == GatewayMode.CLUSTER_MISSING and candidate.candidate_id == MISSING_CLUSTER)

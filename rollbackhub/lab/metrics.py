@@ -34,12 +34,13 @@ class TrafficMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         by_version = ("environment", "alias", "version")
-        self.requests = Counter("llm_requests", "Requests sent through the gateway", (*by_version, "code"), registry=self.registry)
+        self.requests = Counter("llm_requests", "Requests of the callers, by the version that served them", (*by_version, "code"), registry=self.registry)
         self.negative_feedback = Counter("llm_negative_feedback", "Answers that the (simulated) user disliked", by_version, registry=self.registry)
         self.durations = Histogram(
             "llm_request_duration_seconds", "From sending a request to the end of its answer", by_version, registry=self.registry, buckets=DURATION_BUCKETS
         )
         self.skipped = Counter("lab_requests_skipped", "Requests not sent because too many were under way", ("environment", "alias"), registry=self.registry)
+        self.sticky_clients = Gauge("lab_sticky_clients", "Clients whose session holds them at a version", by_version, registry=self.registry)
         self.under_way = Gauge("lab_requests_under_way", "Requests sent and not answered yet", registry=self.registry)
 
     def answered(self, *, environment: str, alias: str, version: str, code: str, seconds: float, disliked: bool) -> None:

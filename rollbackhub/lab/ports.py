@@ -6,6 +6,8 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rollbackhub.lab import catalogue
+
 LOOPBACK = "127.0.0.1"
 
 METRICS = 0
@@ -21,7 +23,8 @@ CONTROL = 30
 DEPLOYER = 31
 MLFLOW = 32
 BALANCER = {"staging": 33, "production": 34}
-COUNT = 35
+PROMETHEUS = 35
+COUNT = 36
 """How many ports from the base on belong to the lab."""
 
 
@@ -50,6 +53,10 @@ class Ports:
         """Port of the model server with the regression."""
         return self.base + BAD_MODEL
 
+    def model_server(self, model: str) -> int:
+        """Port of a model's server."""
+        return {catalogue.GOOD_MODEL: self.good_model, catalogue.BAD_MODEL: self.bad_model}[model]
+
     @property
     def control(self) -> int:
         """Port of the traffic generator's control interface."""
@@ -64,6 +71,11 @@ class Ports:
     def mlflow(self) -> int:
         """Port of the MLflow server (part mlflow)."""
         return self.base + MLFLOW
+
+    @property
+    def prometheus(self) -> int:
+        """Port of the Prometheus server (part prometheus)."""
+        return self.base + PROMETHEUS
 
     def balancer(self, environment: str) -> int:
         """Port on which HAProxy takes an environment's traffic (part haproxy)."""

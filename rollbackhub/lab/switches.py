@@ -63,6 +63,7 @@ class SwitchFollower:
         self._world = world
         # The traffic process is started with these.
         self._metrics_in_force = dict(world.metrics_modes)
+        self._sticky_in_force = dict(world.sticky_clients)
 
     def follow(self) -> None:
         """Read the switches once and follow them. What does not work now is tried again at the next call. Raises DatabaseError."""
@@ -76,12 +77,22 @@ class SwitchFollower:
 
     def _follow(self, environment: str, on: set[str]) -> bool:
         self._world.set_gateway_mode(environment, gateway_mode(on))
-        wanted = metrics_mode(on)
+        return self._follow_metrics(environment, metrics_mode(on)) and self._follow_clients(environment, SwitchName.STICKY_CLIENTS in on)
+
+    def _follow_metrics(self, environment: str, wanted: MetricsMode) -> bool:
         if self._metrics_in_force.get(environment) != wanted:
             if not self._world.set_metrics_mode(environment, wanted):
                 return False
             self._metrics_in_force[environment] = wanted
             logger.info("the metrics endpoint of %s: %s", environment, wanted)
+        return True
+
+    def _follow_clients(self, environment: str, wanted: bool) -> bool:
+        if self._sticky_in_force.get(environment) != wanted:
+            if not self._world.set_sticky_clients(environment, wanted):
+                return False
+            self._sticky_in_force[environment] = wanted
+            logger.info("the clients' sessions in %s %s", environment, "hold" if wanted else "have ended")
         return True
 
     @staticmethod

@@ -12,12 +12,13 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import httpcore
 
 from rollbackhub.lab.catalogue import quality_of
+from rollbackhub.lab.clients import Direct, SimulatedClient, simulated_clients
 from rollbackhub.lab.feedback import ErrorDiffusion
 from rollbackhub.lab.metrics import TrafficMetrics
 
@@ -42,11 +43,12 @@ _QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one stream goes: an alias behind an environment's gateway."""
+    """Where one stream goes: an alias behind an environment's gateway. `direct`: how sessions go past that; None: it has no sessions."""
 
     environment: str
     alias: str
     url: str
+    direct: Direct | None = None
 
 
 class Pace:
@@ -78,13 +80,37 @@ class TrafficGenerator:
     """Sends chat completions to its targets in turn and counts what came back, by the version that served it."""
 
     def __init__(self, *, targets: Sequence[Target], per_second: float, metrics: TrafficMetrics, most_under_way: int = MOST_UNDER_WAY) -> None:
-        self._targets = itertools.cycle(targets)
+        self._clients = {target: simulated_clients() for target in targets if target.direct is not None}
+        self._sticky: frozenset[str] = frozenset()
+        self._turns = itertools.cycle([(target, self._turns_of(target)) for target in targets])
         self._per_second = per_second
         self._metrics = metrics
         self._most_under_way = most_under_way
         self._under_way: set[asyncio.Task[None]] = set()
         self._questions = itertools.cycle(_QUESTIONS)
         self._feedback = ErrorDiffusion()
+
+    def _turns_of(self, target: Target) -> Iterator[SimulatedClient]:
+        return itertools.cycle(self._clients.get(target) or [SimulatedClient(carries_session=False)])
+
+    @property
+    def sticky(self) -> frozenset[str]:
+        """The environments whose sessions hold."""
+        return self._sticky
+
+    def set_sticky(self, environments: Iterable[str]) -> None:
+        """Have sessions hold in these environments: a client gets one by its next answer. In the others they end at once."""
+        self._sticky = frozenset(environments)
+        for target, clients in self._clients.items():
+            if target.environment not in self._sticky:
+                for client in clients:
+                    self._pin(target, client, None)
+
+    def _pin(self, target: Target, client: SimulatedClient, version: str | None) -> None:
+        for pinned_to, change in ((client.pinned_to, -1), (version, 1)):
+            if pinned_to is not None:
+                self._metrics.sticky_clients.labels(target.environment, target.alias, pinned_to).inc(change)
+        client.pinned_to = version
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -103,11 +129,12 @@ class TrafficGenerator:
                     task.cancel()
 
     def _start_one(self, pool: httpcore.AsyncConnectionPool) -> None:
-        target = next(self._targets)
+        target, turns = next(self._turns)
+        client = next(turns)
         if len(self._under_way) >= self._most_under_way:
             self._metrics.skipped.labels(target.environment, target.alias).inc()
             return
-        task = asyncio.create_task(self._send(pool, target))
+        task = asyncio.create_task(self._send(pool, target, client))
         self._under_way.add(task)
         task.add_done_callback(self._done)
         self._metrics.under_way.set(len(self._under_way))
@@ -118,13 +145,17 @@ class TrafficGenerator:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the traffic generator failed on a request", exc_info=error)
 
-    async def _send(self, pool: httpcore.AsyncConnectionPool, target: Target) -> None:
+    async def _send(self, pool: httpcore.AsyncConnectionPool, target: Target, client: SimulatedClient) -> None:
         question = {"role": "user", "content": next(self._questions)}
         body = json.dumps({"model": target.alias, "messages": [question], "user": "simulated"}).encode()
         headers = [(b"host", b"lab-gateway"), (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        url = target.url
+        if target.direct is not None and client.pinned_to is not None:
+            url, more = target.direct(client.pinned_to)
+            headers += more
         started = time.perf_counter()
         try:
-            answer = await pool.request("POST", target.url, headers=headers, content=body, extensions={"timeout": _TIMEOUTS})
+            answer = await pool.request("POST", url, headers=headers, content=body, extensions={"timeout": _TIMEOUTS})
         except httpcore.TimeoutException:
             self._metrics.failed(environment=target.environment, alias=target.alias, code="timeout")
             return
@@ -137,6 +168,8 @@ class TrafficGenerator:
             self._metrics.failed(environment=target.environment, alias=target.alias, code=str(answer.status))
             return
         version = served.decode("latin-1")
+        if client.carries_session and client.pinned_to is None and target.environment in self._sticky:
+            self._pin(target, client, version)
         # The simulated user: dislikes as many answers of a version as its quality says.
         disliked = self._feedback.happens(key=(target.environment, target.alias, version), rate=quality_of(version).negative_feedback)
         self._metrics.answered(environment=target.environment, alias=target.alias, version=version, code=str(answer.status), seconds=seconds, disliked=disliked)

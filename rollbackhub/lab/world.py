@@ -15,6 +15,7 @@ import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -26,7 +27,7 @@ from rollbackhub.lab.children import Child
 from rollbackhub.lab.deployer.settings import DeployerSettings
 from rollbackhub.lab.envoy import GatewayMode, bootstrap, envoy_command
 from rollbackhub.lab.metrics import MetricsMode
-from rollbackhub.lab.parts import LabConnection, choose_parts
+from rollbackhub.lab.parts import LabConnection, LabPart, choose_parts
 from rollbackhub.lab.ports import LOOPBACK, Ports, require_free
 from rollbackhub.lab.traffic_process import TrafficSettings
 
@@ -70,6 +71,7 @@ class LabWorld:
         self.part_children = [child for part in self.parts for child in part.children()] + self._deployer()
         self.gateway_modes = dict.fromkeys(self.environments, GatewayMode.FOLLOWING)
         self.metrics_modes = dict.fromkeys(self.environments, MetricsMode.NORMAL)
+        self.sticky_clients = dict.fromkeys(self.environments, False)
         self.gateways = {environment: self._gateway(environment) for environment in self.environments}
         self.traffic = Child(name="traffic", command=self._traffic_command, folder=directory)
         self.models = {
@@ -97,14 +99,14 @@ class LabWorld:
         return f"http://{LOOPBACK}:{self.ports.metrics}/metrics" + (f"/{environment}" if environment else "")
 
     def connections(self, environment: str) -> dict[str, dict[str, object]]:
-        """The settings with which RollbackHub's connectors reach this environment."""
+        """The settings with which RollbackHub's connectors reach this environment, whatever parts there are."""
         return {
             "envoy": {"admins": {gateway_id(environment): self.admin_url(environment)}},
             "prometheus": {"endpoint": self.metrics_url(environment)},
         }
 
     def part_connections(self, environment: str) -> list[LabConnection]:
-        """How RollbackHub reaches the parts in this environment."""
+        """How RollbackHub reaches the parts in this environment; of a connector that the environment has anyway, the part's is to be taken."""
         found = [connection for part in self.parts for connection in part.connections(environment)]
         if any(part.services() for part in self.parts):
             address = f"http://{LOOPBACK}:{self.ports.deployer}"
@@ -200,15 +202,15 @@ class LabWorld:
         A gateway that follows a hub counts as ready when it has its first routes, or has waited five seconds for them.
         """
         deadline = clock.monotonic() + timeout_seconds
-        for name, url in self._ready_urls().items():
-            while not self._answers(url):
+        for name, is_ready in self._ready_checks().items():
+            while not is_ready():
                 if clock.monotonic() >= deadline:
                     raise LabNotReady(f"{name} did not come up within {timeout_seconds:g} s; see {self.directory}")
                 clock.sleep(0.05)
 
     def is_ready(self) -> bool:
         """Whether every part answers now."""
-        return all(map(self._answers, self._ready_urls().values()))
+        return all(is_ready() for is_ready in self._ready_checks().values())
 
     def gateway_is_ready(self, environment: str) -> bool:
         """Whether the environment's gateway takes traffic now."""
@@ -230,11 +232,25 @@ class LabWorld:
         """Have the environment's metrics endpoint work or fail. False while the traffic process does not answer (ask again)."""
         with self._lock:
             self.metrics_modes[environment] = mode
-            try:
-                answer = self._client.put(f"http://{LOOPBACK}:{self.ports.control}/metrics-modes", json={"modes": {environment: mode}})
-            except httpx.TransportError:
-                return False
-            return answer.status_code == 200
+            return self._tell_traffic("metrics-modes", {"modes": {environment: mode}})
+
+    def set_sticky_clients(self, environment: str, on: bool) -> bool:
+        """Have a share of the environment's clients stay with the version that served them first, or end that.
+
+        False while the traffic process does not answer (ask again).
+        """
+        with self._lock:
+            self.sticky_clients[environment] = on
+            return self._tell_traffic("sticky-clients", {"environments": self._sticky_environments()})
+
+    def _sticky_environments(self) -> list[str]:
+        return [environment for environment, on in self.sticky_clients.items() if on]
+
+    def _tell_traffic(self, what: str, content: object) -> bool:
+        try:
+            return self._client.put(f"http://{LOOPBACK}:{self.ports.control}/{what}", json=content).status_code == 200
+        except httpx.TransportError:
+            return False
 
     # Inside.
 
@@ -269,11 +285,12 @@ class LabWorld:
             environments=list(self.environments),
             requests_per_second=self.requests_per_second,
             modes=self.metrics_modes,
+            sticky=self._sticky_environments(),
             more_targets=more,
         )
         return [sys.executable, "-m", "rollbackhub.lab.traffic_process", settings.model_dump_json()]
 
-    def _ready_urls(self) -> dict[str, str]:
+    def _ready_checks(self) -> dict[str, Callable[[], bool]]:
         models = {
             f"the model server {model}": f"http://{LOOPBACK}:{port}/v1/models"
             for model, port in zip(self.models, (self.ports.good_model, self.ports.bad_model), strict=True)
@@ -281,7 +298,16 @@ class LabWorld:
         gateways = {f"the gateway of {environment}": f"{self.admin_url(environment)}/ready" for environment in self.environments}
         if any(part.services() for part in self.parts):
             gateways["the deployer"] = f"http://{LOOPBACK}:{self.ports.deployer}/healthz"
-        return {**models, **gateways, "the traffic generator": f"http://{LOOPBACK}:{self.ports.control}/metrics-modes"}
+        urls = {**models, **gateways, "the traffic generator": f"http://{LOOPBACK}:{self.ports.control}/metrics-modes"}
+        checks: dict[str, Callable[[], bool]] = {name: partial(self._answers, url) for name, url in urls.items()}
+        checks |= {f"the part {part.name}": partial(self._part_is_ready, part) for part in self.parts}
+        return checks
+
+    def _part_is_ready(self, part: LabPart) -> bool:
+        try:
+            return part.is_ready(self._client)
+        except httpx.TransportError:
+            return False
 
     def _answers(self, url: str) -> bool:
         try:

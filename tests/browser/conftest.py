@@ -24,6 +24,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from rollbackhub.readiness.domain.compute import compute_readiness
 from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
+from tests.dashboard.mechanism_world import MechanismWorld, addresses_of_mechanisms, make_mechanism_world
 from tests.dashboard.rollback_world import make_rollbacks
 from tests.dashboard.test_pages import addresses_of
 from tests.dashboard.world import World, make_world
@@ -48,6 +49,7 @@ class Site:
 
     url: str
     world: World
+    mechanisms: MechanismWorld
     cast: Cast
     addresses: dict[str, str]
     """Every page, by a short name."""
@@ -66,7 +68,8 @@ def site(
         cast, world = make_cast(), make_world()
         rollbacks = {f"rollback-{name}": f"/rollbacks/{rollback.pk}/" for name, rollback in make_rollbacks().items()}
         compute_readiness()  # what comes after it is not judged yet
-        addresses = {**addresses_of(world), **make_long_names(world.staging), "rollbacks": "/rollbacks/", **rollbacks}
+        mechanisms = make_mechanism_world()
+        addresses = {**addresses_of(world), **make_long_names(world.staging), "rollbacks": "/rollbacks/", **rollbacks, **addresses_of_mechanisms(mechanisms)}
         point_django_at(before)
         urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
         port = _free_port()
@@ -77,7 +80,7 @@ def site(
             try:
                 _wait_for(f"http://127.0.0.1:{port}/accounts/login/", process, var / "web.log")
                 with django_db_blocker.block():
-                    yield Site(url=f"http://127.0.0.1:{port}", world=world, cast=cast, addresses=addresses)
+                    yield Site(url=f"http://127.0.0.1:{port}", world=world, mechanisms=mechanisms, cast=cast, addresses=addresses)
             finally:
                 process.terminate()
                 try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.conftest import Site
 from tests.browser.visits import Theme, Visitor
@@ -71,19 +74,31 @@ def test_charts_are_drawn_with_their_points_and_axes(site: Site, visitor: Visito
         assert "Seconds since the flip" in traffic.inner_text()
         for name in ("flip", "propagated", "drained"):
             assert name in traffic.inner_text()
-        page = visit.open("/drills/")
+        page = visit.open("/drills/?alias=s")
         durations = page.locator("#figure-durations-drawing")
-        assert durations.locator(".scatterlayer .point").count() == 3
-        assert "target 10 min (model)" in durations.inner_text()
+        assert durations.locator(".scatterlayer .point").count() == 3 + 5
+        for label in ("target 5 min (prompt)", "target 10 min (model, formerly prompt)", "target 15 min (eval set)", "target 30 min (agent code)"):
+            assert label in durations.inner_text()
+        assert "target 4 h (Support articles)" in durations.inner_text()
         assert page.locator(".modebar").count() == 0
 
 
 def test_chart_point_leads_to_its_drill(site: Site, visitor: Visitor) -> None:
     with visitor.visit("auditor") as visit:
         page = visit.open("/drills/?outcome=passed&alias=smart")
-        box = page.locator("#figure-durations-drawing .scatterlayer .point").first.bounding_box()
-        assert box
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.wait_for_selector("#figure-durations-drawing .hoverlayer .hovertext")
-        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        point = page.locator("#figure-durations-drawing .scatterlayer .point").first
+        # The first movement may come while the figure is drawn again to its place's size.
+        for _ in range(15):
+            point.scroll_into_view_if_needed()
+            box = point.bounding_box()
+            assert box
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            page.mouse.move(x - 60, y - 40)
+            page.mouse.move(x, y, steps=3)
+            with suppress(PlaywrightTimeoutError):
+                page.wait_for_selector("#figure-durations-drawing .hoverlayer .hovertext", timeout=2_000)
+                break
+        else:
+            pytest.fail("hovering over a point shows nothing")
+        page.mouse.click(x, y)
         page.wait_for_url(f"**/drills/{site.world.passed.pk}/")

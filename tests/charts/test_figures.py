@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from plotly.graph_objects import Figure
 
-from rollbackhub.charts.drill_durations import drill_durations
+from rollbackhub.charts.drill_durations import AROUND_PIXELS, LINE_PIXELS, LOG_HEIGHT, drill_durations
 from rollbackhub.charts.rows import DrillPoint, Mark, SegmentBar, TrafficPoint
 from rollbackhub.charts.segments_waterfall import segments_waterfall
 from rollbackhub.charts.theme import Theme, colours, surface, template
@@ -77,7 +78,7 @@ def test_traffic_shares_a_line_per_version_in_percent_with_marks() -> None:
 
 def test_drill_durations_series_by_change_type_and_a_line_per_target_in_use() -> None:
     points = [_point(2.0), _point(700, passed=False), _point(3.0, change_type="Prompt", target=300)]
-    figure = drill_durations(points=points, targets={"Prompt": 300, "Model": 600, "Agent code": 1800})
+    figure = drill_durations(points=points, targets=[("prompt", 300), ("model", 600)], change_types=["Prompt", "Model", "Agent code"])
     series = {trace["name"]: trace for trace in _content(figure)["data"]}
     assert list(series) == ["Prompt", "Model"]
     assert series["Model"]["y"] == [2.0, 700]
@@ -87,17 +88,38 @@ def test_drill_durations_series_by_change_type_and_a_line_per_target_in_use() ->
 
 
 def test_drill_durations_shared_target_is_one_line() -> None:
-    figure = drill_durations(points=[_point(2), _point(3, change_type="Prompt")], targets={"Prompt": 600, "Model": 600})
+    figure = drill_durations(points=[_point(2), _point(3, change_type="Prompt")], targets=[("prompt", 600), ("model", 600)])
     assert _texts(figure) == ["target 10 min (prompt, model)"]
 
 
+def test_drill_durations_targets_of_minutes_beside_hours_stand_apart_on_a_logarithmic_axis() -> None:
+    types = {"prompt": 300.0, "model": 600.0, "agent code": 900.0, "eval set": 1800.0, "Support articles": 14400.0}
+    points = [_point(number + 2.0, change_type=name, target=seconds) for number, (name, seconds) in enumerate(types.items())]
+    layout = _content(drill_durations(points=points, targets=list(types.items())))["layout"]
+    assert (layout["yaxis"]["type"], layout["yaxis"]["title"]["text"]) == ("log", "Rollback time (logarithmic)")
+    assert [shape["y0"] for shape in layout["shapes"]] == list(types.values())
+    assert [annotation["text"] for annotation in layout["annotations"]] == [
+        "target 5 min (prompt)",
+        "target 10 min (model)",
+        "target 15 min (agent code)",
+        "target 30 min (eval set)",
+        "target 4 h (Support articles)",
+    ]
+    low, high = layout["yaxis"]["range"]
+    heights = [(annotation["y"] - low) / (high - low) * (LOG_HEIGHT - AROUND_PIXELS) + annotation["yshift"] for annotation in layout["annotations"]]
+    assert all(later - earlier >= LINE_PIXELS - 1 for earlier, later in pairwise(heights)), "no label runs into the next"
+    assert heights[-1] + LINE_PIXELS <= LOG_HEIGHT - AROUND_PIXELS
+    near = _content(drill_durations(points=points[:4], targets=list(types.items())[:4]))["layout"]
+    assert (near["yaxis"]["type"], near["yaxis"]["range"][0]) == ("linear", 0)
+
+
 def test_drill_durations_without_targets_fits_what_was_measured() -> None:
-    figure = drill_durations(points=[_point(2.0)], targets={"Model": 600}, with_targets=False)
+    figure = drill_durations(points=[_point(2.0)], targets=[])
     assert _texts(figure) == []
     assert _content(figure)["layout"]["yaxis"]["range"][1] < 3
 
 
-@pytest.mark.parametrize("figure", [drill_durations(points=[_point(1)], targets={}), segments_waterfall(segments=SEGMENTS, target_seconds=1)])
+@pytest.mark.parametrize("figure", [drill_durations(points=[_point(1)], targets=[]), segments_waterfall(segments=SEGMENTS, target_seconds=1)])
 def test_figures_any_name_no_colour_of_their_own(figure: Figure) -> None:
     content = json.dumps({"data": _content(figure)["data"], "layout": {**_content(figure)["layout"], "template": None}})
     assert "#" not in content
@@ -120,6 +142,6 @@ def test_theme_every_series_colour_stands_out_from_its_background(theme: Theme) 
 
 
 def test_one_drill_stands_on_an_axis_of_an_hour_not_of_milliseconds() -> None:
-    figure = drill_durations(points=[_point(0.5)], targets={})
+    figure = drill_durations(points=[_point(0.5)], targets=[])
     start, end = figure.layout.xaxis.range
     assert end - start == dt.timedelta(hours=1)

@@ -35,7 +35,7 @@ def test_start_page_repeats_what_will_happen(cast: Cast, world: World) -> None:
     text = unescape(page(client_of(cast.on_call), reverse("drills:start", args=START)))
     for words in (
         "Start a drill of",
-        "10 min from the decision until traffic is restored",
+        "10 min from the decision until it is restored",
         "model-weight-flip, version",
         'Flip the weights <span class="muted">(the clock starts)',
         "Staging is put back as it is now, whatever happens.",

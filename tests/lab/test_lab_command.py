@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from rollbackhub.executions.models import Execution
 from rollbackhub.lab.models import LabSwitch
+from rollbackhub.registry.models import Connection
 from rollbackhub.routing.models import Gateway, RoutingState
 from tests.databases import FreshDatabase
 from tests.lab.worlds import eventually, free_base_port, is_alive
@@ -52,7 +54,8 @@ def lab(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         yield lab
     finally:
         lab.kill()
-        lab.communicate()
+        # Shown when the test fails.
+        sys.stderr.write(lab.communicate()[1])
 
 
 def has_acknowledged(environment: str) -> bool:
@@ -79,12 +82,26 @@ def test_lab_first_start_seeds_serves_drills_and_follows_switches(lab: subproces
     assert LabSwitch.objects.get().applied_at is not None
     assert httpx.get(f"http://127.0.0.1:{base_port}/metrics/staging", trust_env=False).status_code == 503
 
+    sticky = [*MANAGE, "lab_switch", "sticky_clients", "on", "--environment", "production"]
+    switched = subprocess.run(sticky, env=environment, timeout=60, capture_output=True, text=True, check=False)
+    assert switched.returncode == 0, switched.stderr
+    page = f"http://127.0.0.1:{base_port}/metrics/production"
+    eventually(lambda: 'lab_sticky_clients{alias="smart-reasoner"' in httpx.get(page, trust_env=False).text, what="the first sessions")
+
+    # Both ways of reading metrics are in use where the program is there.
+    assert shutil.which("prometheus"), "the Debian package prometheus is needed: make install-dev"
+    metrics = {found.environment.slug: found.settings for found in Connection.objects.filter(connector="prometheus")}
+    assert metrics["production"] == {"endpoint": page}
+    server = metrics["staging"]["server"]
+    assert server == f"http://127.0.0.1:{base_port + 35}"
+    assert httpx.get(f"{server}/-/ready", trust_env=False).status_code == 200
+
     children = psutil.Process(lab.pid).children(recursive=True)
     # More where the machine has the programs of its parts.
     assert len(children) >= 5
     lab.send_signal(signal.SIGTERM)
     assert lab.wait(10) == 0
-    eventually(lambda: not any(map(is_alive, children)), within=2, what="the children's end")
+    eventually(lambda: not any(map(is_alive, children)), within=2, what=f"the end of {children}")
 
 
 def test_lab_killed_with_sigkill_leaves_no_child(lab: subprocess.Popen[str]) -> None:
@@ -93,7 +110,7 @@ def test_lab_killed_with_sigkill_leaves_no_child(lab: subprocess.Popen[str]) -> 
     assert children
     lab.kill()
     lab.wait()
-    eventually(lambda: not any(map(is_alive, children)), within=2, what="the children's end")
+    eventually(lambda: not any(map(is_alive, children)), within=2, what=f"the end of {children}")
 
 
 def test_lab_taken_port_ends_with_one_sentence(tmp_path: Path, base_port: int, fresh_database: FreshDatabase) -> None:

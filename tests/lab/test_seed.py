@@ -22,8 +22,13 @@ from rollbackhub.routing.rules import CandidateSpec
 pytestmark = pytest.mark.django_db
 
 
-def world_at(base_port: int = 20000, environments: tuple[str, ...] = ENVIRONMENTS) -> LabWorld:
-    return LabWorld(hub_url="http://127.0.0.1:8000", base_port=base_port, directory=Path("/nonexistent"), environments=environments)
+def world_at(base_port: int = 20000, environments: tuple[str, ...] = ENVIRONMENTS, parts: tuple[str, ...] = ()) -> LabWorld:
+    return LabWorld(hub_url="http://127.0.0.1:8000", base_port=base_port, directory=Path("/nonexistent"), environments=environments, parts=parts)
+
+
+def metrics_of(environment: str) -> dict[str, object]:
+    settings: dict[str, object] = Connection.objects.get(environment__slug=environment, connector="prometheus").settings
+    return settings
 
 
 def weights(environment: str, alias: str) -> dict[str, int]:
@@ -73,6 +78,32 @@ def test_seed_other_ports_move_the_connections_and_leave_flipped_policies() -> N
     assert all("connection" in entry for entry in made)
     assert Connection.objects.get(environment__slug="staging", connector="envoy").settings["admins"]["staging-gateway-1"].endswith(":22011")
     assert weights("staging", "smart-reasoner")["anthropic:claude-sonnet-4-6:ap-south-1"] == 0
+
+
+def test_seed_prometheus_comes_and_goes_with_its_part_and_only_for_staging(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = {environment: {"endpoint": f"http://127.0.0.1:20000/metrics/{environment}"} for environment in ENVIRONMENTS}
+    seed_lab(world_at())
+    assert {environment: metrics_of(environment) for environment in ENVIRONMENTS} == page
+    assert seed_lab(world_at(parts=("prometheus",))) == ["connection prometheus of staging (changed)"]
+    assert metrics_of("staging") == {"server": "http://127.0.0.1:20035", "stale_after_seconds": 5}
+    assert PrometheusConnector.settings_type.model_validate(metrics_of("staging")).source == "http://127.0.0.1:20035"
+    assert metrics_of("production") == page["production"]
+    assert seed_lab(world_at(parts=("prometheus",))) == []
+
+    monkeypatch.setenv("PATH", "/nonexistent")
+    without = world_at(parts=("prometheus",))
+    assert "apt-get install prometheus" in without.missing_parts["prometheus"]
+    assert seed_lab(without) == ["connection prometheus of staging (changed)"]
+    assert {environment: metrics_of(environment) for environment in ENVIRONMENTS} == page
+
+
+def test_seed_leaves_connections_that_somebody_has_added() -> None:
+    seed_lab(world_at(parts=("haproxy",)))
+    staging = Environment.objects.get(slug="staging")
+    theirs = {"sockets": {"haproxy": "unix:/nonexistent/elsewhere.sock"}}
+    Connection.objects.create(environment=staging, connector="haproxy", name="elsewhere", settings=theirs)
+    assert seed_lab(world_at(parts=("haproxy",))) == []
+    assert Connection.objects.get(environment=staging, name="elsewhere").settings == theirs
 
 
 def test_seed_is_recorded_by_the_system_actor() -> None:

@@ -30,7 +30,7 @@ class StandInWorld(LabWorld):
         super().__init__(hub_url="http://127.0.0.1:8000", base_port=20000, directory=Path("/nonexistent"), environments=("staging", "production"))
         self.gateway_ready = True
         self.metrics_answer = True
-        self.told: list[tuple[str, str]] = []
+        self.told: list[tuple[str, str | bool]] = []
 
     def set_gateway_mode(self, environment: str, mode: GatewayMode) -> None:
         if self.gateway_modes[environment] != mode:
@@ -39,6 +39,10 @@ class StandInWorld(LabWorld):
 
     def set_metrics_mode(self, environment: str, mode: MetricsMode) -> bool:
         self.told.append((environment, mode))
+        return self.metrics_answer
+
+    def set_sticky_clients(self, environment: str, on: bool) -> bool:
+        self.told.append((environment, on))
         return self.metrics_answer
 
     def gateway_is_ready(self, environment: str) -> bool:
@@ -75,6 +79,22 @@ def test_follower_switch_turned_on_and_off_is_followed_in_its_environment(world:
     turn(name, on=False)
     follower.follow()
     assert world.told[1:] == [("staging", GatewayMode.FOLLOWING if isinstance(mode, GatewayMode) else MetricsMode.NORMAL)]
+
+
+def test_follower_sticky_clients_are_followed_and_told_again_when_that_failed(world: StandInWorld) -> None:
+    follower = SwitchFollower(world)
+    turn(SwitchName.STICKY_CLIENTS, on=True, environment="production")
+    world.metrics_answer = False
+    follower.follow()
+    assert LabSwitch.objects.get().applied_at is None
+    world.metrics_answer = True
+    follower.follow()
+    follower.follow()
+    assert world.told == [("production", True)] * 2
+    assert LabSwitch.objects.get().applied_at is not None
+    turn(SwitchName.STICKY_CLIENTS, on=False, environment="production")
+    follower.follow()
+    assert world.told[2:] == [("production", False)]
 
 
 def test_follower_nothing_switched_tells_nothing(world: StandInWorld) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.lab.ports import PortTaken
 from rollbackhub.lab.world import LabNotReady, LabWorld
 from tests.lab.tiny_hub import TinyHub, lab_weights, running_hub
-from tests.lab.worlds import eventually, free_base_port, growth, running_world, totals
+from tests.lab.worlds import eventually, free_base_port, growth, kill, running_world, totals
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_world")]
 
@@ -233,14 +231,6 @@ def test_world_stop_leaves_no_process_and_no_port(tmp_path: Path, hub: TinyHub) 
 def test_world_unknown_environment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="elsewhere"):
         LabWorld(hub_url="http://127.0.0.1:1", base_port=20000, directory=tmp_path, environments=("elsewhere",))
-
-
-def kill(child: Child) -> None:
-    """SIGKILL the child and wait until another one runs in its place."""
-    before = child.pid
-    assert before is not None
-    os.kill(before, signal.SIGKILL)
-    eventually(lambda: child.pid not in (None, before), what=f"the restart of {child.name}")
 
 
 def answers(url: str) -> int | None:

@@ -20,8 +20,8 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from rollbackhub.lab.world import LabWorld
-with LabWorld(hub_url=sys.argv[1], base_port=int(sys.argv[2]), directory=Path(sys.argv[3])) as world:
-    world.wait_ready()
+with LabWorld(hub_url=sys.argv[1], base_port=int(sys.argv[2]), directory=Path(sys.argv[3]), parts=("prometheus",)) as world:
+    world.wait_ready(timeout_seconds=60)
     print("ready", *(child.pid for child in world.children), flush=True)
     time.sleep(600)
 """
@@ -36,7 +36,8 @@ def test_world_killed_with_sigkill_leaves_no_child(tmp_path: Path) -> None:
             word, *pids = owner.stdout.readline().split()
             assert word == "ready"
             children = [psutil.Process(int(pid)) for pid in pids]
-            assert len(children) == 4
+            assert len(children) == 5
+            assert "prometheus" in [child.name() for child in children]
         finally:
             owner.send_signal(signal.SIGKILL)
             owner.communicate()

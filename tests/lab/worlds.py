@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from rollbackhub.lab.children import Child
 from rollbackhub.lab.ports import Ports, PortTaken, require_free
 from rollbackhub.lab.world import LabWorld
 
@@ -32,7 +34,9 @@ def free_base_port(environments: Iterable[str] = ("staging", "production")) -> i
 
 
 @contextmanager
-def running_world(*, hub_url: str, directory: Path, environments: Iterable[str] = ("staging",), requests_per_second: float = 100) -> Iterator[LabWorld]:
+def running_world(
+    *, hub_url: str, directory: Path, environments: Iterable[str] = ("staging",), requests_per_second: float = 100, parts: Iterable[str] = ()
+) -> Iterator[LabWorld]:
     """A world that is ready."""
     environments = tuple(environments)
     with LabWorld(
@@ -41,9 +45,19 @@ def running_world(*, hub_url: str, directory: Path, environments: Iterable[str] 
         directory=directory,
         environments=environments,
         requests_per_second=requests_per_second,
+        parts=parts,
     ) as world:
-        world.wait_ready()
+        assert world.missing_parts == {}
+        world.wait_ready(timeout_seconds=60)
         yield world
+
+
+def kill(child: Child) -> None:
+    """SIGKILL the child and wait until another one runs in its place."""
+    before = child.pid
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: child.pid not in (None, before), what=f"the restart of {child.name}")
 
 
 def totals(world: LabWorld, *, name: str, alias: str = "smart-reasoner", by: str = "version", url: str | None = None) -> dict[str, float]:

@@ -19,7 +19,7 @@ from rollbackhub.common.errors import InvalidInput, NotFound, RollbackHubError
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.drill_page import noun_of
 from rollbackhub.dashboard.forms import ReasonForm, StartDrillForm
-from rollbackhub.dashboard.plans import weights_yaml
+from rollbackhub.dashboard.plans import weights_yaml, words_of
 from rollbackhub.executions.domain.plan import Plan, build_plan
 from rollbackhub.executions.domain.transitions import close_execution, find_active, request_cancel, retry_execution
 from rollbackhub.executions.enums import ExecutionKind
@@ -65,6 +65,7 @@ def start(request: HttpRequest, environment: str, alias: str) -> HttpResponse:
     form.initial["bad_version"] = plan.bad_version.label
     context |= {
         "plan": plan.content,
+        "words": words_of(plan.content),
         "before": weights_yaml(alias, plan.content["weights_before"]),
         "canary": weights_yaml(alias, plan.content["weights_canary"]),
         "rolled_back": weights_yaml(alias, plan.content["weights_rolled_back"]),

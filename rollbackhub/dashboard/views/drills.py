@@ -18,16 +18,17 @@ from rollbackhub.audit.domain.listing import list_events_about
 from rollbackhub.common import clock
 from rollbackhub.dashboard.access import requires
 from rollbackhub.dashboard.drill_page import answer_of, digest_of, noun_of, release_of, step_rows
-from rollbackhub.dashboard.figures import chart_templates, durations_figure, segments_figure, traffic_figure, traffic_rows, versions_in_order
+from rollbackhub.dashboard.figures import chart_templates, durations_figure, segments_figure, target_owners, traffic_figure, traffic_rows, versions_in_order
 from rollbackhub.dashboard.forms import DrillFilterForm, ReasonForm
-from rollbackhub.dashboard.plans import plan_yaml
-from rollbackhub.executions.domain.listing import ExecutionFilter, get_for_page, list_samples, state_digest
+from rollbackhub.dashboard.plans import plan_yaml, words_of
+from rollbackhub.executions.domain.listing import ExecutionFilter, get_for_page, list_jobs, list_samples, state_digest
 from rollbackhub.executions.domain.selectors import segments_of
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.domain.selectors import list_environments
 
 CHART_DRILLS = 200
+SAMPLE_KINDS = ("traffic", "metrics", "gateways", "observed", "consumers", "job")
 PAGE_SAMPLES = 2000
 TABLE_SAMPLES = 200
 
@@ -42,20 +43,26 @@ def drill_list(request: HttpRequest) -> HttpResponse:
     kind = form.cleaned_data.get("kind", "")
     page = list_drills(wanted=wanted, kind=kind, after=_uuid(request.GET.get("after", "")))
     measured = list_measured(wanted=wanted, kind=kind, limit=CHART_DRILLS)
+    owners = target_owners(measured)
     context = {
         "form": form,
         "executions": page.executions,
         "has_older": page.has_older,
         "is_first": "after" not in request.GET,
         "filtered": any(request.GET.get(name) for name in form.fields),
-        "figure": durations_figure(executions=measured, with_targets=request.GET.get("scale") != "measured"),
-        "measured": list(reversed(measured)),
+        "figure": durations_figure(executions=measured, owners=owners, with_targets=request.GET.get("scale") != "measured"),
+        "measured": [(execution, _whose(execution, owners[str(execution.pk)])) for execution in reversed(measured)],
         "passed": sum(1 for execution in measured if execution.verdict == "passed"),
         "scale": request.GET.get("scale", ""),
         "chart_templates": chart_templates(),
         "limit": CHART_DRILLS,
     }
     return render(request, "drills/list.html", context)
+
+
+def _whose(execution: Execution, owners: list[tuple[str, float]]) -> str:
+    """Whose target a run ran under, for the table; empty when it had none."""
+    return next((name for name, seconds in owners if seconds == execution.target_seconds), "")
 
 
 def filter_of(form: DrillFilterForm) -> ExecutionFilter:
@@ -74,12 +81,13 @@ def drill_detail(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     noun, segments = noun_of(execution), segments_of(execution)
     # While it runs only the live part is true from second to second; the figures come when it has ended.
     settled = not execution.is_active or execution.state == ExecutionState.NEEDS_HUMAN
-    samples = list_samples(execution_id=execution.pk, kinds=("traffic", "metrics", "gateways"), limit=PAGE_SAMPLES) if settled else []
+    samples = list_samples(execution_id=execution.pk, kinds=SAMPLE_KINDS, limit=PAGE_SAMPLES) if settled else []
     rows = traffic_rows(execution=execution, samples=samples)
     context = {
         **live_context(execution),
         "drill": Drill.objects.filter(pk=drill_id).only("note").first(),
         "segments": segments,
+        "words": words_of(execution.plan),
         "segments_figure": segments_figure(execution=execution, segments=segments) if settled else None,
         "traffic_figure": traffic_figure(execution=execution, rows=rows),
         "traffic": rows[-TABLE_SAMPLES:],
@@ -126,7 +134,7 @@ def get_execution(drill_id: UUID) -> Execution:
 
 def live_context(execution: Execution) -> dict[str, Any]:
     """What the live part shows."""
-    steps = step_rows(execution)
+    steps = step_rows(execution, jobs=list_jobs([execution]))
     return {
         "execution": execution,
         "noun": noun_of(execution),

@@ -46,8 +46,8 @@ def skip(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
 @require_POST
 @requires(Capability.ROLL_BACK)
 def undo(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
-    """Put the weights back as they were before."""
-    return _with_reason(request, rollback_id, acts.undo_rollback, "The weights are being put back as they were before.")
+    """Put things back as they were before."""
+    return _with_reason(request, rollback_id, acts.undo_rollback, "It is being put back as it was before.")
 
 
 @require_POST

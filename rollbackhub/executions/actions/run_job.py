@@ -19,6 +19,9 @@ from rollbackhub.executions.domain.mechanisms import to_finding
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
 
+TEXT_SECONDS = 5.0
+"""Between two samples that differ only in what the system says."""
+
 
 class RunJobParams(Params):
     """Which job on which connection, for the version of which state; the limit in seconds."""
@@ -83,6 +86,7 @@ class RunJob(Action):
 
 def _follow(context: StepContext, runner: RunsJobs, params: RunJobParams, *, job_id: str, version: VersionRef, names: set[str]) -> StepOutcome:
     kept: dict[str, Any] | None = None
+    kept_at = 0.0
     report: JobReport | None = None
     while True:
         try:
@@ -93,8 +97,8 @@ def _follow(context: StepContext, runner: RunsJobs, params: RunJobParams, *, job
         except TransientError as error:
             problem = error.message
             value = {"job": params.job, "id": job_id, "error": describe(error)}
-        if value != kept:
-            kept = value
+        if kept is None or is_news(value, kept, seconds=clock.monotonic() - kept_at):
+            kept, kept_at = value, clock.monotonic()
             context.keep_sample(kind="job", source=params.connection, value=value)
         if not problem and report is not None and report.state != JobState.RUNNING:
             return _ended(report, params, version=version, names=names, job_id=job_id)
@@ -103,19 +107,40 @@ def _follow(context: StepContext, runner: RunsJobs, params: RunJobParams, *, job
         context.pause(params.interval_seconds)
 
 
+def is_news(value: Mapping[str, Any], kept: Mapping[str, Any], *, seconds: float) -> bool:
+    """Whether a look is worth keeping: another state or error always, another share by the whole percent, another text now and then.
+
+    A job of hours that counts its rows in its message would otherwise leave a sample for each look.
+    """
+    if any(value.get(name) != kept.get(name) for name in ("state", "error", "result")):
+        return True
+    if _whole(value.get("progress")) != _whole(kept.get("progress")):
+        return True
+    return value != kept and seconds >= TEXT_SECONDS
+
+
+def _whole(progress: float | None) -> int | None:
+    return None if progress is None else int(progress)
+
+
 def _ended(report: JobReport, params: RunJobParams, *, version: VersionRef, names: set[str], job_id: str) -> StepOutcome:
     if report.state == JobState.FAILED:
         finding = FindingDraft(
             FindingCode.NOT_RESTORED, f"job {params.job}", f"done for {version.label}", f"failed: {report.message}", "Mend what it says, then retry this step."
         )
-        return StepOutcome(Verdict.FAILED, f"{params.job} failed: {report.message}", findings=(finding,), result={"job_id": job_id})
+        return StepOutcome(Verdict.FAILED, f"{_named(params)} failed: {report.message}", findings=(finding,), result={"job_id": job_id})
     built = str(report.result.get("version", ""))
     if built not in names:
         found = f"done for {built or 'a version that it does not name'}"
         finding = FindingDraft(FindingCode.NOT_RESTORED, f"job {params.job}", f"done for {version.label}", found, "See for which version it ran.")
-        return StepOutcome(Verdict.FAILED, f"{params.job} ended, but was {found}, not for {version.label}.", findings=(finding,), result={"job_id": job_id})
+        return StepOutcome(Verdict.FAILED, f"{_named(params)} ended, but was {found}, not for {version.label}.", findings=(finding,), result={"job_id": job_id})
     said = f" {report.message}" if report.message else ""
-    return StepOutcome(Verdict.PASSED, f"{params.job} is done for {version.label}.{said}", at=clock.now(), result={"job_id": job_id, **dict(report.result)})
+    return StepOutcome(Verdict.PASSED, f"{_named(params)} is done for {version.label}.{said}", at=clock.now(), result={"job_id": job_id, **dict(report.result)})
+
+
+def _named(params: RunJobParams) -> str:
+    """`rebuild_index` as `Rebuild index`, at the beginning of a sentence."""
+    return params.job.replace("_", " ").capitalize()
 
 
 def _over_time(params: RunJobParams, report: JobReport | None, problem: str) -> StepOutcome:
@@ -124,7 +149,7 @@ def _over_time(params: RunJobParams, report: JobReport | None, problem: str) -> 
     code = FindingCode.UNREACHABLE if problem else FindingCode.TOO_SLOW
     finding = FindingDraft(code, f"job {params.job}", f"ended within {limit}", found, "See what it does; a retry of this step follows it on.")
     verdict = Verdict.ERROR if problem else Verdict.FAILED
-    return StepOutcome(verdict, f"{params.job} had not ended after {limit}: {found}.", findings=(finding,))
+    return StepOutcome(verdict, f"{_named(params)} had not ended after {limit}: {found}.", findings=(finding,))
 
 
 def _no_runner(context: StepContext, params: RunJobParams) -> StepOutcome:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Max, Min, Prefetch, Q, QuerySet
+from django.db.models.fields.json import KT
 
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.verdict import Verdict
@@ -82,9 +83,61 @@ def list_samples(*, execution_id: UUID, kinds: Iterable[str], limit: int) -> lis
 
 
 def state_digest(execution_id: UUID) -> dict[str, Any] | None:
-    """What tells whether a page about this execution is still true: state, steps, findings. Two queries; None when there is none."""
+    """What tells whether a page about this execution is still true: state, steps, findings, jobs. Three queries; None when there is none."""
     found = Execution.objects.filter(pk=execution_id).values("state", "verdict", "cancel_requested_at", "outcome", "claims").first()
     if found is None:
         return None
     attempts = StepAttempt.objects.filter(execution_id=execution_id).order_by("position", "number")
-    return {**found, "attempts": list(attempts.values_list("position", "number", "state"))}
+    return {**found, "attempts": list(attempts.values_list("position", "number", "state")), "job": newest_look([execution_id], kinds=["job"])}
+
+
+@dataclass(frozen=True, slots=True)
+class JobSeen:
+    """A job that another system runs for a step, as it was seen last."""
+
+    job: str
+    connection: str
+    state: str
+    """A `JobState`; empty while the system has not said any."""
+    message: str
+    progress: float | None
+    """Percent, when the system says so."""
+    problem: str
+    """Why the newest look could not be taken; empty when it could."""
+    begun_at: dt.datetime
+    """The first look at it."""
+    seen_at: dt.datetime
+    """The newest look that saw something new."""
+
+
+def list_jobs(executions: Iterable[Execution]) -> dict[tuple[UUID, int], JobSeen]:
+    """The newest job of each step that runs one, by the execution's id and the step's position. Two queries; none when no step does."""
+    ids = [execution.pk for execution in executions if any(step["action"] == "run_job" for step in execution.plan["steps"])]
+    if not ids:
+        return {}
+    has_state = Q(value__has_key="state")
+    kept = Sample.objects.filter(execution__in=ids, kind="job").order_by().annotate(job_id=KT("value__id"))
+    jobs = kept.values("execution_id", "attempt__position", "job_id").annotate(begun_at=Min("taken_at"), newest=Max("id"), read=Max("id", filter=has_state))
+    found = sorted(jobs, key=lambda row: row["newest"])
+    samples = Sample.objects.in_bulk([row[name] for row in found for name in ("newest", "read") if row[name] is not None])
+    return {(row["execution_id"], row["attempt__position"]): _seen(row["begun_at"], samples[row["newest"]], samples.get(row["read"])) for row in found}
+
+
+def _seen(begun_at: dt.datetime, newest: Sample, read: Sample | None) -> JobSeen:
+    said = read.value if read is not None else {}
+    return JobSeen(
+        job=newest.value["job"],
+        connection=newest.source,
+        state=said.get("state", ""),
+        message=said.get("message", ""),
+        progress=said.get("progress"),
+        problem=newest.value.get("error", ""),
+        begun_at=begun_at,
+        seen_at=newest.taken_at,
+    )
+
+
+def newest_look(execution_ids: Iterable[UUID], *, kinds: Iterable[str]) -> int | None:
+    """What tells whether samples of these kinds have come in: the number of the newest. One query."""
+    newest: int | None = Sample.objects.filter(execution__in=list(execution_ids), kind__in=list(kinds)).aggregate(newest=Max("id"))["newest"]
+    return newest

@@ -27,7 +27,7 @@ AUTHOR = "lab"
 def seed_lab(world: LabWorld) -> list[str]:
     """Make sure that the registry has what this world plays; answers what was made or changed, in words. Safe to repeat.
 
-    Policies that exist are left as they are: somebody may have flipped them. Connections follow the world's ports.
+    Policies that exist are left as they are: somebody may have flipped them. Connections follow the world's ports and parts.
     Raises Conflict when an environment or artefact of that name exists and is not the lab's: then nothing is changed.
     """
     made: list[str] = []
@@ -111,9 +111,9 @@ def _moved_policy(alias: MovedAlias, artefact: Artefact, environment: Environmen
 def _connections(world: LabWorld, environment: Environment, made: list[str]) -> None:
     wanted = world.connections(environment.slug) | {found.connector: found.settings for found in world.part_connections(environment.slug)}
     for connector, settings in wanted.items():
-        connection, created = Connection.objects.get_or_create(environment=environment, connector=connector, defaults={"settings": settings})
+        connection, created = Connection.objects.get_or_create(environment=environment, connector=connector, name="", defaults={"settings": settings})
         if not created and connection.settings != settings:
             Connection.objects.filter(pk=connection.pk).update(settings=settings)
-            made.append(f"connection {connector} of {environment.slug} (ports changed)")
+            made.append(f"connection {connector} of {environment.slug} (changed)")
         elif created:
             made.append(f"connection {connector} of {environment.slug}")

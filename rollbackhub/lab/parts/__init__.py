@@ -1,4 +1,4 @@
-"""The lab's optional parts: one real system each, with an alias that RollbackHub moves there. `LAB_PARTS` says which run."""
+"""The lab's optional parts: one real system each, most with an alias that RollbackHub moves there. `LAB_PARTS` says which run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from rollbackhub.lab.parts.balancer import BalancerPart
 from rollbackhub.lab.parts.base import LabConnection, LabPart, MovedAlias
 from rollbackhub.lab.parts.git import GitPart
 from rollbackhub.lab.parts.mlflow import MlflowPart
+from rollbackhub.lab.parts.prometheus import PrometheusPart
 from rollbackhub.lab.parts.tables import TablesPart
 from rollbackhub.lab.ports import Ports
 
-PARTS: dict[str, type[LabPart]] = {part.name: part for part in (GitPart, TablesPart, BalancerPart, MlflowPart)}
+PARTS: dict[str, type[LabPart]] = {part.name: part for part in (GitPart, TablesPart, BalancerPart, MlflowPart, PrometheusPart)}
 AUTO = "auto"
 
 

@@ -12,8 +12,8 @@ from rollbackhub.lab.parts.base import LabConnection, LabPart, MovedAlias
 from rollbackhub.lab.ports import LOOPBACK
 
 ALIAS = "fast-model"
-LONGEST_SOCKET = 100
-"""The kernel takes 107 bytes as a socket's path."""
+LONGEST_SOCKET = 97
+"""HAProxy takes 97 bytes as a socket's path: the kernel's 107, less what it appends while it binds."""
 
 
 class BalancerPart(LabPart):

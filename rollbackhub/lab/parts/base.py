@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpx
+
 from rollbackhub.lab.catalogue import LabVersion
 from rollbackhub.lab.children import Child
 from rollbackhub.lab.deployer.settings import Service
@@ -73,9 +75,9 @@ class LabPart:
         """How the environment reaches it."""
         return []
 
-    def ready_urls(self) -> dict[str, str]:
-        """What must answer before it is ready, by its name."""
-        return {}
+    def is_ready(self, client: httpx.Client) -> bool:
+        """Whether what a first drill needs of it is there. Raises httpx.TransportError while it does not answer."""
+        return True
 
     def traffic(self, environment: str) -> dict[str, str]:
         """Where simulated users send requests: address by alias."""

@@ -61,7 +61,7 @@ def judge_latency(
 
 def climb_latency(
     *,
-    what: str,
+    what: str = "latency",
     baseline: Baseline | None,
     looks: Sequence[Look],
     drained_at: dt.datetime,

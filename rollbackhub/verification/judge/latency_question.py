@@ -36,8 +36,8 @@ class LatencyMargin:
     effect_threshold: float = 0.56
 
     def __post_init__(self) -> None:
-        if not 0 < self.margin_ratio < 100:
-            raise InvalidInput(f"margin_ratio {self.margin_ratio}: it lies above 0 and below 100.")
+        if not 0 < self.margin_ratio <= 10:
+            raise InvalidInput(f"margin_ratio {self.margin_ratio}: it lies above 0 and is at most 10.")
         if not 0.5 <= self.effect_threshold < 1:
             raise InvalidInput(f"effect_threshold {self.effect_threshold}: it lies from 0.5 to below 1.")
 

@@ -21,7 +21,7 @@ class RateMargin:
     """How much worse than the baseline still counts as back at it.
 
     `margin_ratio` 0.25: at most 25 % above the baseline's rate. `margin_points` 0.01: at most one percentage point above it. With both the larger
-    tolerance counts. `harmless_below` 0.001: a rate under which harm has ceased whatever the baseline was. At least one is stated.
+    tolerance counts. `harmless_below` 0.001: a rate under which harm has ceased whatever the baseline was. At least one is stated. Raises `InvalidInput`.
     """
 
     margin_ratio: float | None = 0.25
@@ -33,9 +33,9 @@ class RateMargin:
         if all(value is None for value in stated.values()):
             raise InvalidInput("State a margin: margin_ratio, margin_points or harmless_below.")
         for name, value in stated.items():
-            limit = 100 if name == "margin_ratio" else 1
-            if value is not None and not 0 < value < limit:
-                raise InvalidInput(f"{name} {value}: it lies above 0 and below {limit}.")
+            limit = {"margin_ratio": 10, "margin_points": 0.2}.get(name, 0.5)
+            if value is not None and not 0 < value <= limit:
+                raise InvalidInput(f"{name} {value}: it lies above 0 and is at most {limit}.")
 
 
 @dataclass(frozen=True, slots=True)
