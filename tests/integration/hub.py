@@ -233,8 +233,6 @@ class LabHub:
             if not execution.is_active:
                 return execution
             if clock.monotonic() > deadline:
-                from rollbackhub.executions.domain.recheck import recheck_execution
-                print([(o.name,o.verdict,o.sentence) for r in recheck_execution(execution.pk) for o in r.outcomes], [r.differing[:5] for r in recheck_execution(execution.pk)])
                 raise AssertionError(f"still {execution.state} after {timeout_seconds} s: {steps_of(execution)}; {execution.outcome}")
             clock.sleep(0.05)
 
