@@ -76,9 +76,9 @@ class Service:
 
 
 class World:
-    """Agent code in staging: v2 runs, v1 is what to go back to."""
+    """Agent code: v2 runs, v1 is what to go back to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: str = "staging") -> None:
         self.bare = bare_repository(folder)
         self.commits = {label: self.bare.push({"agent/version.txt": f"{label}\n", "agent/code.py": f"# {label}\n"}, subject=label) for label in ("v1", "v2")}
         self.bare.push({"README": "another part of the repository\n"})
@@ -87,7 +87,7 @@ class World:
         self.artefact = Artefact.objects.create(slug="agent", name="Agent", change_type="agent_code", team=team)
         for label, commit in self.commits.items():
             Version.objects.create(artefact=self.artefact, label=label, digest=commit, uri=f"git:{commit}")
-        self.environment = Environment.objects.create(slug="staging", name="Staging", kind="staging")
+        self.environment = Environment.objects.create(slug=environment, name=environment.title(), kind=environment, releases_only=False)
         self.connection = Connection.objects.create(environment=self.environment, connector="git", settings={"remote": self.bare.remote})
         self.policy = create_policy(
             environment=self.environment,

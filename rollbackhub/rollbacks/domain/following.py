@@ -36,6 +36,7 @@ def register() -> None:
     register_job("rollbacks.expire_requests", every_seconds=1, function=expire_requests)
     register_job("rollbacks.resume_partially_restored", every_seconds=2, function=watch.resume_partially_restored)
     register_job("rollbacks.watch_held_versions", every_seconds=10, function=watch.watch_held_versions)
+    register_job("rollbacks.watch_mechanisms", every_seconds=20, function=watch.watch_mechanisms)
 
 
 class RollbackOwner(ExecutionOwner):

@@ -1,12 +1,14 @@
-"""Watching after the fact: gateways that come back after a partial restoration, and versions under hold that get traffic anyway."""
+"""Watching after the fact: gateways that come back after a partial restoration, and versions under hold that get traffic anyway, or
+are put back on the system that moves them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from rollbackhub.accounts.domain.notices import list_people_with, tell
 from rollbackhub.accounts.enums import Role
@@ -16,8 +18,9 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, RollbackHubError
 from rollbackhub.connectors.base import connector_type
 from rollbackhub.connectors.envoy import EnvoyConnector
+from rollbackhub.executions.domain.deliver import mechanism_of
 from rollbackhub.executions.domain.transitions import retry_execution
-from rollbackhub.executions.enums import ExecutionState, FindingCode
+from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionState, FindingCode
 from rollbackhub.executions.models import Execution, Finding, StepAttempt
 from rollbackhub.registry.domain.holds import list_standing_holds
 from rollbackhub.registry.models import Connection
@@ -25,6 +28,7 @@ from rollbackhub.rollbacks.domain.changes import address_of, change_state, locke
 from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.rollbacks.models import HeldTraffic, Rollback, RollbackPart
 from rollbackhub.routing.domain.current import get_candidates
+from rollbackhub.routing.domain.deliveries import delivery_of
 from rollbackhub.routing.models import Gateway
 
 WATCH = system_actor("hold watch")
@@ -88,15 +92,19 @@ def watch_held_versions() -> int:
     return seen
 
 
-def _looks() -> Iterable[_Look]:
+def _held_parts() -> QuerySet[RollbackPart]:
+    """Aliases that were restored by the rollbacks whose holds stand."""
     holds = {hold.version_id: hold for hold in list_standing_holds()}
-    parts = RollbackPart.objects.filter(
+    return RollbackPart.objects.filter(
         bad_version__in=list(holds),
         rollback__in=[hold.rollback_id for hold in holds.values()],
         execution__restored_at__isnull=False,
         execution__state="finished",
-    ).select_related("policy", "bad_version", "rollback", "execution")
-    for part in parts:
+    ).select_related("policy__environment", "bad_version", "rollback", "execution")
+
+
+def _looks() -> Iterable[_Look]:
+    for part in _held_parts().filter(policy__connection__isnull=True):
         connection = Connection.objects.filter(environment_id=part.policy.environment_id, connector=EnvoyConnector.name).first()
         if connection is None:
             continue
@@ -122,28 +130,80 @@ def _read(look: _Look) -> dict[str, int]:
 
 
 def _seen(part: RollbackPart, *, requests: int, per_gateway: dict[str, int]) -> None:
-    now = clock.now()
     label = part.bad_version.label
     sentence = (
         f"{requests} requests reached {label} within {BETWEEN_LOOKS_SECONDS:g} s, though it is under hold and has no weight: somebody went around the hub."
     )
+    evidence = HeldTraffic(rollback_id=part.rollback_id, version=part.bad_version, requests=requests, seconds=BETWEEN_LOOKS_SECONDS, per_gateway=per_gateway)
+    _broken(
+        part,
+        subject=f"held version {label}",
+        expected="no traffic while the hold stands",
+        found=sentence,
+        remedy="Look at the gateways' own tables: which of them does not serve by the hub's policy?",
+        todo="Find the gateway that does not serve by the hub's policy; this closes again when the traffic has stopped.",
+        told=f"{label} is under hold and gets traffic in {part.policy.environment.slug}",
+        data={"requests": requests, "per_gateway": per_gateway},
+        evidence=evidence,
+    )
+
+
+def _not_seen(part: RollbackPart) -> None:
+    _mended(part, outcome=f"{part.bad_version.label} gets no traffic any more, as two looks at the gateways' counters show.")
+
+
+def watch_mechanisms() -> int:
+    """Look at the systems that move aliases whose bad version is under hold; one that no longer shows what the hub wrote is a finding.
+
+    Returns how many are so. A system that does not answer is left out: preflight says so. An alias that something moves just now is looked at later.
+    """
+    differing = 0
+    for part in _held_parts().filter(policy__connection__isnull=False).select_related("policy__connection", "policy__delivery", "policy__artefact"):
+        delivery = delivery_of(part.policy)
+        if delivery is None or not delivery.is_current or Execution.objects.filter(policy=part.policy, state__in=ACTIVE_STATES).exists():
+            continue
+        moved_by = mechanism_of(part.policy, timeout_seconds=TIMEOUT_SECONDS)
+        try:
+            seen = moved_by.mechanism.observe(target=moved_by.target, wanted=moved_by.shares(get_candidates(policy=part.policy)))
+        except RollbackHubError:
+            continue
+        label = part.bad_version.label
+        if seen.reached:
+            _mended(part, outcome=f"{moved_by.name} shows {seen.found} again.")
+            continue
+        differing += 1
+        _broken(
+            part,
+            subject=f"{moved_by.name} while {label} is under hold",
+            expected=seen.expected,
+            found=seen.found,
+            remedy="Somebody moved it there, and the hub did not. See who and why; move it back, or lift the hold and release the version.",
+            todo=f"See who moved it while {label} is under hold, and move it back there; this closes again when it shows what was rolled back to.",
+            told=f"{part.policy.alias} in {part.policy.environment.slug} was moved around the hub while {label} is under hold",
+            data={"expected": seen.expected, "found": seen.found},
+            evidence=None,
+        )
+    return differing
+
+
+def _broken(
+    part: RollbackPart, *, subject: str, expected: str, found: str, remedy: str, todo: str, told: str, data: dict[str, Any], evidence: HeldTraffic | None
+) -> None:
+    """What was restored is not so any more: a finding, the rollback open again when it was verified, and people told once an hour."""
+    now = clock.now()
+    sentence = found if evidence else f"{subject[0].upper()}{subject[1:]}: expected {expected}, found {found}."
     with transaction.atomic():
         # The execution's row first, as the engine does.
         execution = Execution.objects.select_for_update(of=("self",)).get(rollback_part=part)
         rollback = locked(part.rollback_id)
-        HeldTraffic.objects.create(
-            rollback=rollback, version=part.bad_version, seen_at=now, requests=requests, seconds=BETWEEN_LOOKS_SECONDS, per_gateway=per_gateway
-        )
-        Finding.objects.get_or_create(
+        if evidence is not None:
+            evidence.seen_at = now
+            evidence.save(force_insert=True)
+        _, is_new = Finding.objects.get_or_create(
             execution=execution,
             code=FindingCode.NOT_RESTORED,
-            subject=f"held version {label}",
-            defaults={
-                "expected": "no traffic while the hold stands",
-                "found": sentence,
-                "remedy": "Look at the gateways' own tables: which of them does not serve by the hub's policy?",
-                "found_at": now,
-            },
+            subject=subject,
+            defaults={"expected": expected, "found": found, "remedy": remedy, "found_at": now},
         )
         if rollback.state == RollbackState.VERIFIED:
             change_state(
@@ -151,31 +211,26 @@ def _seen(part: RollbackPart, *, requests: int, per_gateway: dict[str, int]) -> 
                 to=RollbackState.VERIFICATION_FAILED,
                 actor=WATCH,
                 event="rollback.reopened",
-                data={"requests": requests, "per_gateway": per_gateway},
-                outcome=f"{sentence} Find the gateway that does not serve by the hub's policy; this closes again when the traffic has stopped.",
+                data=data,
+                outcome=f"{sentence} {todo}",
             )
-        else:
-            record(event="hold.traffic_seen", actor=WATCH, subject_type="rollback", subject_id=rollback.pk, data={"requests": requests, "version": label})
+        elif is_new or evidence is not None:
+            data = {**data, "version": part.bad_version.label}
+            record(event="hold.traffic_seen", actor=WATCH, subject_type="rollback", subject_id=rollback.pk, data=data)
         tell(
             people=[*list_people_with(Role.PLATFORM_LEAD, Role.ON_CALL)],
             key=f"held:{part.pk}:{now:%Y%m%d%H}",
-            subject=f"{label} is under hold and gets traffic in {rollback.environment.slug}",
+            subject=told,
             text=sentence,
             url=address_of(rollback),
         )
 
 
-def _not_seen(part: RollbackPart) -> None:
-    """A rollback that was reopened by such traffic is verified again when there is none any more."""
+def _mended(part: RollbackPart, *, outcome: str) -> None:
+    """A rollback that was opened again is verified again when all is as it left it."""
     if not Rollback.objects.filter(pk=part.rollback_id, state=RollbackState.VERIFICATION_FAILED, verified_at__isnull=False).exists():
         return
     with transaction.atomic():
         rollback = locked(part.rollback_id)
         if rollback.state == RollbackState.VERIFICATION_FAILED:
-            change_state(
-                rollback_id=rollback.pk,
-                to=RollbackState.VERIFIED,
-                actor=WATCH,
-                event="rollback.verified_again",
-                outcome=f"{part.bad_version.label} gets no traffic any more, as two looks at the gateways' counters show.",
-            )
+            change_state(rollback_id=rollback.pk, to=RollbackState.VERIFIED, actor=WATCH, event="rollback.verified_again", outcome=outcome)
