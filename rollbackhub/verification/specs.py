@@ -8,11 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.verification.judge.rate_question import MOST_HARMLESS, MOST_POINTS, MOST_RATIO
 
 MAX_CHECKS = 20
 
 Metric = Literal["negative_feedback", "errors", "latency"]
-Share = Annotated[float, Field(gt=0, lt=1)]
+Ratio = Annotated[float, Field(gt=0, le=MOST_RATIO)]
+Points = Annotated[float, Field(gt=0, le=MOST_POINTS)]
+Harmless = Annotated[float, Field(gt=0, le=MOST_HARMLESS)]
 
 
 class CheckSpec(BaseModel):
@@ -46,9 +49,9 @@ class MetricBaseline(CheckSpec):
 
     kind: Literal["metric_baseline"] = "metric_baseline"
     metric: Metric
-    margin_ratio: float | None = Field(default=0.25, gt=0, lt=100, description="0.25: at most a quarter above the baseline")
-    margin_points: Share | None = Field(default=None, description="Of rates: 0.01 is one percentage point above the baseline")
-    harmless_below: Share | None = Field(default=None, description="Of rates: below this the harm has ceased, whatever the baseline was")
+    margin_ratio: Ratio | None = Field(default=0.25, description="0.25: at most a quarter above the baseline")
+    margin_points: Points | None = Field(default=None, description="Of rates: 0.01 is one percentage point above the baseline")
+    harmless_below: Harmless | None = Field(default=None, description="Of rates: below this the harm has ceased, whatever the baseline was")
     baseline: Literal["auto", "before_release", "concurrent"] = Field(
         default="auto", description="The window before the release (a source with history), or the stable version beside it"
     )
@@ -67,16 +70,16 @@ class MetricThreshold(CheckSpec):
 
     kind: Literal["metric_threshold"] = "metric_threshold"
     metric: Literal["negative_feedback", "errors"]
-    limit: Share = Field(gt=0, description="0.02: below two percent of requests")
+    limit: Harmless = Field(description="0.02: below two percent of requests")
 
 
 class ImpactCeased(CheckSpec):
     """The users' harm is over: the bad version's own errors and complaints have stopped, and those of all users are within tolerance."""
 
     kind: Literal["impact_ceased"] = "impact_ceased"
-    margin_ratio: float | None = Field(default=0.25, gt=0, lt=100)
-    margin_points: Share | None = None
-    harmless_below: Share | None = None
+    margin_ratio: Ratio | None = 0.25
+    margin_points: Points | None = None
+    harmless_below: Harmless | None = None
     quiet_looks: int = Field(default=3, ge=1, le=1000, description="Looks in a row without a new error or complaint at the bad version")
 
 
@@ -146,14 +149,16 @@ def _is_tag(part: object) -> bool:
 def template(change_type: str, *, feedback_points: float, latency_ratio: float, consecutive: int) -> list[dict[str, Any]]:
     """The checks of an artefact that has none of its own, as JSON: prompts and models are judged by what users say and how long they wait.
 
-    `feedback_points`: the margin as a share of 1; `latency_ratio` 1.5: at most half as long again.
+    `feedback_points`: the margin as a share of 1; `latency_ratio` 1.5: at most half as long again. Procedures may still state wider
+    margins than can be judged: then the widest counts.
     """
+    points, ratio = min(feedback_points, MOST_POINTS), min(round(latency_ratio - 1, 6), MOST_RATIO)
     checks: list[CheckSpec] = [
         TrafficShare(key="traffic_share", consecutive=consecutive),
-        MetricBaseline(key="negative_feedback", metric="negative_feedback", margin_ratio=None, margin_points=feedback_points, consecutive=consecutive),
+        MetricBaseline(key="negative_feedback", metric="negative_feedback", margin_ratio=None, margin_points=points, consecutive=consecutive),
     ]
     if change_type in ("prompt", "model", "agent_code"):
-        checks.append(MetricBaseline(key="latency", metric="latency", margin_ratio=round(latency_ratio - 1, 6), consecutive=consecutive))
+        checks.append(MetricBaseline(key="latency", metric="latency", margin_ratio=ratio, consecutive=consecutive))
     return [check.model_dump(mode="json", exclude_none=True) | {"kind": check.kind} for check in checks]  # type: ignore[attr-defined]
 
 

@@ -44,7 +44,7 @@ QUICK: dict[str, dict[str, object]] = {
 QUICK_CHECKS: list[dict[str, object]] = [
     {"kind": "traffic_share", "key": "traffic_share"},
     {"kind": "metric_baseline", "key": "negative_feedback", "metric": "negative_feedback", "margin_points": 0.1, "harmless_below": 0.3},
-    {"kind": "metric_baseline", "key": "latency", "metric": "latency", "margin_ratio": 19},
+    {"kind": "metric_baseline", "key": "latency", "metric": "latency", "margin_ratio": 10},
 ]
 """The judge needs about twenty requests for these."""
 

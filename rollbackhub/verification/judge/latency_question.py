@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.verification.judge.evidence import Histogram, Latencies, Samples
+from rollbackhub.verification.judge.rate_question import MOST_RATIO
 
 if TYPE_CHECKING:
     from rollbackhub.verification.judge.spread import Logs
@@ -36,8 +37,8 @@ class LatencyMargin:
     effect_threshold: float = 0.56
 
     def __post_init__(self) -> None:
-        if not 0 < self.margin_ratio <= 10:
-            raise InvalidInput(f"margin_ratio {self.margin_ratio}: it lies above 0 and is at most 10.")
+        if not 0 < self.margin_ratio <= MOST_RATIO:
+            raise InvalidInput(f"margin_ratio {self.margin_ratio}: it lies above 0 and is at most {MOST_RATIO:g}.")
         if not 0.5 <= self.effect_threshold < 1:
             raise InvalidInput(f"effect_threshold {self.effect_threshold}: it lies from 0.5 to below 1.")
 

@@ -15,6 +15,9 @@ from rollbackhub.verification.judge.ladder import FIRST_EXPOSURE, ErrorRates, re
 DENSE_RATE = 0.1
 """A ratio is looked at to pass from where it could be shown at this rate: rarer events need more requests. It shifts looks, not error rates."""
 
+MOST_RATIO, MOST_POINTS, MOST_HARMLESS = 10.0, 0.2, 0.5
+"""The widest margins that can be stated; wider ones would let anything pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class RateMargin:
@@ -33,9 +36,9 @@ class RateMargin:
         if all(value is None for value in stated.values()):
             raise InvalidInput("State a margin: margin_ratio, margin_points or harmless_below.")
         for name, value in stated.items():
-            limit = {"margin_ratio": 10, "margin_points": 0.2}.get(name, 0.5)
+            limit = {"margin_ratio": MOST_RATIO, "margin_points": MOST_POINTS}.get(name, MOST_HARMLESS)
             if value is not None and not 0 < value <= limit:
-                raise InvalidInput(f"{name} {value}: it lies above 0 and is at most {limit}.")
+                raise InvalidInput(f"{name} {value}: it lies above 0 and is at most {limit:g}.")
 
 
 @dataclass(frozen=True, slots=True)
