@@ -99,20 +99,42 @@ def evaluate(check: CheckSpec, looks: Looks) -> CheckOutcome:
 
 def _traffic_share(check: TrafficShare, looks: Looks) -> CheckOutcome:
     routed = check_traffic_share(looks.traffic, bad_version=looks.bad_version, consecutive=check.samples)
-    stuck = stuck_requests(looks.served, bad_version=looks.bad_version, samples=check.samples)
-    numbers = routed.numbers | {"bad_served": stuck}
-    if stuck:
-        sentence = f"{looks.bad_version} still served {stuck} requests in the last {check.samples} samples by the callers' metrics"
-        reason = "the gateways send it nothing, so something else holds clients there (sessions that stick to a version, or callers beside the gateways)"
-        return CheckOutcome(
-            check.key, Verdict.FAILED, f"{sentence}: {reason}." if routed.verdict != Verdict.FAILED else f"{sentence}. {routed.sentence}", numbers
-        )
-    return CheckOutcome(check.key, routed.verdict, routed.sentence, numbers)
+    served = lately_served(looks.served, bad_version=looks.bad_version)
+    numbers = routed.numbers | {"bad_served": served.by_bad, "served": served.requests}
+    if not served.by_bad:
+        return CheckOutcome(check.key, routed.verdict, routed.sentence, numbers)
+    sentence = f"{looks.bad_version} still served {served.by_bad} of {served.requests} requests by the callers' metrics"
+    if routed.verdict == Verdict.FAILED:
+        return CheckOutcome(check.key, Verdict.FAILED, f"{sentence}. {routed.sentence}", numbers)
+    reason = "the gateways send it nothing, so something else holds clients there (sessions that stick to a version, or callers beside the gateways)"
+    return CheckOutcome(check.key, Verdict.FAILED, f"{sentence}: {reason}.", numbers)
 
 
-def stuck_requests(served: Sequence[TrafficSample], *, bad_version: str, samples: int) -> int:
-    """Requests that the bad version served in the last samples, by the callers' metrics; a sample that proves nothing counts as none."""
-    return sum(sample.requests.get(bad_version, 0) for sample in served[-samples:])
+QUIET_REQUESTS = 60
+"""When none of so many went to the bad version, at most 5 % of all do (95 % confidence; the rule of three: Hanley, Lippman-Hand 1983, JAMA 249:1743)."""
+QUIET_SECONDS = 10.0
+"""Where so many take longer, this time without any is enough: a session that sticks comes back sooner, or hardly matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatelyServed:
+    """Requests that were served lately, by the callers' metrics: all, and by the bad version."""
+
+    requests: int
+    by_bad: int
+    is_enough: bool
+    """Whether so many, or so long, that one session among twenty would have been seen."""
+
+
+def lately_served(served: Sequence[TrafficSample], *, bad_version: str) -> LatelyServed:
+    """The shortest run of last samples with QUIET_REQUESTS requests, or over QUIET_SECONDS; all of them when there are not so many."""
+    requests = by_bad = 0
+    for sample in reversed(served):
+        requests += sum(sample.requests.values())
+        by_bad += sample.requests.get(bad_version, 0)
+        if requests >= QUIET_REQUESTS or (requests and (served[-1].taken_at - sample.taken_at).total_seconds() >= QUIET_SECONDS):
+            return LatelyServed(requests, by_bad, True)
+    return LatelyServed(requests, by_bad, False)
 
 
 def _gateways(check: GatewayRevision, looks: Looks) -> CheckOutcome:

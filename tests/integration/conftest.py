@@ -11,7 +11,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from tests.conftest import _django_on
 from tests.databases import cloned_database, empty_broker, url_of
-from tests.integration.hub import Lab, Staging, running_lab
+from tests.integration.hub import Lab, Observed, Staging, running_lab
 from tests.integration.production import Production, Releasing
 
 
@@ -36,6 +36,15 @@ def staging(
 ) -> Iterator[Staging]:
     """A hub and the lab's staging environment, with a committed database of their own."""
     with _running(Staging, template=database_template, blocker=django_db_blocker, worker_id=worker_id, folders=tmp_path_factory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def observed(
+    django_test_environment: None, database_template: str, django_db_blocker: DjangoDbBlocker, worker_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Observed]:
+    """The same, with a real Prometheus before its metrics."""
+    with _running(Observed, template=database_template, blocker=django_db_blocker, worker_id=worker_id, folders=tmp_path_factory) as running:
         yield running
 
 

@@ -194,6 +194,8 @@ class LabHub:
     beside: ClassVar[tuple[str, ...]] = ()
     """Other environments that run, too."""
     quick: ClassVar[Mapping[str, Mapping[str, object]]] = QUICK
+    parts: ClassVar[tuple[str, ...]] = ()
+    """The lab's optional parts that run with it."""
 
     def __init__(self, *, hub: Hub, world: LabWorld) -> None:
         self.hub = hub
@@ -250,6 +252,12 @@ class Staging(LabHub):
         return start_drill(policy=self.policy(alias), actor=ACTOR, user=None).execution_id
 
 
+class Observed(Staging):
+    """The same, with a real Prometheus before its metrics."""
+
+    parts = ("prometheus",)
+
+
 def steps_of(execution: Execution) -> list[tuple[str, int, str, str]]:
     """What became of each step, for messages of failed tests."""
     return [(attempt.key, attempt.number, attempt.state, attempt.message) for attempt in execution.attempts.all()]
@@ -283,7 +291,14 @@ def running_lab(kind: type[Lab], *, environment: dict[str, str], folder: Path, r
     try:
         hub.start()
         environments = (kind.environment, *kind.beside)
-        with LabWorld(hub_url=hub.url, base_port=base, directory=folder / "lab", environments=environments, requests_per_second=requests_per_second) as world:
+        with LabWorld(
+            hub_url=hub.url,
+            base_port=base,
+            directory=folder / "lab",
+            environments=environments,
+            requests_per_second=requests_per_second,
+            parts=kind.parts,
+        ) as world:
             lab = kind(hub=hub, world=world)
             world.wait_ready()
             lab.wait_gateways()

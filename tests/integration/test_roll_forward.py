@@ -13,13 +13,14 @@ from rollbackhub.common.clock import seconds_between
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.executions.models import CheckResult
 from rollbackhub.lab.catalogue import BAD_MODEL, SUPPORT_ANSWER
-from rollbackhub.registry.models import StabilityHold, Version
+from rollbackhub.registry.models import Artefact, StabilityHold, Version
 from rollbackhub.rollbacks.domain import roll_forward
 from rollbackhub.rollbacks.domain.proposal import Target
 from rollbackhub.rollbacks.domain.roll_forward import SkippedGate, failed_roll_forward, roll_back_instead, start_roll_forward
 from rollbackhub.rollbacks.enums import RollbackState, RollForwardState, Via
 from rollbackhub.rollbacks.models import Rollback, RollForward
 from rollbackhub.routing.rules import CandidateSpec
+from tests.integration.hub import QUICK_CHECKS
 from tests.integration.production import Production, effect_keys, executions_of, say
 
 ALIAS = SUPPORT_ANSWER.alias
@@ -72,10 +73,21 @@ def test_fix_that_holds_takes_the_bad_versions_weight_and_closes_the_rollback(pr
     assert held.value.code == "version_held"
 
 
+STRICT: list[dict[str, object]] = [
+    {"kind": "traffic_share", "key": "traffic_share"},
+    {"kind": "metric_baseline", "key": "negative_feedback", "metric": "negative_feedback", "margin_ratio": 0.5, "failure_limit": 2},
+]
+"""The fix's users complain six times as often as the good version's."""
+
+
 def test_fix_that_does_not_hold_is_rolled_back_with_one_click(production: Production, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roll_forward, "HOLD_LIMIT_SECONDS", 10)
-    forward = ship(production, BAD_MODEL)
-    stopped = production.wait_for(forward.rollback_id, RollbackState.NEEDS_HUMAN, RollbackState.ROLLED_FORWARD, timeout_seconds=90)
+    monkeypatch.setattr(roll_forward, "HOLD_LIMIT_SECONDS", 60)
+    Artefact.objects.filter(slug=ALIAS).update(checks=STRICT)
+    try:
+        forward = ship(production, BAD_MODEL)
+    finally:
+        Artefact.objects.filter(slug=ALIAS).update(checks=QUICK_CHECKS)
+    stopped = production.wait_for(forward.rollback_id, RollbackState.NEEDS_HUMAN, RollbackState.ROLLED_FORWARD, timeout_seconds=120)
     assert stopped.state == RollbackState.NEEDS_HUMAN, stopped.outcome
     say(stopped.outcome)
     waiting = failed_roll_forward(stopped)

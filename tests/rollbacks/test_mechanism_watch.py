@@ -18,9 +18,9 @@ from rollbackhub.rollbacks.domain.transitions import request_rollback
 from rollbackhub.rollbacks.domain.watch import watch_mechanisms
 from rollbackhub.rollbacks.enums import RollbackState, Via
 from rollbackhub.rollbacks.models import Rollback
-from tests.executions.test_mechanisms import ACTOR, World
+from tests.executions.test_mechanisms import World
 from tests.factories.fixtures import Cast
-from tests.rollbacks.conftest import again, events, execution_of, run
+from tests.rollbacks.conftest import ACTOR, again, events, execution_of, run
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from rollbackhub.executions.domain.looks import begin_looks, feed
 from rollbackhub.executions.domain.observers import MetricsObserver, keep_counters, traffic_observer
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
-from rollbackhub.verification.looking import stuck_requests
+from rollbackhub.verification.looking import LatelyServed, lately_served
 from rollbackhub.verification.traffic_share import check_traffic_share, drained_since
 
 
@@ -37,14 +37,14 @@ class AwaitDrain(Action):
 
     def run(self, context: StepContext, params: AwaitDrainParams) -> StepOutcome:
         """Passed when drained; `at` is the first of the samples in a row that saw it so."""
-        traffic, served = traffic_observer(context), _Served(context, consecutive=params.consecutive)
+        traffic, served = traffic_observer(context), _Served(context)
         bad = context.bad_version
         while True:
             traffic.look()
             served.look()
             check = check_traffic_share(traffic.samples, bad_version=bad, consecutive=params.consecutive)
             late = context.seconds_left(params.limit_seconds) <= 0
-            if check.verdict == Verdict.PASSED and (served.is_quiet or (late and served.knows_nothing)):
+            if check.verdict == Verdict.PASSED and (served.is_quiet or (late and not served.lately.by_bad)):
                 keep_counters(context)
                 at = max((instant for instant in (drained_since(traffic.samples, bad_version=bad), served.quiet_since) if instant), default=None)
                 return StepOutcome(Verdict.PASSED, f"{check.sentence} {served.in_words}".strip(), at=at, result=check.numbers)
@@ -77,8 +77,8 @@ class AwaitDrain(Action):
 class _Served:
     """What the callers' metrics say about the bad version. Without metrics it has nothing to say; verifying asks for them."""
 
-    def __init__(self, context: StepContext, *, consecutive: int) -> None:
-        self._bad, self._consecutive = context.bad_version, consecutive
+    def __init__(self, context: StepContext) -> None:
+        self._bad = context.bad_version
         # In a roll-forward the traffic itself is read there already.
         wanted = PrometheusConnector.name in context.plan["connections"] and "fix_version" not in context.plan
         self._metrics = MetricsObserver(context) if wanted else None
@@ -94,16 +94,16 @@ class _Served:
             feed(self._looks, kind="metrics", value=self._metrics.kept.value, taken_at=self._metrics.kept.taken_at)
 
     @property
-    def knows_nothing(self) -> bool:
-        """No two readings since the flip: the source is away, or its scrapes are further apart."""
-        return not self._looks.served
+    def lately(self) -> LatelyServed:
+        """Who served, by the last readings; nobody while the source is away, or its scrapes are further apart than this wait is long."""
+        return lately_served(self._looks.served, bad_version=self._bad)
 
     @property
     def is_quiet(self) -> bool:
         """Whether it does not speak against it: nobody was served by the bad version lately, or the source is away and cannot tell."""
         if self._metrics is None or self._metrics.errors_in_a_row or self._metrics.silent_in_a_row:
             return True
-        return not self.knows_nothing and not self._stuck
+        return self.lately.is_enough and not self.lately.by_bad
 
     @property
     def quiet_since(self) -> dt.datetime | None:
@@ -112,14 +112,13 @@ class _Served:
 
     @property
     def in_words(self) -> str:
-        """What speaks against it, or that nothing was heard."""
-        if self._stuck:
+        """What speaks against it; or how little was heard."""
+        seen = self.lately
+        if seen.by_bad:
             return (
-                f"By the callers' metrics {self._bad} still served {self._stuck} requests in the last {self._consecutive} samples, though gateways send it"
-                " nothing: clients stick to it (sessions), or reach it beside the gateways."
+                f"By the callers' metrics {self._bad} still served {seen.by_bad} of the last {seen.requests} requests, though gateways send it nothing:"
+                " clients stick to it (sessions), or reach it beside the gateways."
             )
-        return "" if not self.knows_nothing or self._metrics is None else "The callers' metrics were not heard since the flip."
-
-    @property
-    def _stuck(self) -> int:
-        return stuck_requests(self._looks.served, bad_version=self._bad, samples=self._consecutive)
+        if self._metrics is None or seen.is_enough:
+            return ""
+        return f"By the callers' metrics it served none of {seen.requests} requests since the flip: too few to be sure that no session sticks to it."

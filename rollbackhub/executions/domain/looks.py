@@ -70,7 +70,7 @@ def metrics_look(value: Mapping[str, Any], taken_at: dt.datetime) -> MetricsLook
     versions = value.get("versions", value)
     at_source = dt.datetime.fromisoformat(value["at_source"]) if value.get("at_source") else taken_at
     if not versions:
-        return MetricsLook(taken_at, at_source, None, problem=str(value.get("no_data") or "there is no such series"))
+        return MetricsLook(taken_at, at_source, None, problem=str(value.get("no_data") or "there is no such series."))
     return MetricsLook(taken_at, at_source, versions)
 
 

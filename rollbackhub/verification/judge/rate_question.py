@@ -53,6 +53,11 @@ class RateQuestion:
         margin, known = self.margin, self.baseline.requests > 0
         return (margin.margin_ratio is not None and known) + (margin.margin_points is not None and known) + (margin.harmless_below is not None)
 
+    @property
+    def is_threshold(self) -> bool:
+        """Whether nothing but a fixed limit was stated: then no baseline is missing."""
+        return self.margin.margin_ratio is None and self.margin.margin_points is None
+
     def ways_within(self, current: Counts) -> Iterator[tuple[float, str]]:
         """The p value of each way to pass, and its name."""
         from rollbackhub.verification.judge import rate_tests
@@ -70,11 +75,11 @@ class RateQuestion:
         return min(1.0, min(p for p, _ in self.ways_within(current)) * self.ways)
 
     def p_worse(self, current: Counts) -> float:
-        """p value of "no worse than the baseline, or harmless"."""
+        """p value of "no worse than the baseline, or harmless"; where a fixed limit is all that is stated, of "below the limit"."""
         from rollbackhub.verification.judge import rate_tests
 
         if not self.baseline.requests:
-            return 1.0
+            return rate_tests.p_rate_above(current, rate=self.margin.harmless_below) if self.is_threshold and self.margin.harmless_below else 1.0
         p = rate_tests.p_ratio_above(current, self.baseline, ratio=1)
         return p if self.margin.harmless_below is None else max(p, rate_tests.p_rate_above(current, rate=self.margin.harmless_below))
 

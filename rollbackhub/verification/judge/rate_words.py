@@ -53,11 +53,16 @@ def describe(what: str, *, course: Course, question: RateQuestion, paid: PaidLoo
         shown["harmless"] = f"at most {share(highest)} of requests (harmless below {share(margin.harmless_below)})"
 
     seen = f"{what.capitalize()} {share(current.rate)} of {current.requests:,} requests"
-    seen += f"; baseline {share(base.rate)} of {base.requests:,} ({course.baseline.kind})." if course.baseline and base.requests else "; there is no baseline."
+    if course.baseline and base.requests:
+        seen += f"; baseline {share(base.rate)} of {base.requests:,} ({course.baseline.kind})."
+    else:
+        seen += "." if question.is_threshold else "; there is no baseline."
     if paid.verdict == Verdict.PASSED:
         way = min(question.ways_within(current))[1]
         return joined(seen, f"With {confidence(to_pass)} {shown[way]}.", course.where()), numbers
     if paid.verdict == Verdict.FAILED:
+        if not base.requests:
+            return joined(seen, f"With {confidence(paid.to_fail)} it is above {share(question.allowed)} of requests.", course.where()), numbers
         worse = f"With {confidence(paid.to_fail)} at least {lower:.2f} times the baseline's rate" if lower < math.inf else "The baseline had none of it"
         return joined(seen, f"{worse}, and not shown to be within the margin (allowed up to {share(question.allowed)}).", course.where()), numbers
     plan, planned = _plan(current, course=course, question=question)
