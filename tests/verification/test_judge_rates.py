@@ -8,7 +8,7 @@ import pytest
 
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.verification.evidence import CheckOutcome
-from rollbackhub.verification.judge import Baseline, BaselineKind, Counts, RateMargin, judge_rate
+from rollbackhub.verification.judge import Baseline, BaselineKind, Counts, Judgement, RateMargin, judge_rate
 from tests.verification.judging import NOON, counts, looks_at, rate
 
 POINTS = RateMargin(margin_ratio=None, margin_points=0.01)
@@ -146,3 +146,19 @@ def test_the_judgement_says_how_it_was_made_and_can_be_stored() -> None:
     json.dumps(outcome.numbers, allow_nan=False)
     expected = {"rate": 0.02, "baseline_rate": 0.02, "allowed_rate": 0.025, "looks_paid": 1, "baseline_requests_needed": 20_000, "more_requests_to_pass": None}
     assert expected.items() <= outcome.numbers.items()
+
+
+def test_a_fixed_limit_alone_can_pass_and_fail_without_a_baseline() -> None:
+    limit = RateMargin(margin_ratio=None, harmless_below=0.01)
+
+    def judged(events: int, requests: int) -> Judgement:
+        return judge_rate(what="errors", baseline=None, looks=counts((0, 0), (events, requests)), drained_at=NOON, margin=limit)
+
+    worse, fine = judged(60, 1000), judged(0, 1000)
+    assert (worse.verdict, fine.verdict) == (Verdict.FAILED, Verdict.PASSED)
+    assert worse.sentence == "Errors 6.00% of 1,000 requests. With 99.1% confidence it is above 1.00% of requests."
+    assert judged(10, 1000).verdict == Verdict.INCONCLUSIVE
+    beside_a_ratio = judge_rate(
+        what="errors", baseline=None, looks=counts((0, 0), (60, 1000)), drained_at=NOON, margin=RateMargin(margin_ratio=0.25, harmless_below=0.01)
+    )
+    assert beside_a_ratio.verdict == Verdict.INCONCLUSIVE, "the baseline that is missing may have been as high"
