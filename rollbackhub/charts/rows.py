@@ -43,3 +43,12 @@ class DrillPoint:
     verdict: str
     passed: bool
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesValue:
+    """One look at a metric: seconds on the figure's axis, the value since the drain (None: no requests), and from how many requests it is."""
+
+    seconds: float
+    value: float | None
+    requests: int

@@ -21,6 +21,7 @@ from rollbackhub.dashboard.figures import PageFigure, TrafficRow, as_content, tr
 from rollbackhub.dashboard.looks import Look
 from rollbackhub.dashboard.plans import PlanWords, plan_yaml, weights_yaml, words_of
 from rollbackhub.dashboard.rollback_plan import proofs_of_requests
+from rollbackhub.dashboard.verification_panel import VerificationPanel, panel_of
 from rollbackhub.executions.domain.listing import JobSeen, list_jobs, newest_look
 from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.domain.selectors import SegmentTime
@@ -37,7 +38,7 @@ from rollbackhub.routing.models import Gateway
 PAGE_SAMPLES = 2000
 TABLE_SAMPLES = 200
 HELD_ROWS = 50
-SAMPLE_KINDS = ("traffic", "gateways", "metrics", "routes", "counters", "observed", "consumers", "job")
+SAMPLE_KINDS = ("traffic", "gateways", "metrics", "baseline", "probe", "routes", "counters", "observed", "consumers", "job")
 SKIPPED_BY_PERSON = Look("Skipped by a person", "arrow-right", "warn")
 MOVING_STATES = (RollbackState.RUNNING, RollbackState.UNDOING, RollbackState.ROLLING_FORWARD)
 
@@ -51,6 +52,7 @@ class Run:
     is_current: bool
     steps: list[StepRow]
     samples: list[Sample] = field(default_factory=list)
+    panel: VerificationPanel | None = None
 
     @property
     def done(self) -> int:
@@ -303,13 +305,14 @@ class RollbackView:
         return list_events_of(subject_types=["rollback", "execution"], subject_ids=[str(self.rollback.pk), *(str(run.execution.pk) for run in self.runs)])
 
     def load_samples(self) -> None:
-        """Fetch what was observed. One query for all executions; the newest of it."""
+        """Fetch what was observed, the newest of it. One query for all executions, and one for each that has verified."""
         newest = Sample.objects.filter(execution__in=[run.execution for run in self.runs], kind__in=SAMPLE_KINDS).order_by("-taken_at", "-id")[:PAGE_SAMPLES]
         by_execution: dict[UUID, list[Sample]] = {}
         for sample in reversed(newest):
             by_execution.setdefault(sample.execution_id, []).append(sample)
         for run in self.runs:
             run.samples = by_execution.get(run.execution.pk, [])
+            run.panel = panel_of(run.execution)
 
     def clock_figure(self) -> PageFigure | None:
         """The waterfall of the whole clock; None while nothing of it was measured."""

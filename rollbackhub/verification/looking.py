@@ -163,7 +163,7 @@ def _probe(check: Probe, looks: Looks) -> CheckOutcome:
 
 
 def _metric_baseline(check: MetricBaseline, looks: Looks) -> CheckOutcome:
-    baseline = _chosen(check.baseline, looks)
+    baseline = chosen_baseline(check.baseline, looks)
     if check.metric == "latency":
         return _judged_latency(check, looks, baseline)
     margin = RateMargin(margin_ratio=check.margin_ratio, margin_points=check.margin_points, harmless_below=check.harmless_below)
@@ -173,7 +173,7 @@ def _metric_baseline(check: MetricBaseline, looks: Looks) -> CheckOutcome:
 def _impact(check: ImpactCeased, looks: Looks) -> CheckOutcome:
     """Two questions: has the bad version stopped to harm, and are all users back within tolerance?"""
     margin = RateMargin(margin_ratio=check.margin_ratio, margin_points=check.margin_points, harmless_below=check.harmless_below)
-    baseline = _chosen("auto", looks)
+    baseline = chosen_baseline("auto", looks)
     parts = [_quiet(check, looks)]
     parts += [_judged_rate(check.key, metric, looks, margin=margin, baseline=baseline) for metric in ("negative_feedback", "errors")]
     numbers = {name: part.numbers for name, part in zip(("bad_version", "negative_feedback", "errors"), parts, strict=True)}
@@ -206,7 +206,8 @@ def _harm(look: MetricsLook, version: str) -> float:
     return float(entry.get("errors", 0)) + float(entry.get("negative_feedback", 0))
 
 
-def _chosen(wanted: str, looks: Looks) -> BaselineTotals | None:
+def chosen_baseline(wanted: str, looks: Looks) -> BaselineTotals | None:
+    """The baseline that a check asks for; `auto`: the one from before the release where there is one. None: there is none such."""
     if wanted != "auto":
         return looks.baselines.get(wanted)
     return looks.baselines.get("before_release") or looks.baselines.get("concurrent")

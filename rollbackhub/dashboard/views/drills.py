@@ -21,6 +21,7 @@ from rollbackhub.dashboard.drill_page import answer_of, digest_of, noun_of, rele
 from rollbackhub.dashboard.figures import chart_templates, durations_figure, segments_figure, target_owners, traffic_figure, traffic_rows, versions_in_order
 from rollbackhub.dashboard.forms import DrillFilterForm, ReasonForm
 from rollbackhub.dashboard.plans import plan_yaml, words_of
+from rollbackhub.dashboard.verification_panel import panel_of
 from rollbackhub.executions.domain.listing import ExecutionFilter, get_for_page, list_jobs, list_samples, state_digest
 from rollbackhub.executions.domain.selectors import segments_of
 from rollbackhub.executions.enums import ExecutionState
@@ -28,7 +29,7 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.registry.domain.selectors import list_environments
 
 CHART_DRILLS = 200
-SAMPLE_KINDS = ("traffic", "metrics", "gateways", "observed", "consumers", "job")
+SAMPLE_KINDS = ("traffic", "metrics", "gateways", "baseline", "probe", "observed", "consumers", "job")
 PAGE_SAMPLES = 2000
 TABLE_SAMPLES = 200
 
@@ -95,6 +96,7 @@ def drill_detail(request: HttpRequest, drill_id: UUID) -> HttpResponse:
         "samples_by_kind": _by_kind(samples),
         "sample_limit": TABLE_SAMPLES,
         "checks": list(execution.checks.all()),
+        "panel": panel_of(execution) if settled else None,
         "plan_yaml": plan_yaml(execution.plan),
         "events": list_events_about(subject_types=["execution", "drill"], subject_id=str(execution.pk)),
         "chart_templates": chart_templates(),

@@ -88,7 +88,7 @@ def rollback_detail(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         **live_context(request, view),
         "incident": incident_of(view.rollback),
         "clock_figure": view.clock_figure() if settled else None,
-        "charts": settled and (bool(view.segments) or any(run.figure for run in view.runs)),
+        "charts": settled and (bool(view.segments) or any(run.figure or run.panel for run in view.runs)),
         "chart_templates": chart_templates(),
     }
     return render(request, "rollbacks/detail.html", context)

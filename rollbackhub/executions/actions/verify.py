@@ -12,7 +12,7 @@ from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain import path_checks
 from rollbackhub.executions.domain.baselines import read_baselines
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.domain.looks import begin_looks, checks_of, feed
+from rollbackhub.executions.domain.looks import ACTION, TEMPLATE_PARAMS, begin_looks, checks_of, feed
 from rollbackhub.executions.domain.observers import MetricsObserver, ServedObserver, TrafficObserver, traffic_observer
 from rollbackhub.executions.domain.probes import ask_probe, gateways_now
 from rollbackhub.executions.enums import FindingCode
@@ -35,22 +35,22 @@ class VerifyParams(Params):
 
     limit_seconds: float = Field(default=60, gt=0, le=86400)
     interval_seconds: float = Field(default=0.5, gt=0, le=60)
-    consecutive: int = Field(default=2, ge=1, le=100)
+    consecutive: int = Field(default=TEMPLATE_PARAMS["consecutive"], ge=1, le=100)
     window_seconds: float = Field(default=0, ge=0, le=3600)
     """The looks in a row that pass must span at least this time."""
     versions: Literal["all", "fix"] = "all"
     """Whose metrics must be back at the baseline: of all that serve, or (roll-forward) of the fix alone."""
     min_requests: int = Field(default=30, ge=1, le=1_000_000)
     """No longer used: the judge says how many requests it needs. Procedures that name it go on running."""
-    feedback_margin: float = Field(default=0.05, gt=0, lt=1)
-    latency_ratio: float = Field(default=1.5, gt=1, le=100)
+    feedback_margin: float = Field(default=TEMPLATE_PARAMS["feedback_margin"], gt=0, lt=1)
+    latency_ratio: float = Field(default=TEMPLATE_PARAMS["latency_ratio"], gt=1, le=100)
     no_data_limit: int = Field(default=10, ge=1, le=10_000)
 
 
 class Verify(Action):
     """Reads what was counted after the drain. A source that is down is `error`, a silent one `inconclusive`: never passed."""
 
-    name = "verify"
+    name = ACTION
     promise = Promise.READ_ONLY
     params_type = VerifyParams
 
@@ -64,7 +64,7 @@ class Verify(Action):
         while True:
             self._look(context, looks, checks, traffic=traffic, metrics=metrics)
             outcomes = [evaluate(check, looks) for check in checks]
-            kept = context.keep_sample(kind="look", source="checks", value={"verdicts": {outcome.name: outcome.verdict for outcome in outcomes}})
+            kept = context.keep_sample(kind="look", source="checks", value=_said(outcomes))
             verdict = course.take(outcomes, at=kept.taken_at)
             if verdict == Verdict.PASSED:
                 return StepOutcome(Verdict.PASSED, " ".join(check.sentence for check in outcomes), at=kept.taken_at, checks=tuple(outcomes))
@@ -96,6 +96,11 @@ class Verify(Action):
 def _feed(looks: Looks, sample: Sample | None) -> None:
     if sample is not None:
         feed(looks, kind=sample.kind, value=sample.value, taken_at=sample.taken_at)
+
+
+def _said(outcomes: list[CheckOutcome]) -> dict[str, object]:
+    """A look as it is kept: what each check said, so that pages need no judge."""
+    return {"verdicts": {outcome.name: outcome.verdict for outcome in outcomes}, "sentences": {outcome.name: outcome.sentence for outcome in outcomes}}
 
 
 def _lacks_baseline(checks: list[Check], looks: Looks) -> bool:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from rollbackhub.executions.models import Execution, StepAttempt
+from rollbackhub.executions.models import Execution, Sample, StepAttempt
 from rollbackhub.verification.evidence import TrafficSample
 from rollbackhub.verification.judge import BaselineKind
 from rollbackhub.verification.looking import BaselineTotals, Looks, MetricsLook, ProbeLook
 from rollbackhub.verification.specs import Check, parse_checks, template
 
+ACTION = "verify"
+KINDS = ("baseline", "traffic", "metrics", "gateways", "probe", "look")
+MOST_SAMPLES = 3000
+"""Of one attempt, for a page."""
 BASELINES = {"before_release": BaselineKind.BEFORE_RELEASE, "concurrent": BaselineKind.CONCURRENT}
+
+
+TEMPLATE_PARAMS: Mapping[str, Any] = {"feedback_margin": 0.05, "latency_ratio": 1.5, "consecutive": 2}
+"""What a procedure's step means when it does not say."""
 
 
 def checks_of(plan: Mapping[str, Any], params: Mapping[str, Any]) -> list[Check]:
@@ -91,3 +100,49 @@ def _served_since_last(looks: Looks, now: MetricsLook) -> TrafficSample | None:
     if any(count < 0 for count in grown.values()):
         return None
     return TrafficSample(taken_at=now.at_source, requests=grown)
+
+
+@dataclass(frozen=True, slots=True)
+class LookTaken:
+    """What every check said at one look, by its key."""
+
+    at: dt.datetime
+    verdicts: Mapping[str, str]
+    sentences: Mapping[str, str]
+    """Empty for looks from before they were kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """One attempt to verify, as it was kept."""
+
+    attempt: StepAttempt
+    checks: list[Check]
+    looks: Looks
+    taken: list[LookTaken]
+    queries: list[str]
+    """What the metrics source was asked; several when its settings changed in between."""
+    is_whole: bool
+    """Whether these are all samples, and not the newest MOST_SAMPLES."""
+
+
+def get_verification(execution: Execution) -> Verification | None:
+    """The newest attempt to verify that took a look; None when there is none (or it was before looks were kept). One query; attempts must be fetched."""
+    steps = {step["key"]: step for step in execution.plan["steps"] if step["action"] == ACTION}
+    attempt = max((found for found in execution.attempts.all() if found.key in steps), key=lambda found: (found.started_at, found.pk), default=None)
+    if attempt is None:
+        return None
+    newest = list(Sample.objects.filter(attempt=attempt, kind__in=KINDS).order_by("-id")[: MOST_SAMPLES + 1])
+    is_whole, samples = len(newest) <= MOST_SAMPLES, newest[:MOST_SAMPLES][::-1]
+    if not any(sample.kind == "look" for sample in samples):
+        return None
+    params = steps[attempt.key].get("params") or {}
+    looks = begin_looks(execution, attempt, of_fix=params.get("versions") == "fix")
+    taken = []
+    for sample in samples:
+        if sample.kind == "look":
+            taken.append(LookTaken(sample.taken_at, sample.value["verdicts"], sample.value.get("sentences", {})))
+        else:
+            feed(looks, kind=sample.kind, value=sample.value, taken_at=sample.taken_at)
+    queries = list(dict.fromkeys(sample.value["query"] for sample in samples if sample.kind == "metrics" and sample.value.get("query")))
+    return Verification(attempt, checks_of(execution.plan, {**TEMPLATE_PARAMS, **params}), looks, taken, queries, is_whole)
