@@ -387,7 +387,7 @@ def live_digest(rollback_id: UUID) -> str:
         {
             **state,
             "executions": list(executions.values_list("pk", "state", "verdict", "cancel_requested_at", "claims")),
-            "attempts": list(attempts.values_list("execution", "position", "number", "state")),
+            "attempts": list(attempts.values_list("execution", "position", "number", "state", "message")),
             "looks": newest_look(ids, kinds=["gateways", "job"]),
         }
     )

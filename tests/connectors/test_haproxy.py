@@ -118,7 +118,39 @@ def test_haproxy_itself_would_take_the_weight_of_a_server_that_is_down_and_lose_
     assert set(asked.failures) == {"HTTP 503"}
     seen = connector(proxy.socket()).observe(target=TARGET, wanted=WANTED)
     assert not seen.reached
-    assert "no server of openai:old:eu up" in seen.found
+    assert seen.found == "edge-1 has no server of openai:old:eu up; server models/o1 of edge-1: it is DOWN"
+
+
+def test_server_that_goes_down_or_is_taken_out_after_the_flip_is_named_when_observed(proxy: Haproxy, models: dict[str, Model]) -> None:
+    mechanism = connector(proxy.socket())
+    flip(mechanism)
+    proxy.ask("set server models/o1 state maint")
+    seen = mechanism.observe(target=TARGET, wanted=WANTED)
+    assert not seen.reached
+    assert seen.found == "edge-1 has no server of openai:old:eu up; server models/o1 of edge-1: it is MAINT"
+    proxy.ask("set server models/o1 state ready")
+    models["o1"].stop()
+    proxy.wait_for("o1", "DOWN")
+    assert "server models/o1 of edge-1: it is DOWN" in mechanism.observe(target=TARGET, wanted=WANTED).found
+    assert "models/n1" not in mechanism.observe(target=TARGET, wanted=WANTED).found, "what has no weight is not looked for"
+
+
+def test_one_server_of_two_that_is_not_up_is_named_while_the_other_serves() -> None:
+    found = {name: Model(name) for name in ("n1", "o1", "o2")}
+    for model in found.values():
+        model.start()
+    target = HaproxyTarget(backend="models", servers={NEW: ["n1"], OLD: ["o1", "o2"]})
+    try:
+        with haproxy(found, first={"n1": 100}) as proxy:
+            mechanism = connector(proxy.socket())
+            flip(mechanism, target)
+            proxy.ask("set server models/o2 state maint")
+            seen = mechanism.observe(target=target, wanted=WANTED)
+            assert seen.reached
+            assert seen.found == "models with n1=0 o1=50 o2=50 in edge-1; server models/o2 of edge-1: it is MAINT"
+    finally:
+        for model in found.values():
+            model.stop()
 
 
 @pytest.mark.parametrize("state", ["drain", "maint"])

@@ -242,3 +242,16 @@ def test_pages_without_a_job_ask_for_none(cast: Cast, moved: MechanismWorld) -> 
 
 def test_live_part_of_a_job_is_not_for_strangers(cast: Cast, job: tuple[str, str, StepAttempt]) -> None:
     page(client_of(cast.stranger), job[1], status=403)
+
+
+def test_step_that_waits_says_for_what_and_the_page_that_shows_it_asks_for_it(cast: Cast, moved: MechanismWorld) -> None:
+    attempt = StepAttempt.objects.get(execution=moved.rebuilding, state=StepState.STARTED)
+    address = reverse("drills:live", args=[moved.rebuilding.pk])
+    digest = re.search(r"/live/\?seen=([0-9a-f]{16})", page(client_of(cast.lead), reverse("drills:detail", args=[moved.rebuilding.pk])))
+    assert digest
+    seen = {"seen": digest.group(1), "needs": "0"}
+    assert client_of(cast.lead).get(address, seen).status_code == 204
+    StepAttempt.objects.filter(pk=attempt.pk).update(message="Its clients keep what they have read for up to 60 s: waiting 58 s for that to be over.")
+    answer = client_of(cast.lead).get(address, seen)
+    assert answer.status_code == 200
+    assert "waiting 58 s for that to be over" in answer.content.decode()

@@ -38,7 +38,7 @@ from rollbackhub.routing.models import Delivery, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
 from rollbackhub.routing.xds.render import load_snapshot
 from tests.common.servers import answers, http, tcp_server
-from tests.connectors.git_repositories import Bare, bare_repository
+from tests.connectors.git_repositories import Bare, bare_repository, git
 from tests.routing.conftest import ACTOR
 
 OLD, NEW = CandidateSpec("git:agent:v1", "v1", 0), CandidateSpec("git:agent:v2", "v2", 100)
@@ -169,6 +169,7 @@ def test_rollback_stays_and_is_what_the_branch_and_the_service_hold(world: World
     assert world.bare.show("README") == "another part of the repository"
     assert Delivery.objects.get(policy=world.policy).number == RoutingPolicy.objects.get(pk=world.policy.pk).revision_number
     assert world.bare.keys() == [f"{execution.pk}:flip"]
+    assert "requested by test)" in git(world.bare.folder, "log", "-1", "--format=%B", "main")
 
 
 def test_service_that_does_not_follow_is_not_restored_and_waits_for_a_person(world: World) -> None:

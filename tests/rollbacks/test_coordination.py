@@ -133,6 +133,18 @@ def test_second_of_a_name_and_a_change_over_anothers_are_refused(cast: Cast, thr
     assert event.data["after"]["order"][0] == {"alias": "reasoner", "why": "answers first"}
 
 
+def test_every_alias_of_it_names_the_person_who_asked_not_the_hub_that_went_on_with_it(cast: Cast, three: list[RoutingPolicy]) -> None:
+    rollback = run(followed(cast, three))
+    assert rollback.state == RollbackState.VERIFIED, rollback.outcome
+    asked = [part.execution for part in rollback.parts.select_related("execution").order_by("position")]
+    assert len(asked) == 3
+    for execution in asked:
+        assert execution is not None
+        assert (execution.requested_by, execution.requested_by_label) == (cast.lead, actor_of(cast.lead).label)
+    queued = AuditEvent.objects.filter(event="execution.requested", subject_id=str(asked[2].pk if asked[2] else "")).get()
+    assert queued.actor_label == "rollbacks", "the record says who queued it"
+
+
 def test_removed_one_is_gone_and_a_rollback_keeps_what_it_said(cast: Cast, three: list[RoutingPolicy]) -> None:
     rollback = followed(cast, three)
     delete_coordinated(slug="support-release", account=cast.lead, actor=actor_of(cast.lead))

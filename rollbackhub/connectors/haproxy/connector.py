@@ -100,11 +100,14 @@ class HaproxyConnector(Mechanism[HaproxySettings, HaproxyTarget]):
         return Applied(changed=bool(todo), revision=_short(new), note=note)
 
     def observe(self, *, target: HaproxyTarget, wanted: Sequence[Share]) -> Observation:
-        """See Mechanism. Reached: in every process the weights share the traffic as wanted, and each candidate that has some has a server that is up."""
+        """See Mechanism. Reached: in every process the weights share the traffic as wanted, and each candidate that has some has a server that is up.
+
+        A server with weight that is not up is named in any case.
+        """
         new = weights_of(target, wanted)
         expected = f"{target.backend} with {_short(new)}"
         values: dict[str, object] = {}
-        differing = []
+        differing, ill = [], []
         for process in self._processes():
             try:
                 servers = self._servers(process, target)
@@ -118,7 +121,9 @@ class HaproxyConnector(Mechanism[HaproxySettings, HaproxyTarget]):
             for share in wanted:
                 if share.weight > 0 and not any(servers[name].is_up for name in target.servers[share.candidate_id]):
                     differing.append(f"{process.name} has no server of {share.candidate_id} up")
-        return Observation(not differing, expected, "; ".join(differing) or f"{expected} in {', '.join(values)}", values)
+            ill += [f"server {target.backend}/{name} of {process.name}: {_standing(servers[name])}" for name in _not_up(servers, new)]
+        found = differing or [f"{expected} in {', '.join(values)}"]
+        return Observation(not differing, expected, "; ".join(found + ill), values)
 
     def read_requests(self, *, target: HaproxyTarget, shares: Sequence[Share]) -> Mapping[str, Counted]:
         """See Mechanism: the sum over all processes. HAProxy counts for a server what it gave to it (`stot`), and has open now (`scur`)."""
@@ -247,14 +252,21 @@ def _may_be_left(servers: Mapping[str, Server], target: HaproxyTarget, old: Weig
 def _not_serving(process: Process, target: HaproxyTarget, servers: Mapping[str, Server], new: Weights) -> list[Problem]:
     """The servers that are to get traffic and are not known to be up: HAProxy would take their weight, and answer 503."""
     problems = []
-    for name in sorted(name for name, weight in new.items() if weight > 0 and not servers[name].is_up):
-        status = servers[name].status
-        unchecked = status == "no check"
-        found = "no health check of it" if unchecked else f"it is {status}"
+    for name in _not_up(servers, new):
+        unchecked = servers[name].is_unchecked
+        found = _standing(servers[name])
         remedy = "Add `check` to the server in HAProxy's configuration." if unchecked else "Bring it up, or roll back to another version. Nothing was changed."
         code = ProblemCode.CONFIG_MISMATCH if unchecked else ProblemCode.TARGET_RETIRED
         problems.append(Problem(code, f"server {target.backend}/{name} of HAProxy {process.name}", "UP", found, remedy))
     return problems
+
+
+def _not_up(servers: Mapping[str, Server], new: Weights) -> list[str]:
+    return sorted(name for name, weight in new.items() if weight > 0 and not servers[name].is_up)
+
+
+def _standing(server: Server) -> str:
+    return "no health check of it" if server.is_unchecked else f"it is {server.status}"
 
 
 def _other_weights(process: Process, target: HaproxyTarget, servers: Mapping[str, Server], old: Weights) -> Problem:

@@ -42,6 +42,11 @@ class Server:
         return self.status.split(" ")[0] == "UP"
 
     @property
+    def is_unchecked(self) -> bool:
+        """Whether HAProxy has no health check of it."""
+        return self.status == "no check"
+
+    @property
     def takes_traffic(self) -> bool:
         """Whether the balancing would choose it, now or when it comes up."""
         return self.weight > 0 and not self.backup and not self.status.startswith("MAINT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import Any
 
 from pydantic import Field
@@ -44,6 +45,7 @@ class AwaitObserved(Action):
             return StepOutcome(Verdict.PASSED, f"Nothing was changed: {moved_by.name} is as it was.", at=clock.now())
         wanted = moved_by.shares(context.wanted_now())
         kept: dict[str, Any] | None = None
+        waited: float | None = None
         while True:
             seen: Observation | None = None
             problem: RollbackHubError | None = None
@@ -52,34 +54,60 @@ class AwaitObserved(Action):
                 value = as_sample(seen)
             except RollbackHubError as error:
                 problem, value = error, {"error": describe(error)}
-            if value != kept:
+            # The look after the wait is the one that counts: it is kept also when it shows what the one before it did.
+            if value != kept or waited is not None:
                 kept = value
                 context.keep_sample(kind="observed", source=moved_by.name, value=value)
             if seen is not None and seen.reached:
-                return self._settled(context, moved_by, params, found=seen.found)
+                if waited is None and (bound := _cache_seconds(moved_by, params)):
+                    waited = _wait_out(context, moved_by, bound=bound, found=seen.found)
+                    continue
+                return _reached(moved_by, seen, params)
             if seen is not None and seen.failed:
                 return gave_up(moved_by, seen)
             if isinstance(problem, ProblemFound):
                 return refused(problem)
-            if context.seconds_left(params.limit_seconds) <= 0:
+            if seen is not None and waited is not None:
+                return _moved_meanwhile(moved_by, seen)
+            if context.seconds_left(params.limit_seconds + (waited or 0.0)) <= 0:
                 return _too_late(moved_by, problem, seen, limit_seconds=params.limit_seconds)
             context.pause(params.interval_seconds)
 
-    @staticmethod
-    def _settled(context: StepContext, moved_by: BoundMechanism, params: AwaitObservedParams, *, found: str) -> StepOutcome:
-        """Wait until the last cache that may hold the old version is over, unless consumers are asked themselves."""
-        observed_at = clock.now()
-        bound = moved_by.mechanism.settle_seconds(target=moved_by.target)
-        if not params.settle or not bound or moved_by.target.consumers:
-            return StepOutcome(Verdict.PASSED, f"{moved_by.name} shows {found}.", at=observed_at)
-        own = context.last_own_revision()
-        # Counted from the later of the write and this look: whoever read just before it holds the old version longest.
-        written = observed_at if own is None else max(own.created_at, context.execution.executed_at or own.created_at)
-        settled_at = written + dt.timedelta(seconds=bound)
-        while (left := (settled_at - clock.now()).total_seconds()) > 0:
-            context.pause(min(left, 5.0))
-        message = f"{moved_by.name} shows {found}. Its clients keep what they have read for up to {bound:g} s: that was waited out."
-        return StepOutcome(Verdict.PASSED, message, at=clock.now(), result={"settle_seconds": bound})
+
+def _cache_seconds(moved_by: BoundMechanism, params: AwaitObservedParams) -> float:
+    """For how long caches that nobody observes have to be waited out; 0 when consumers are asked themselves."""
+    return moved_by.mechanism.settle_seconds(target=moved_by.target) if params.settle and not moved_by.target.consumers else 0.0
+
+
+def _wait_out(context: StepContext, moved_by: BoundMechanism, *, bound: float, found: str) -> float:
+    """Wait until the last cache that may hold the old version is over, and say so meanwhile. Returns the seconds waited."""
+    began = clock.now()
+    own = context.last_own_revision()
+    # Counted from the write: whoever read just before it holds the old version longest.
+    written = began if own is None else max(own.created_at, context.execution.executed_at or own.created_at)
+    settled_at = written + dt.timedelta(seconds=bound)
+    if (left := (settled_at - began).total_seconds()) > 0:
+        cache = f"Its clients keep what they have read for up to {bound:g} s"
+        context.say(f"{moved_by.name} shows {found}. {cache}: waiting {math.ceil(left)} s for that to be over, then looking once more.")
+    while (left := (settled_at - clock.now()).total_seconds()) > 0:
+        context.pause(min(left, 5.0))
+    return (clock.now() - began).total_seconds()
+
+
+def _reached(moved_by: BoundMechanism, seen: Observation, params: AwaitObservedParams) -> StepOutcome:
+    bound = _cache_seconds(moved_by, params)
+    if not bound:
+        return StepOutcome(Verdict.PASSED, f"{moved_by.name} shows {seen.found}.", at=clock.now())
+    message = f"{moved_by.name} shows {seen.found}, also after its clients' caches: they keep what they have read for up to {bound:g} s, which was waited out."
+    return StepOutcome(Verdict.PASSED, message, at=clock.now(), result={"settle_seconds": bound})
+
+
+def _moved_meanwhile(moved_by: BoundMechanism, seen: Observation) -> StepOutcome:
+    """It stood as wanted before the wait, so somebody or something else has changed it."""
+    remedy = "Find out who or what changed it there, then retry this step."
+    finding = FindingDraft(FindingCode.FLAG_MOVED, moved_by.name, seen.expected, seen.found, remedy)
+    message = f"{moved_by.name} showed {seen.expected}, and {seen.found} once its clients' caches had been waited out: it was changed meanwhile."
+    return StepOutcome(Verdict.FAILED, message, findings=(finding,))
 
 
 def no_mechanism(context: StepContext) -> StepOutcome:

@@ -72,6 +72,11 @@ class StepContext:
                 execution_id=self.execution.pk, attempt=self.attempt, kind=kind, source=source[:200], taken_at=clock.now(), value=value
             )
 
+    def say(self, message: str) -> None:
+        """What the step waits for, where people follow it; how it ended takes its place. Renews the claim. Raises LeaseLost."""
+        with self._claim.fenced():
+            StepAttempt.objects.filter(pk=self.attempt.pk).update(message=message)
+
     def pause(self, seconds: float) -> None:
         """Wait, holding the claim. Raises LeaseLost, CancelRequested."""
         self.in_the_middle()

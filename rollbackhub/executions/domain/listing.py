@@ -83,12 +83,12 @@ def list_samples(*, execution_id: UUID, kinds: Iterable[str], limit: int) -> lis
 
 
 def state_digest(execution_id: UUID) -> dict[str, Any] | None:
-    """What tells whether a page about this execution is still true: state, steps, findings, jobs. Three queries; None when there is none."""
+    """What tells whether a page about this execution is still true: state, steps and what they say, findings, jobs. Three queries; None when there is none."""
     found = Execution.objects.filter(pk=execution_id).values("state", "verdict", "cancel_requested_at", "outcome", "claims").first()
     if found is None:
         return None
     attempts = StepAttempt.objects.filter(execution_id=execution_id).order_by("position", "number")
-    return {**found, "attempts": list(attempts.values_list("position", "number", "state")), "job": newest_look([execution_id], kinds=["job"])}
+    return {**found, "attempts": list(attempts.values_list("position", "number", "state", "message")), "job": newest_look([execution_id], kinds=["job"])}
 
 
 @dataclass(frozen=True, slots=True)

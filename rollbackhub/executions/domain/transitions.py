@@ -26,11 +26,19 @@ WAKE_CHANNEL = "rollbackhub_wake"
 
 
 def start_execution(
-    *, kind: ExecutionKind, policy: RoutingPolicy, plan: Plan, actor: Actor, user: User | None, decided_at: dt.datetime | None = None
+    *,
+    kind: ExecutionKind,
+    policy: RoutingPolicy,
+    plan: Plan,
+    actor: Actor,
+    user: User | None,
+    requested_by_label: str = "",
+    decided_at: dt.datetime | None = None,
 ) -> Execution:
     """Freeze the plan onto a new execution and queue it. The sweeper publishes it after the commit.
 
-    `decided_at` starts the clock of a rollback; in a drill, where nobody decides, a step does.
+    `decided_at` starts the clock of a rollback; in a drill, where nobody decides, a step does. `requested_by_label`: who asked for it, when that is
+    somebody else than the actor who has it queued (an approver, the rollback that goes on with its next alias).
 
     Raises Conflict `already_running`, naming the one that holds the alias.
     """
@@ -50,7 +58,7 @@ def start_execution(
                 fingerprint=plan.fingerprint,
                 target_seconds=plan.content["target_seconds"],
                 requested_by=user,
-                requested_by_label=actor.label,
+                requested_by_label=requested_by_label or actor.label,
                 is_lab=policy.environment.is_lab,
                 decided_at=decided_at,
             )

@@ -188,7 +188,13 @@ def start_next_part(rollback: Rollback, *, actor: Actor) -> RollbackPart | None:
     # The whole's clock runs from the decision; the clock of a later alias starts when its turn comes.
     decided_at = rollback.decided_at if part.position == 0 else clock.now()
     execution = start_execution(
-        kind=ExecutionKind.ROLLBACK, policy=part.policy, plan=plan_of(part), actor=actor, user=rollback.principal, decided_at=decided_at
+        kind=ExecutionKind.ROLLBACK,
+        policy=part.policy,
+        plan=plan_of(part),
+        actor=actor,
+        user=rollback.principal,
+        requested_by_label=rollback.requested_by_label,
+        decided_at=decided_at,
     )
     part.execution = execution
     part.save(update_fields=["execution"])
