@@ -50,9 +50,7 @@ def check_series(
         figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=value, y1=value, yref="y", line={"dash": "dash" if name == "baseline" else "dot"})
         # The one above its line, the other below: a narrow margin brings them together.
         above = name == "allowed"
-        figure.add_annotation(
-            x=1, xref="paper", xanchor="right", y=value, yref="y", yanchor="bottom" if above else "top", text=f"{name} {value:.3g}{suffix}"
-        )
+        figure.add_annotation(x=1, xref="paper", xanchor="right", y=value, yref="y", yanchor="bottom" if above else "top", text=f"{name} {value:.3g}{suffix}")
     for row, mark in enumerate(marks):
         figure.add_shape(type="line", x0=mark.seconds, x1=mark.seconds, xref="x", y0=0, y1=1, yref="paper", line={"dash": "dot"})
         figure.add_annotation(

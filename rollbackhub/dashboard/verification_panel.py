@@ -87,7 +87,7 @@ def panel_of(execution: Execution) -> VerificationPanel | None:
         return None
     results = {result.check_name: result for result in execution.checks.all() if result.attempt_id == found.attempt.pk}
     panels = [_check(execution, found, check, results.get(check.key)) for check in found.checks]
-    lacks = any(panel.series is not None and panel.series.baseline is None and panel.series.metric != "" for panel in panels)
+    lacks = any(panel.series is not None and panel.series.baseline is None for panel in panels)
     return VerificationPanel(
         id=str(execution.pk)[:8],
         attempt=found.attempt.number,
@@ -136,10 +136,9 @@ def _figure(execution: Execution, check: CheckSpec, series: CheckSeries) -> Page
         return None
     step = max(1, -(-len(series.points) // CHART_POINTS))
     points = [SeriesValue(round((point.at - zero).total_seconds(), 3), point.value, point.requests) for point in series.points[::step]]
-    marks = [Mark(name, seconds) for name, at in (("flip", zero), ("drained", execution.drained_at)) if (seconds := clock.seconds_between(zero, at)) is not None]
-    figure = check_series(
-        title=AXES[series.metric], points=points, marks=marks, baseline=series.baseline, allowed=series.allowed, unit=series.unit
-    )
+    instants = (("flip", zero), ("drained", execution.drained_at))
+    marks = [Mark(name, seconds) for name, at in instants if (seconds := clock.seconds_between(zero, at)) is not None]
+    figure = check_series(title=AXES[series.metric], points=points, marks=marks, baseline=series.baseline, allowed=series.allowed, unit=series.unit)
     label = f"{METRICS[series.metric]} since the drain, with its baseline and what is allowed. The table below has the same numbers."
     return PageFigure(f"figure-check-{check.key}-{str(execution.pk)[:8]}", as_content(figure), label)
 

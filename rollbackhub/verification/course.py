@@ -27,6 +27,8 @@ class Course:
     span_seconds: float = 0
     outcomes: list[CheckOutcome] = field(default_factory=list)
     """Of the last look, in the order of the checks."""
+    looks: int = 0
+    """How many were taken."""
     _streaks: dict[str, _Streak] = field(default_factory=dict)
     _passing_since: dt.datetime | None = None
 
@@ -37,6 +39,7 @@ class Course:
         failed, shown nothing, or could not look, so often in a row that its limit says so.
         """
         self.outcomes = list(outcomes)
+        self.looks += 1
         for outcome in outcomes:
             streak = self._streaks.setdefault(outcome.name, _Streak())
             streak.looks = streak.looks + 1 if streak.verdict == outcome.verdict else 1

@@ -50,6 +50,7 @@ class AwaitDrain(Action):
                 return StepOutcome(Verdict.PASSED, f"{check.sentence} {served.in_words}".strip(), at=at, result=check.numbers)
             if late:
                 break
+            context.say(f"{check.sentence} {served.in_words}".strip())
             context.pause(params.interval_seconds)
         if check.verdict == Verdict.PASSED:
             check = replace(check, verdict=Verdict.FAILED, sentence=served.in_words)

@@ -21,7 +21,7 @@ from rollbackhub.executions.models import Sample
 from rollbackhub.verification.course import Course
 from rollbackhub.verification.evidence import CheckOutcome
 from rollbackhub.verification.looking import Looks, evaluate
-from rollbackhub.verification.specs import Check, GatewayRevision, ImpactCeased, MetricBaseline, MetricThreshold, Probe, TrafficShare
+from rollbackhub.verification.specs import Check, GatewayRevision, ImpactCeased, MetricBaseline, MetricThreshold, Probe, TrafficShare, title_of
 
 NO_BASELINE = (
     "No metrics were read before the flip, so there is no baseline: verifying again cannot show that they are back at it."
@@ -71,6 +71,7 @@ class Verify(Action):
             no_data = max(metrics.errors_in_a_row, metrics.silent_in_a_row) >= params.no_data_limit
             if verdict is not None or no_data or context.seconds_left(params.limit_seconds) <= 0:
                 return _not_verified(outcomes, course.verdict, metrics, without_baseline=_lacks_baseline(checks, looks))
+            context.say(_so_far(checks, outcomes, look=course.looks))
             context.pause(params.interval_seconds)
 
     def _look(self, context: StepContext, looks: Looks, checks: list[Check], *, traffic: TrafficObserver | ServedObserver, metrics: MetricsObserver) -> None:
@@ -96,6 +97,14 @@ class Verify(Action):
 def _feed(looks: Looks, sample: Sample | None) -> None:
     if sample is not None:
         feed(looks, kind=sample.kind, value=sample.value, taken_at=sample.taken_at)
+
+
+def _so_far(checks: list[Check], outcomes: list[CheckOutcome], *, look: int) -> str:
+    """What stands in the way at this look, for those who watch."""
+    titles = {check.key: title_of(check) for check in checks}
+    waiting = [f"{titles[outcome.name]}: {outcome.sentence}" for outcome in outcomes if outcome.verdict != Verdict.PASSED]
+    begin = f"Look {look}: {len(outcomes) - len(waiting)} of {len(outcomes)} checks pass."
+    return " ".join([begin, *waiting])
 
 
 def _said(outcomes: list[CheckOutcome]) -> dict[str, object]:

@@ -74,8 +74,11 @@ class StepContext:
 
     def say(self, message: str) -> None:
         """What the step waits for, where people follow it; how it ended takes its place. Renews the claim. Raises LeaseLost."""
+        if message == self.attempt.message:
+            return
         with self._claim.fenced():
             StepAttempt.objects.filter(pk=self.attempt.pk).update(message=message)
+        self.attempt.message = message
 
     def pause(self, seconds: float) -> None:
         """Wait, holding the claim. Raises LeaseLost, CancelRequested."""

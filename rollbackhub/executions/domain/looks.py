@@ -94,12 +94,15 @@ def _served_since_last(looks: Looks, now: MetricsLook) -> TrafficSample | None:
         return None
     if min(before.at_source, before.at_hub) < looks.since:
         return None
-    grown = {version: round(entry["requests"] - before.versions[version]["requests"]) for version, entry in now.versions.items() if version in before.versions}
-    # Born since: all of it is new.
-    grown |= {version: round(entry["requests"]) for version, entry in now.versions.items() if version not in before.versions}
+    grown = {version: round(entry["requests"] - _counted_before(looks, version)) for version, entry in now.versions.items()}
     if any(count < 0 for count in grown.values()):
         return None
     return TrafficSample(taken_at=now.at_source, requests=grown)
+
+
+def _counted_before(looks: Looks, version: str) -> float:
+    """What a version had counted when it was seen last (a series may be missing from a reading); 0 for one that is born since."""
+    return next((float(look.versions[version]["requests"]) for look in reversed(looks.metrics) if look.versions and version in look.versions), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
