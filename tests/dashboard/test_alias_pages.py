@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from rollbackhub.common import clock
-from rollbackhub.registry.models import Environment
+from rollbackhub.registry.models import Connection, Environment
 from rollbackhub.routing.models import Delivery, RoutingPolicy
 from tests.dashboard.people import client_of, page
 from tests.factories.fixtures import Cast
@@ -73,7 +73,7 @@ def test_page_says_what_was_delivered_and_what_was_refused(staging: Environment,
     [
         ({"target": "service: [a"}, "this is no YAML"),
         ({"target": "- service"}, "Write a mapping"),
-        ({"target": "service: ../x"}, "service: String should match pattern"),
+        ({"target": "service: ../x"}, "service: It cannot be written so. An example: support-agent"),
         ({"target": "service: a\ntoken: abc"}, "This looks like a secret"),
         ({"connection": ""}, "Choose a connection first"),
         ({"connection": "prometheus"}, "Select a valid choice"),
@@ -91,6 +91,60 @@ def test_what_does_not_fit_is_said_at_its_field_and_nothing_is_made(changes: dic
     assert response.status_code == 422
     assert words in unescape(response.content.decode())
     assert not RoutingPolicy.objects.exists()
+
+
+SECRET = "hunter2-Qx81-never-shown"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"service: support-agent\ntoken: {SECRET}",
+        f"service: '{SECRET} !'",
+        f"service: support-agent\nauth: {SECRET}",
+        f"service: support-agent\ntoken_ref: {SECRET}",
+        f"service: support-agent\nconsumers: [{{url: 'https://me:{SECRET}@host/'}}]",
+        SECRET,
+        f"- {SECRET}\n- service",
+        f"service: [a\ntoken: {SECRET}",
+        f"service: 'https://me:{SECRET}@host/'\nx: [",
+    ],
+)
+@pytest.mark.parametrize("also", [{}, {"reason": ""}])
+@pytest.mark.parametrize("where", ["new", "bind"])
+def test_secret_that_is_refused_does_not_come_back_in_the_page(where: str, also: dict[str, str], target: str, staging: Environment, cast: Cast) -> None:
+    client = client_of(cast.lead)
+    if where == "bind":
+        client.post(NEW, values())
+    sent = values(target=target, **also)
+    response = client.post(NEW if where == "new" else BIND, sent)
+    assert response.status_code == 422
+    assert SECRET not in unescape(response.content.decode())
+    assert RoutingPolicy.objects.count() == (where == "bind")
+
+
+def test_what_was_not_refused_stands_in_the_page_again(staging: Environment, cast: Cast) -> None:
+    text = unescape(client_of(cast.lead).post(NEW, values(target="# the agent\nservice: support-agent", reason="")).content.decode())
+    assert "# the agent\nservice: support-agent" in text
+    text = unescape(client_of(cast.lead).post(NEW, values(target="service: support-agent\ncolour: red")).content.decode())
+    assert "colour: There is no such name here; there are consumers, service." in text
+    assert "service: support-agent\ncolour: ''" in text
+
+
+def test_mistake_in_a_targets_own_alias_is_said_at_the_target(staging: Environment, cast: Cast) -> None:
+    ConnectionFactory(environment=staging, connector="mlflow", settings={"address": "http://127.0.0.1:1"})
+    response = client_of(cast.lead).post(NEW, values(connection="mlflow", target="model: support\nalias: latest"))
+    assert response.status_code == 422
+    form = response.context["form"]
+    assert list(form.errors) == ["target"]
+    assert form.errors["target"] == ["alias: It must be letters, digits, _ and - only, and neither latest nor v and a number."]
+
+
+def test_settings_that_are_wrong_are_said_at_the_connection(staging: Environment, cast: Cast) -> None:
+    Connection.objects.filter(connector="deploy").update(settings={**SETTINGS, "job_url": "http://127.0.0.1:1/jobs"})
+    form = client_of(cast.lead).post(NEW, values()).context["form"]
+    assert list(form.errors) == ["connection"]
+    assert "needs both job_url and job_status_url, or neither" in form.errors["connection"][0]
 
 
 def test_alias_that_exists_is_refused_and_what_was_typed_is_kept(staging: Environment, cast: Cast) -> None:

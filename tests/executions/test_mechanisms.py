@@ -321,10 +321,10 @@ def test_two_versions_at_once_are_refused(world: World) -> None:
 @pytest.mark.parametrize(
     ("target", "field"),
     [
-        ({}, "settings"),
-        ({"path": "../etc"}, "path"),
-        ({"path": "agent", "token": "abc"}, "token"),
-        ({"path": "agent", "consumers": [{"url": "http://me:hunter2@service/"}]}, "consumers.0.url"),
+        ({}, "target"),
+        ({"path": "../etc"}, "target.path"),
+        ({"path": "agent", "token": "abc"}, "target.token"),
+        ({"path": "agent", "consumers": [{"url": "http://me:hunter2@service/"}]}, "target.consumers.0.url"),
     ],
 )
 def test_target_that_does_not_fit_is_refused_and_not_repeated(target: dict[str, Any], field: str, world: World) -> None:

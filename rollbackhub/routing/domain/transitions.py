@@ -121,7 +121,12 @@ def require_valid_target(*, environment: Environment, connection: Connection | N
             f"The connector {connection.connector} moves no versions.", code="not_a_mechanism", fields={"connection": ["Choose one that moves versions."]}
         )
     kind.parse_settings(connection.settings)
-    stored: dict[str, Any] = kind.parse_target(target).model_dump(mode="json")
+    try:
+        stored: dict[str, Any] = kind.parse_target(target).model_dump(mode="json")
+    except InvalidInput as error:
+        # A member of it may be called as one of the alias's own fields is: MLflow's target has an alias.
+        fields = {place if place == "target" else f"target.{place}": sentences for place, sentences in error.fields.items()}
+        raise InvalidInput(error.message, code=error.code, fields=fields) from None
     return stored
 
 
