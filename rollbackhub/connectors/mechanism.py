@@ -131,6 +131,11 @@ class TargetSettings(BaseModel):
 
     consumers: list[Consumer] = Field(default=[], max_length=50, description="What uses the version and says which one it uses")
 
+    @property
+    def subject(self) -> str:
+        """What changes there, for people. Two targets with the same subject move the same thing."""
+        raise NotImplementedError
+
     @field_validator("consumers")
     @classmethod
     def _once(cls, consumers: list[Consumer]) -> list[Consumer]:

@@ -114,6 +114,17 @@ def test_alias_that_exists_is_a_conflict(staging: Environment, cast: Cast, by_to
     assert (response.status_code, response.json()["code"]) == (409, "policy_exists")
 
 
+def test_target_that_another_alias_moves_is_a_conflict_that_names_it(staging: Environment, cast: Cast, by_token: Caller) -> None:
+    client = by_token(cast.lead)
+    client.post(ALIASES, body(), format="json")
+    made = client.post(ALIASES, body(alias="second"), format="json")
+    assert (made.status_code, made.json()["code"], made.json()["alias"]) == (409, "target_taken", "support-agent")
+    client.post(ALIASES, body(alias="second", target={"service": "second"}), format="json")
+    bound = client.post("/api/v1/aliases/staging/second/binding/", {"connection": "deploy", "target": TARGET, "reason": "both"}, format="json")
+    assert (bound.status_code, bound.json()["code"]) == (409, "target_taken")
+    assert RoutingPolicy.objects.get(alias="second").target["service"] == "second"
+
+
 def test_same_key_makes_one_alias(staging: Environment, cast: Cast, by_token: Caller) -> None:
     client = by_token(cast.lead)
     answers = [client.post(ALIASES, body(), format="json", headers={"Idempotency-Key": "once"}) for _ in range(2)]

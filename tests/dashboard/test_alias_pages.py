@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from django.urls import reverse
 from rollbackhub.common import clock
 from rollbackhub.registry.models import Connection, Environment
 from rollbackhub.routing.models import Delivery, RoutingPolicy
+from tests.connectors.deploy_receiver import SECRET as SECRET_OF_RECEIVER
+from tests.connectors.deploy_receiver import SIGNING, running_receiver
 from tests.dashboard.people import client_of, page
 from tests.factories.fixtures import Cast
 from tests.factories.registry import ArtefactFactory, ConnectionFactory, EnvironmentFactory, VersionFactory
@@ -167,6 +170,38 @@ def test_binding_shows_what_is_and_keeps_what_is_said(staging: Environment, cast
     refused = client.post(BIND, {"connection": "deploy", "target": "", "reason": "forgot it"})
     assert refused.status_code == 422
     assert RoutingPolicy.objects.get().target["service"] == "other"
+
+
+def test_target_that_another_alias_moves_is_refused_and_that_alias_is_named(staging: Environment, cast: Cast) -> None:
+    client = client_of(cast.lead)
+    client.post(NEW, values())
+    made = client.post(NEW, values(alias="second"))
+    client.post(NEW, values(alias="second", target="service: second"))
+    bound = client.post("/routing/staging/aliases/second/bind/", values())
+    for response in (made, bound):
+        assert response.status_code == 409
+        assert "The alias support-agent moves service support-agent of deploy in staging already" in unescape(response.content.decode())
+    assert RoutingPolicy.objects.get(alias="second").target["service"] == "second"
+
+
+def test_target_is_looked_at_when_it_is_saved_and_what_was_found_is_said(
+    staging: Environment, cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SIGNING, SECRET_OF_RECEIVER)
+    client = client_of(cast.lead)
+    client.post(NEW, values())
+    down = unescape(page(client, DETAIL))
+    assert "It was kept, but deploy could not be looked at:" in down
+    assert "tone-warn" in down
+    with running_receiver(tmp_path, "--service=support-agent=v2,v1") as receiver:
+        settings = {"deploy_url": f"{receiver.address}/deploy", "status_url": f"{receiver.address}/services/{{service}}", "signing_ref": f"env:{SIGNING}"}
+        Connection.objects.filter(connector="deploy").update(settings=settings)
+        client.post(BIND, {"connection": "deploy", "target": "service: nope", "reason": "renamed"})
+        text = unescape(page(client, DETAIL))
+        assert "It was kept, but deploy shows nothing is deployed there by this name, not service nope at v2." in text
+        assert "deploy has revision 1" not in text
+        client.post(BIND, {"connection": "deploy", "target": "service: support-agent", "reason": "right"})
+        assert "deploy shows v2" in unescape(page(client, DETAIL))
 
 
 def test_only_leads_and_administrators_are_offered_it(staging: Environment, cast: Cast) -> None:

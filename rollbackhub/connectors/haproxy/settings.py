@@ -58,6 +58,11 @@ class HaproxyTarget(TargetSettings):
     backend: str = Field(description="The backend's name")
     servers: dict[str, list[str]] = Field(min_length=1, max_length=100, description="The backend's servers by the candidate that they serve")
 
+    @property
+    def subject(self) -> str:
+        """What changes, for people: two aliases cannot share a backend, since all of its servers belong to the candidates of one."""
+        return f"backend {self.backend}"
+
     @field_validator("backend")
     @classmethod
     def _is_name(cls, backend: str) -> str:

@@ -16,10 +16,12 @@ from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.dashboard.access import actor, requires
 from rollbackhub.dashboard.alias_forms import AliasForm, BindForm
 from rollbackhub.dashboard.plans import plan_yaml
+from rollbackhub.executions.domain.deliver import look_at_binding
 from rollbackhub.registry.domain.selectors import get_environment
 from rollbackhub.registry.models import Artefact
 from rollbackhub.routing.domain.selectors import get_policy
 from rollbackhub.routing.domain.transitions import bind_policy, create_policy
+from rollbackhub.routing.models import RoutingPolicy
 
 EXAMPLE = "- {id: new, version_pin: v2, weight: 100}\n- {id: old, version_pin: v1, weight: 0}"
 _FIELDS = ("alias", "artefact", "connection", "target", "candidates")
@@ -55,6 +57,7 @@ def alias_new(request: HttpRequest, environment: str) -> HttpResponse:
             refused = error.fields
         else:
             messages.success(request, f"{policy.alias} is there. Drill it before it is needed.")
+            _say_what_stands(request, policy)
             return redirect("routing:detail", environment=environment, alias=policy.alias)
     if request.method == "POST":
         form.hide_refused(refused)
@@ -69,20 +72,32 @@ def alias_bind(request: HttpRequest, environment: str, alias: str) -> HttpRespon
     policy = get_policy(environment=environment, alias=alias)
     now: dict[str, Any] = {"connection": policy.connection.key if policy.connection else "", "target": plan_yaml(policy.target) if policy.target else ""}
     form = BindForm(request.POST if request.method == "POST" else None, environment=policy.environment, initial=now)
+    refusal: Conflict | None = None
     refused: Iterable[str] = ()
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         try:
-            bind_policy(policy_id=policy.pk, connection=form.chosen(), target=values["target"], actor=actor(request), reason=values["reason"])
+            bound = bind_policy(policy_id=policy.pk, connection=form.chosen(), target=values["target"], actor=actor(request), reason=values["reason"])
+        except Conflict as error:
+            refusal = error
         except InvalidInput as error:
             _say(form, error)
             refused = error.fields
         else:
             messages.success(request, f"Said what moves {alias}. Its way back is to be proven again: drill it.")
+            _say_what_stands(request, bound)
             return redirect("routing:detail", environment=environment, alias=alias)
     if request.method == "POST":
         form.hide_refused(refused)
-    return render(request, "routing/bind.html", {"policy": policy, "form": form}, status=_status(form, None))
+    return render(request, "routing/bind.html", {"policy": policy, "form": form, "refusal": refusal}, status=_status(form, refusal))
+
+
+def _say_what_stands(request: HttpRequest, policy: RoutingPolicy) -> None:
+    """A target that is not there is kept, since its system may just be down; but whoever has said so hears it now, not in the night."""
+    if policy.connection is None:
+        return
+    look = look_at_binding(policy)
+    messages.add_message(request, messages.SUCCESS if look.is_right else messages.WARNING, look.words)
 
 
 def _status(form: forms.Form, refusal: Conflict | None) -> int:
