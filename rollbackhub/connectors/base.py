@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rollbackhub.common.errors import InvalidInput, RollbackHubError
+from rollbackhub.common.typed_words import problems_in_words
 from rollbackhub.connectors.secret_refs import find_secrets
 
 
@@ -69,22 +70,27 @@ class Connector(Generic[SettingsT]):
     @classmethod
     def parse_settings(cls, values: object) -> Any:
         """Typed settings from stored JSON. Raises InvalidInput with a sentence per field."""
-        return parse_typed(cls.settings_type, values, what=f"settings of the {cls.name} connection", code="invalid_connection")
+        return parse_typed(cls.settings_type, values, what=f"settings of the {cls.name} connection", code="invalid_connection", whole="settings")
 
 
-def parse_typed(kind: type[BaseModel], values: object, *, what: str, code: str) -> Any:
-    """A typed model from JSON that a person wrote. Raises InvalidInput with a sentence per field; what looks like a secret is refused, and not repeated."""
+def parse_typed(kind: type[BaseModel], values: object, *, what: str, code: str, whole: str) -> Any:
+    """A typed model from JSON that a person wrote. `whole`: the place of what is wrong with all of it.
+
+    Raises InvalidInput with a sentence per field. What looks like a secret is refused; no value that was refused is repeated.
+    """
     secrets = find_secrets(values)
     if secrets:
-        fields = {place: ["This looks like a secret. Store only where it is: env:NAME or file:/path, in the field for it."] for place in secrets}
+        fields = {place or whole: ["This looks like a secret. Store only where it is: env:NAME or file:/path, in the field for it."] for place in secrets}
         raise InvalidInput(
             f"The {what} must not hold a secret: see {', '.join(secrets)}. Write env:NAME or file:/path in the field for it.", code=code, fields=fields
         )
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        fields = {".".join(str(part) for part in item["loc"]) or "settings": [item["msg"]] for item in error.errors()}
-        raise InvalidInput(f"The {what} are wrong: " + "; ".join(f"{key}: {value[0]}" for key, value in fields.items()), code=code, fields=fields) from error
+        fields = problems_in_words(error, kind, whole=whole)
+        said = " ".join(f"{place}: {sentences[0]}" if place != whole else sentences[0] for place, sentences in fields.items())
+        # Without its cause: that one repeats what was written.
+        raise InvalidInput(f"The {what} cannot be used. {said}", code=code, fields=fields) from None
 
 
 @functools.cache

@@ -115,8 +115,13 @@ class Consumer(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str = Field(pattern=r"^https?://[^\s@]+$", max_length=500)
-    field: str = Field(default="version", pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", description="The answer's member that names the version")
+    url: str = Field(pattern=r"^https?://[^\s@]+$", max_length=500, examples=["https://agent.example.com/version"])
+    field: str = Field(
+        default="version",
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        description="The answer's member that names the version",
+        examples=["running.version"],
+    )
 
 
 class TargetSettings(BaseModel):
@@ -125,6 +130,11 @@ class TargetSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     consumers: list[Consumer] = Field(default=[], max_length=50, description="What uses the version and says which one it uses")
+
+    @property
+    def subject(self) -> str:
+        """What changes there, for people. Two targets with the same subject move the same thing."""
+        raise NotImplementedError
 
     @field_validator("consumers")
     @classmethod
@@ -194,7 +204,7 @@ class Mechanism(Connector[SettingsT], Generic[SettingsT, TargetT]):
     @classmethod
     def parse_target(cls, values: Mapping[str, Any]) -> Any:
         """The typed target from stored JSON. Raises InvalidInput with a sentence per field."""
-        return parse_typed(cls.target_type, values, what=f"target of the {cls.name} connection", code="invalid_target")
+        return parse_typed(cls.target_type, values, what=f"target of the {cls.name} connection", code="invalid_target", whole="target")
 
 
 class JobState(enum.StrEnum):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +39,9 @@ def _is_reference(value: str) -> str:
         raise ValueError("must refer to a secret, as env:NAME or file:/path; the secret itself is never stored")
     return value
 
+
+_NAME_BEFORE_VALUE = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)[\"']?\s*[:=]")
+_BEGINS_AS_MAPPING = re.compile(r"[\s{]*[\"']?[A-Za-z_][A-Za-z0-9_-]*[\"']?\s*:(\s|$)")
 
 SecretRef = Annotated[str, AfterValidator(_is_reference)]
 """A setting that refers to a secret."""
@@ -77,12 +80,55 @@ def _find(value: Any, path: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
             place = f"{path}.{key}" if path else str(key)
-            if looks_secret(str(key)):
+            if _is_secret(str(key)):
+                yield f"{path}.(a name)" if path else "(a name)"
+            elif looks_secret(str(key)):
                 yield place
             else:
                 yield from _find(inner, place)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             yield from _find(inner, f"{path}.{index}")
-    elif isinstance(value, str) and (_SHAPES.search(value) or has_password_in_url(value)):
-        yield path or "settings"
+    elif isinstance(value, str) and _is_secret(value):
+        yield path
+
+
+def _is_secret(text: str) -> bool:
+    return _SHAPES.search(text) is not None or has_password_in_url(text)
+
+
+def shown_again(text: str, *, load: Callable[[str], Any], dump: Callable[[Any], str], refused: Iterable[str] = ()) -> str:
+    """A mapping that a person wrote, as it may stand in a form that was refused: whatever was refused may be a secret in the wrong place, and is left empty.
+
+    `load` reads the text and raises ValueError when it cannot; `dump` writes it again. `refused`: dotted places of values that were refused.
+    """
+    if not text.strip():
+        return text
+    try:
+        content = load(text)
+    except ValueError:
+        names = _NAME_BEFORE_VALUE.findall(text)
+        suspect = _is_secret(text) or any(looks_secret(name) or name.endswith("_ref") for name in names)
+        return "" if suspect or not _BEGINS_AS_MAPPING.match(text) else text
+    if not isinstance(content, dict):
+        return ""
+    kept = _without(content, frozenset(refused), "")
+    # A comment may hold one, too.
+    return text if kept == content and not _is_secret(text) else dump(kept)
+
+
+def _without(value: Any, refused: frozenset[str], path: str) -> Any:
+    if path in refused and path:
+        return ""
+    if isinstance(value, dict):
+        kept = {}
+        for key, inner in value.items():
+            name, place = str(key), f"{path}.{key}" if path else str(key)
+            if _is_secret(name):
+                continue
+            wrong = name.endswith("_ref") and inner is not None and not (isinstance(inner, str) and _REFERENCE.fullmatch(inner))
+            kept[key] = "" if wrong or looks_secret(name) else _without(inner, refused, place)
+        return kept
+    if isinstance(value, list | tuple):
+        return [_without(inner, refused, f"{path}.{index}" if path else str(index)) for index, inner in enumerate(value)]
+    return "" if isinstance(value, str) and _is_secret(value) else value

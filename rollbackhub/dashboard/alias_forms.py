@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,12 +14,28 @@ from ruamel.yaml.error import YAMLError
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.connectors.base import connector_type
 from rollbackhub.connectors.mechanism import Mechanism
+from rollbackhub.connectors.secret_refs import shown_again
+from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.registry.models import Artefact, Connection, Environment
 from rollbackhub.routing.domain.yaml_io import parse_policies
 from rollbackhub.routing.rules import CandidateSpec
 
 LONGEST = 20_000
 _CONTROLS = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
+
+
+class NoYaml(ValueError):
+    """A text that cannot be read as YAML; its cause says why."""
+
+
+def _load(text: str) -> Any:
+    try:
+        content = YAML(typ="safe", pure=True).load(io.StringIO(text))
+        # What refers to itself, or has mappings as names, is YAML, and nothing that could be kept.
+        json.dumps(content, default=str)
+    except (YAMLError, RecursionError, ValueError, TypeError) as error:
+        raise NoYaml from error
+    return content
 
 
 class YamlMapping(forms.CharField):
@@ -30,11 +47,11 @@ class YamlMapping(forms.CharField):
         if not text.strip():
             return {}
         try:
-            content = YAML(typ="safe", pure=True).load(io.StringIO(text))
-        except (YAMLError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
+            content = _load(text)
+        except NoYaml as error:
+            mark = getattr(error.__cause__, "problem_mark", None)
             where = f"Line {mark.line + 1}: " if mark else ""
-            raise forms.ValidationError(f"{where}this is no YAML. {getattr(error, 'problem', '') or ''}".strip()) from error
+            raise forms.ValidationError(f"{where}this is no YAML. {getattr(error.__cause__, 'problem', '') or ''}".strip()) from error
         if not isinstance(content, dict):
             raise forms.ValidationError("Write a mapping: name: value, a line each.")
         return content
@@ -65,6 +82,23 @@ class BindForm(forms.Form):
     def chosen(self) -> Connection | None:
         """The connection; None for the gateways."""
         return self._connections.get(self.cleaned_data["connection"])
+
+    def hide_refused(self, places: Iterable[str] = ()) -> None:
+        """Leave empty, before the form is shown again, what of the target was refused (`target.service`) or may be a secret."""
+        refused = [place.removeprefix("target.") for place in (*places, *self._refused_by_connector())]
+        self.data = {**self.data, "target": shown_again(self.data.get("target", ""), load=_load, dump=plan_yaml, refused=refused)}
+
+    def _refused_by_connector(self) -> list[str]:
+        """What it would refuse: while another field is wrong, nobody has asked it."""
+        connection, target = self._connections.get(self.data.get("connection", "")), self.cleaned_data.get("target")
+        kind = connector_type(connection.connector) if connection is not None else None
+        if not target or kind is None or not issubclass(kind, Mechanism):
+            return []
+        try:
+            kind.parse_target(target)
+        except InvalidInput as error:
+            return list(error.fields)
+        return []
 
 
 class AliasForm(BindForm):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -17,6 +19,7 @@ from rollbackhub.accounts.models import User
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin
 from rollbackhub.connectors.base import connector_type, list_connector_names
+from rollbackhub.connectors.secret_refs import shown_again
 from rollbackhub.registry.admin_retire import RetireActions
 from rollbackhub.registry.domain.holds import LONGEST_DAYS
 from rollbackhub.registry.domain.versions import LONGEST, field_problems, register_version
@@ -198,8 +201,17 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._refused: list[str] = []
         if "connector" in self.fields:
             self.fields["connector"].choices = [(name, name) for name in list_connector_names()]  # type: ignore[attr-defined]
+
+    def full_clean(self) -> None:
+        """What is refused does not come back in the page: it may be a secret in the wrong place."""
+        super().full_clean()
+        name = self.add_prefix("settings")
+        if self.is_bound and self.errors and name in self.data:
+            shown = shown_again(self.data[name], load=json.loads, dump=partial(json.dumps, indent=2), refused=self._refused)
+            self.data = {**self.data, name: shown}
 
     def clean(self) -> dict[str, Any]:
         """Ask the connector, which refuses secrets too."""
@@ -211,6 +223,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
             try:
                 connector_type(name).parse_settings(values.get("settings"))
             except InvalidInput as error:
+                self._refused = list(error.fields)
                 self.add_error("settings", error.message)
         return values
 

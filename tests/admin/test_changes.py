@@ -208,12 +208,12 @@ def test_connection_change_is_recorded_with_its_settings(admin: Client) -> None:
         ({"endpoint": "http://127.0.0.1:1/", "password": "hunter2"}, "must not hold a secret: see password"),
         ({"endpoint": "http://127.0.0.1:1/", "headers": [{"Authorization": "x"}]}, "must not hold a secret: see headers.0.Authorization"),
         ({"endpoint": "http://me:hunter2@127.0.0.1:1/"}, "must not hold a secret: see endpoint"),
-        ({}, "name the server, or a plain endpoint: one of the two"),
+        ({}, "Name the server, or a plain endpoint: one of the two."),
         ({"endpoint": ""}, "endpoint: "),
-        ({"endpoint": "http://127.0.0.1:1/", "colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"endpoint": "http://127.0.0.1:1/", "colour": "red"}, "colour: There is no such name here; there are endpoint, server"),
         ("{", "Enter a valid JSON"),
-        ([1], "prometheus connection are wrong"),
-        ("null", "prometheus connection are wrong"),
+        ([1], "prometheus connection cannot be used. It must be a mapping"),
+        ("null", "prometheus connection cannot be used. It must be a mapping"),
     ],
 )
 def test_connection_with_secret_or_nonsense_is_refused(admin: Client, settings: Any, says: str) -> None:
@@ -222,6 +222,38 @@ def test_connection_with_secret_or_nonsense_is_refused(admin: Client, settings: 
     assert says in errors_of(answer)
     assert not Connection.objects.exists()
     assert events() == []
+
+
+SECRET = "hunter2-Qx81-never-shown"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"endpoint": "http://127.0.0.1:1/", "password": SECRET},
+        {"endpoint": "http://127.0.0.1:1/", "token_ref": SECRET},
+        {"endpoint": f"http://me:{SECRET}@127.0.0.1:1/"},
+        {"endpoint": SECRET},
+        {"endpoint": "http://127.0.0.1:1/", "auth": SECRET},
+        {"endpoint": "http://127.0.0.1:1/", "headers": [{"Authorization": SECRET}]},
+        SECRET,
+        f'{{"token_ref": {SECRET}}}',
+        f'{{"password": "{SECRET}"',
+    ],
+)
+def test_secret_that_is_refused_does_not_come_back_in_the_page(settings: Any, admin: Client) -> None:
+    answer = admin.post(address(Connection, "add"), connection_values(EnvironmentFactory(), settings))
+    assert answer.status_code == 200
+    assert "settings" in answer.context["adminform"].form.errors
+    assert SECRET not in answer.content.decode()
+    assert not Connection.objects.exists()
+
+
+@pytest.mark.parametrize("settings", [{"password": SECRET}, {"token_ref": SECRET}, {"endpoint": f"http://me:{SECRET}@127.0.0.1:1/"}])
+def test_secret_does_not_come_back_in_the_page_when_something_else_is_refused(settings: Any, admin: Client) -> None:
+    answer = admin.post(address(Connection, "add"), connection_values(EnvironmentFactory(), settings, connector="telepathy"))
+    assert "connector" in answer.context["adminform"].form.errors
+    assert SECRET not in answer.content.decode()
 
 
 def test_connection_of_unknown_connector_is_refused(admin: Client) -> None:

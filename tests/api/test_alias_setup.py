@@ -63,8 +63,8 @@ HALVES = [{"id": "agent:v2", "version_pin": "v2", "weight": 50}, {"id": "agent:v
     [
         ({"artefact": "nothing"}, 422, "artefact_not_found", "artefact"),
         ({"connection": "mlflow"}, 422, "invalid_target", "connection"),
-        ({"target": {}}, 422, "invalid_target", "service"),
-        ({"target": {"service": "a", "token": "abc"}}, 422, "invalid_target", "token"),
+        ({"target": {}}, 422, "invalid_target", "target.service"),
+        ({"target": {"service": "a", "token": "abc"}}, 422, "invalid_target", "target.token"),
         ({"target": ["service"]}, 422, None, "target"),
         ({"candidates": HALVES}, 422, "not_splittable", "candidates"),
         ({"candidates": []}, 422, None, "candidates"),
@@ -83,11 +83,46 @@ def test_alias_that_does_not_fit_is_refused_and_nothing_is_made(
     assert not RoutingPolicy.objects.exists()
 
 
+SECRET = "hunter2-Qx81-never-shown"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": {"service": "support-agent", "token": SECRET}},
+        {"target": {"service": f"{SECRET} !"}},
+        {"target": {"service": "support-agent", "auth": SECRET}},
+        {"target": {"service": "support-agent", "consumers": [{"url": f"https://me:{SECRET}@host/"}]}},
+        {"target": SECRET},
+        {"connection": SECRET},
+    ],
+)
+def test_secret_that_is_refused_is_not_repeated_in_the_answer(changes: dict[str, Any], staging: Environment, cast: Cast, by_token: Caller) -> None:
+    client = by_token(cast.lead)
+    made = client.post(ALIASES, body(**changes), format="json")
+    client.post(ALIASES, body(), format="json")
+    bound = client.post(BINDING, {"connection": "deploy", "target": TARGET, "reason": "x", **changes}, format="json")
+    for response in (made, bound):
+        assert response.status_code == 422
+        assert SECRET not in response.content.decode()
+
+
 def test_alias_that_exists_is_a_conflict(staging: Environment, cast: Cast, by_token: Caller) -> None:
     client = by_token(cast.lead)
     assert client.post(ALIASES, body(), format="json").status_code == 201
     response = client.post(ALIASES, body(), format="json")
     assert (response.status_code, response.json()["code"]) == (409, "policy_exists")
+
+
+def test_target_that_another_alias_moves_is_a_conflict_that_names_it(staging: Environment, cast: Cast, by_token: Caller) -> None:
+    client = by_token(cast.lead)
+    client.post(ALIASES, body(), format="json")
+    made = client.post(ALIASES, body(alias="second"), format="json")
+    assert (made.status_code, made.json()["code"], made.json()["alias"]) == (409, "target_taken", "support-agent")
+    client.post(ALIASES, body(alias="second", target={"service": "second"}), format="json")
+    bound = client.post("/api/v1/aliases/staging/second/binding/", {"connection": "deploy", "target": TARGET, "reason": "both"}, format="json")
+    assert (bound.status_code, bound.json()["code"]) == (409, "target_taken")
+    assert RoutingPolicy.objects.get(alias="second").target["service"] == "second"
 
 
 def test_same_key_makes_one_alias(staging: Environment, cast: Cast, by_token: Caller) -> None:

@@ -16,11 +16,11 @@ from django.db.models.functions import Now
 from rollbackhub.accounts.models import Team
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
-from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain import deliver as delivering
 from rollbackhub.executions.domain import owners
-from rollbackhub.executions.domain.deliver import deliver_due
+from rollbackhub.executions.domain.deliver import deliver_due, look_at_binding
 from rollbackhub.executions.domain.engine import advance_execution
 from rollbackhub.executions.domain.owners import ExecutionOwner
 from rollbackhub.executions.domain.path import PathNow, paths_of
@@ -33,6 +33,7 @@ from rollbackhub.executions.models import Execution, Procedure, Sample
 from rollbackhub.readiness.domain.preflight import claim_run, make_runs, run_preflight
 from rollbackhub.readiness.models import PreflightFinding
 from rollbackhub.registry.models import Artefact, Connection, Environment, Version
+from rollbackhub.routing.domain.deliveries import FETCHED, DeliveryState, delivery_of
 from rollbackhub.routing.domain.transitions import append_revision, bind_policy, create_policy
 from rollbackhub.routing.models import Delivery, RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
@@ -244,6 +245,92 @@ def test_alias_without_anything_that_shows_what_runs_is_refused_at_preflight(wor
     assert codes(world.run()) == [FindingCode.CONFIG_MISMATCH]
 
 
+def bind(world: World, path: str, *, consumers: list[dict[str, str]] | None = None) -> DeliveryState:
+    target = {"path": path, "consumers": [world.service.consumer] if consumers is None else consumers}
+    bind_policy(policy_id=world.policy.pk, connection=world.connection, target=target, actor=ACTOR, reason="elsewhere")
+    return delivery_now(world)
+
+
+def delivery_now(world: World) -> DeliveryState:
+    found = delivery_of(RoutingPolicy.objects.select_related(*FETCHED).get(pk=world.policy.pk))
+    assert found is not None
+    return found
+
+
+def test_binding_anew_is_not_delivered_until_it_was_looked_at_and_moves_nothing(world: World) -> None:
+    assert delivery_now(world).is_current
+    before = world.bare.count()
+    assert not bind(world, "nowhere").is_current
+    assert deliver_due() == 0
+    gone = delivery_now(world)
+    assert not gone.is_current
+    assert "nowhere" in gone.problem
+    bind(world, "agent")
+    assert delivery_now(world).problem == ""
+    assert deliver_due() == 1
+    assert delivery_now(world).is_current
+    assert world.bare.count() == before
+
+
+def test_binding_anew_after_a_rollback_is_looked_at_too(world: World) -> None:
+    assert world.run(ExecutionKind.ROLLBACK).verdict == Verdict.PASSED
+    assert not bind(world, "agent/version.txt").is_current
+    assert deliver_due() == 1
+    assert delivery_now(world).is_current
+    world.bare.push({"agent/version.txt": "v3-by-hand\n"}, subject="Hot fix by hand")
+    bind(world, "agent")
+    assert deliver_due() == 0
+    assert "Nothing is moved by binding" in delivery_now(world).problem
+    assert world.running() == "v3-by-hand"
+
+
+def test_other_consumers_of_the_same_target_leave_it_delivered(world: World) -> None:
+    assert bind(world, "agent", consumers=[]).is_current
+
+
+def second_alias(world: World, *, target: dict[str, Any], connection: Connection, alias: str = "second-agent") -> RoutingPolicy:
+    return create_policy(
+        environment=connection.environment,
+        alias=alias,
+        artefact=world.artefact,
+        candidates=[NEW, OLD],
+        actor=ACTOR,
+        reason="seed",
+        connection=connection,
+        target=target,
+    )
+
+
+def test_second_alias_on_the_same_target_is_refused_and_the_first_is_named(world: World) -> None:
+    again = Connection.objects.create(environment=world.environment, connector="git", name="again", settings=world.connection.settings)
+    for connection in (world.connection, again):
+        with pytest.raises(Conflict) as caught:
+            second_alias(world, target={"path": "agent"}, connection=connection)
+        assert (caught.value.code, caught.value.extra["alias"]) == ("target_taken", "support-agent")
+        assert "The alias support-agent moves agent of git in staging already" in caught.value.message
+    assert RoutingPolicy.objects.count() == 1
+    other = second_alias(world, target={"path": "README"}, connection=world.connection)
+    with pytest.raises(Conflict) as caught:
+        bind_policy(policy_id=other.pk, connection=world.connection, target={"path": "agent"}, actor=ACTOR, reason="both")
+    assert caught.value.code == "target_taken"
+    assert RoutingPolicy.objects.get(pk=other.pk).target["path"] == "README"
+    bind(world, "agent")
+
+
+def test_same_target_in_another_environment_is_another_matter(world: World) -> None:
+    production = Environment.objects.create(slug="production", name="Production", kind="production")
+    connection = Connection.objects.create(environment=production, connector="git", settings=world.connection.settings)
+    assert second_alias(world, target={"path": "agent"}, connection=connection, alias="support-agent").pk
+
+
+def test_look_at_a_binding_says_what_stands_there(world: World) -> None:
+    assert look_at_binding(world.policy).is_right
+    bind(world, "nowhere")
+    look = look_at_binding(RoutingPolicy.objects.get(pk=world.policy.pk))
+    assert not look.is_right
+    assert look.words.startswith("It was kept, but git ")
+
+
 def test_revision_that_a_person_writes_is_delivered_once(world: World) -> None:
     before = world.bare.count()
     append_revision(policy_id=world.policy.pk, expected_revision=1, candidates=swapped(), actor=ACTOR, reason="by hand")
@@ -321,10 +408,10 @@ def test_two_versions_at_once_are_refused(world: World) -> None:
 @pytest.mark.parametrize(
     ("target", "field"),
     [
-        ({}, "settings"),
-        ({"path": "../etc"}, "path"),
-        ({"path": "agent", "token": "abc"}, "token"),
-        ({"path": "agent", "consumers": [{"url": "http://me:hunter2@service/"}]}, "consumers.0.url"),
+        ({}, "target"),
+        ({"path": "../etc"}, "target.path"),
+        ({"path": "agent", "token": "abc"}, "target.token"),
+        ({"path": "agent", "consumers": [{"url": "http://me:hunter2@service/"}]}, "target.consumers.0.url"),
     ],
 )
 def test_target_that_does_not_fit_is_refused_and_not_repeated(target: dict[str, Any], field: str, world: World) -> None:

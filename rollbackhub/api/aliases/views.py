@@ -112,7 +112,9 @@ def _connection(environment: Environment, name: str | None) -> Connection | None
         return None
     found = next((connection for connection in environment.connections.all() if connection.key == name), None)
     if found is None:
-        sentence = f"{environment.slug} has no connection {name[:40]}."
+        # What was sent is not repeated: it may be a secret in the wrong place.
+        keys = sorted(connection.key for connection in environment.connections.all())
+        sentence = f"{environment.slug} has no connection of this name; there {'are ' + ', '.join(keys) if keys else 'is none'}."
         raise InvalidInput(sentence, code="invalid_target", fields={"connection": [sentence]})
     return found
 

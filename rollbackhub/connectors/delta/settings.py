@@ -84,6 +84,11 @@ class DeltaTarget(TargetSettings):
         default="refuse", description="Commits since the version that is rolled back: refuse to act, or undo them together with it"
     )
 
+    @property
+    def subject(self) -> str:
+        """What changes, for people."""
+        return f"table {self.table}"
+
     @field_validator("table")
     @classmethod
     def _is_inside(cls, table: str) -> str:

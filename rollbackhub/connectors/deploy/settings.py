@@ -23,7 +23,9 @@ def _holds_no_secret(address: str) -> str:
     return address
 
 
-Address = Annotated[str, Field(pattern=r"^$|^https?://[^\s@]+$", max_length=500), AfterValidator(_holds_no_secret)]
+Address = Annotated[
+    str, Field(pattern=r"^$|^https?://[^\s@]+$", max_length=500, examples=["https://deploy.example.com/hook"]), AfterValidator(_holds_no_secret)
+]
 
 
 class DeploySettings(ConnectorSettings):
@@ -55,7 +57,7 @@ class DeploySettings(ConnectorSettings):
 class DeployTarget(TargetSettings):
     """What is deployed."""
 
-    service: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$", description="The service's name at the receiver")
+    service: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$", description="The service's name at the receiver", examples=["support-agent"])
 
     @property
     def subject(self) -> str:

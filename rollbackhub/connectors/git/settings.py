@@ -23,12 +23,19 @@ class GitSettings(ConnectorSettings):
 
     remote: str = Field(max_length=500)
     branch: str = "main"
-    user: str = Field(default="x-access-token", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$", description="The name that goes with the token")
+    user: str = Field(
+        default="x-access-token", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$", description="The name that goes with the token", examples=["x-access-token"]
+    )
     token_ref: SecretRef | None = None
     key_ref: SecretRef | None = None
-    known_hosts: str = Field(default="", pattern=r"^(/[^\x00-\x1f\"%]{1,400})?$", description="File with the ssh host's public key; empty: ssh's own files")
-    author_name: str = Field(default="RollbackHub", pattern=r"^[^<>\x00-\x1f\x7f]{1,100}$")
-    author_email: str = Field(default="rollbackhub@localhost", pattern=r"^[^<>\s\x00-\x1f\x7f]{1,200}$")
+    known_hosts: str = Field(
+        default="",
+        pattern=r"^(/[^\x00-\x1f\"%]{1,400})?$",
+        description="File with the ssh host's public key; empty: ssh's own files",
+        examples=["/etc/rollbackhub/known_hosts"],
+    )
+    author_name: str = Field(default="RollbackHub", pattern=r"^[^<>\x00-\x1f\x7f]{1,100}$", examples=["RollbackHub"])
+    author_email: str = Field(default="rollbackhub@localhost", pattern=r"^[^<>\s\x00-\x1f\x7f]{1,200}$", examples=["rollbackhub@example.com"])
     tries: int = Field(default=5, ge=1, le=20)
 
     @field_validator("remote")
@@ -98,7 +105,9 @@ class GitTarget(TargetSettings):
 
     path: str | None = Field(default=None, max_length=500, description="File or directory that is restored as it was at the version's commit")
     file: str | None = Field(default=None, max_length=500, description="YAML file that pins the version")
-    field: str | None = Field(default=None, pattern=r"^[^\s.]+(\.[^\s.]+)*$", max_length=300, description="The field in it, as image.tag or images.0.tag")
+    field: str | None = Field(
+        default=None, pattern=r"^[^\s.]+(\.[^\s.]+)*$", max_length=300, description="The field in it, as image.tag or images.0.tag", examples=["image.tag"]
+    )
     value: Literal["label", "digest", "commit"] | None = Field(default=None, description="What of the version is written into the field")
 
     @field_validator("path", "file")

@@ -22,7 +22,10 @@ class HaproxySettings(ConnectorSettings):
 
     sockets: dict[str, str] = Field(min_length=1, max_length=50, description="Runtime socket by the process's name: unix:/path or tcp:host:port")
     state_file: str = Field(
-        default="", pattern=r"^(/[^\x00\n]{1,400})?$", description="Where the servers' state is saved after a change; {process} is the process's name"
+        default="",
+        pattern=r"^(/[^\x00\n]{1,400})?$",
+        description="Where the servers' state is saved after a change; {process} is the process's name",
+        examples=["/var/lib/haproxy/{process}.state"],
     )
 
     @field_validator("sockets")
@@ -54,6 +57,11 @@ class HaproxyTarget(TargetSettings):
 
     backend: str = Field(description="The backend's name")
     servers: dict[str, list[str]] = Field(min_length=1, max_length=100, description="The backend's servers by the candidate that they serve")
+
+    @property
+    def subject(self) -> str:
+        """What changes, for people: two aliases cannot share a backend, since all of its servers belong to the candidates of one."""
+        return f"backend {self.backend}"
 
     @field_validator("backend")
     @classmethod

@@ -43,7 +43,7 @@ class MlflowSettings(ConnectorSettings):
 class MlflowTarget(TargetSettings):
     """One alias of one registered model or prompt."""
 
-    model: str = Field(pattern=r"^[^/:\x00-\x1f\x7f]{1,256}$", description="The registered model's or prompt's name")
+    model: str = Field(pattern=r"^[^/:\x00-\x1f\x7f]{1,256}$", description="The registered model's or prompt's name", examples=["support-tone"])
     alias: str = Field(description="The alias that consumers load by")
 
     @field_validator("alias")

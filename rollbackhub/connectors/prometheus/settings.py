@@ -9,16 +9,16 @@ from pydantic import Field, model_validator
 from rollbackhub.connectors.base import ConnectorSettings
 from rollbackhub.connectors.secret_refs import SecretRef
 
-MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]{0,199}$")]
+MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]{0,199}$", examples=["llm_requests_total"])]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s@?#]+$")]
 
 
 class PrometheusSettings(ConnectorSettings):
     """A Prometheus server, or a plain endpoint for those without one. Each metric has the labels environment, alias and version."""
 
-    endpoint: Address | None = None
+    endpoint: Address | None = Field(default=None, examples=["http://127.0.0.1:9100/metrics"])
     """A page in the Prometheus or OpenMetrics text format. It has no history: baselines are what it had counted before the flip."""
-    server: Address | None = None
+    server: Address | None = Field(default=None, examples=["https://prometheus.example.com"])
     """A Prometheus server (or what speaks its HTTP API); without `/api/v1`."""
     token_ref: SecretRef | None = None
     """A bearer token."""

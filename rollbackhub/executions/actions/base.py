@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.typed_words import problems_in_words
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.executions.domain.context import StepContext
@@ -79,7 +80,6 @@ def parse_params(*, action: str, params: Mapping[str, Any]) -> Any:
     try:
         return get_action(action).params_type.model_validate(dict(params))
     except ValidationError as error:
-        fields = {".".join(str(part) for part in item["loc"]): [item["msg"]] for item in error.errors()}
-        raise InvalidInput(
-            f"The parameters of {action} are wrong: " + "; ".join(f"{key}: {value[0]}" for key, value in fields.items()), code="invalid_params", fields=fields
-        ) from error
+        fields = problems_in_words(error, get_action(action).params_type, whole="params")
+        said = " ".join(f"{place}: {sentences[0]}" for place, sentences in fields.items())
+        raise InvalidInput(f"The parameters of {action} cannot be used. {said}", code="invalid_params", fields=fields) from error

@@ -1,6 +1,7 @@
 """Bringing revisions to the systems that serve by them, where nobody but the hub does: what a release, a person or the API has written.
 
-A revision that an execution wrote is delivered by that execution's own step. One process delivers a policy at a time, by a claim that ends with
+A revision that an execution wrote is delivered by that execution's own step. What an alias is bound to anew is looked at first: nothing is moved by
+binding. One process delivers a policy at a time, by a claim that ends with
 its time; a revision always has the same key, so that a delivery whose process died is taken up without a second effect.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -18,6 +20,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError, TransientError
 from rollbackhub.common.failpoints import failpoint
 from rollbackhub.connectors.base import Promise
+from rollbackhub.connectors.mechanism import Share
 from rollbackhub.executions.domain.mechanisms import BoundMechanism, bind_mechanism
 from rollbackhub.executions.enums import ACTIVE_STATES
 from rollbackhub.routing.domain.current import get_candidates
@@ -29,6 +32,8 @@ logger = logging.getLogger(__name__)
 ACTOR = system_actor("delivery")
 CLAIM_SECONDS = 60
 TIMEOUT_SECONDS = 20.0
+LOOK_SECONDS = 3.0
+"""While a person waits for the page."""
 RETRY_SECONDS = 5
 AGAIN_SECONDS = 60
 """After a refusal, which a person has to mend."""
@@ -37,9 +42,10 @@ _CLAIM_SQL = """
     INSERT INTO routing_delivery AS d (policy_id, number, trying, problem, claimed_until)
     SELECT p.id, 0, p.revision_number, '', clock_timestamp() + make_interval(secs => %(seconds)s)
     FROM routing_routingpolicy p
-    JOIN routing_policyrevision r ON r.policy_id = p.id AND r.number = p.revision_number AND r.effect_key IS NULL
+    JOIN routing_policyrevision r ON r.policy_id = p.id AND r.number = p.revision_number
     LEFT JOIN routing_delivery known ON known.policy_id = p.id
     WHERE p.connection_id IS NOT NULL
+        AND (r.effect_key IS NULL OR coalesce(known.number, 0) = 0)
         AND p.revision_number > coalesce(known.number, 0)
         AND (known.claimed_until IS NULL OR known.claimed_until < clock_timestamp())
         AND (known.trying IS DISTINCT FROM p.revision_number OR known.claimed_until IS NOT NULL OR known.due_at <= clock_timestamp())
@@ -52,6 +58,14 @@ _CLAIM_SQL = """
         (SELECT k.claimed_until IS NOT NULL AND k.trying = d.trying FROM routing_delivery k WHERE k.policy_id = d.policy_id)
 """
 """The last column: whether the same delivery was begun before and never ended (a subquery sees the row as it was before this statement)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found where an alias is bound to, in words."""
+
+    is_right: bool
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,9 @@ def mechanism_of(policy: RoutingPolicy, *, timeout_seconds: float) -> BoundMecha
 def _apply(policy: RoutingPolicy, claim: Claim) -> str:
     moved_by = mechanism_of(policy, timeout_seconds=TIMEOUT_SECONDS)
     wanted = moved_by.shares(get_candidates(policy=policy, number=claim.number))
+    delivered = Delivery.objects.values_list("number", flat=True).get(pk=policy.pk)
+    if not delivered:
+        return _look(moved_by, claim, wanted)
     if claim.interrupted and moved_by.mechanism.promise == Promise.AT_LEAST_ONCE:
         seen = moved_by.mechanism.observe(target=moved_by.target, wanted=wanted)
         if not seen.reached:
@@ -127,9 +144,7 @@ def _apply(policy: RoutingPolicy, claim: Claim) -> str:
                 code="delivery_unknown",
             )
         return seen.found
-    delivered = Delivery.objects.values_list("number", flat=True).get(pk=policy.pk)
-    # The first revision says what stands there already, or is to stand there.
-    before = moved_by.shares(get_candidates(policy=policy, number=delivered)) if delivered else wanted
+    before = moved_by.shares(get_candidates(policy=policy, number=delivered))
     revision = PolicyRevision.objects.get(policy=policy, number=claim.number)
     applied = moved_by.mechanism.apply(
         target=moved_by.target,
@@ -139,6 +154,32 @@ def _apply(policy: RoutingPolicy, claim: Claim) -> str:
         reason=f"{policy.alias} in {policy.environment.slug} to revision {claim.number} by {revision.actor_label}: {revision.reason} (RollbackHub)",
     )
     return applied.revision
+
+
+def _look(moved_by: BoundMechanism, claim: Claim, wanted: Sequence[Share]) -> str:
+    """What an alias was bound to says what stands there already; what that is, is found. Raises RollbackHubError when it is something else."""
+    seen = moved_by.mechanism.observe(target=moved_by.target, wanted=wanted)
+    if not seen.reached:
+        raise RollbackHubError(
+            f"{moved_by.name} shows {seen.found}, not {seen.expected}. Nothing is moved by binding: correct the target, write the weights that stand"
+            f" there, or bring it to revision {claim.number} there.",
+            code="not_as_bound",
+        )
+    return seen.found
+
+
+def look_at_binding(policy: RoutingPolicy) -> Look:
+    """What stands where the alias is bound to, looked at once within LOOK_SECONDS a call, for whoever has just said so. The policy must have a connection."""
+    moved_by = mechanism_of(policy, timeout_seconds=LOOK_SECONDS)
+    try:
+        seen = moved_by.mechanism.observe(target=moved_by.target, wanted=moved_by.shares(get_candidates(policy=policy)))
+    except RollbackHubError as error:
+        return Look(False, f"It was kept, but {moved_by.name} could not be looked at: {error.message}")
+    if not seen.reached:
+        return Look(
+            False, f"It was kept, but {moved_by.name} shows {seen.found}, not {seen.expected}. Nothing was moved there: see whether the target is right."
+        )
+    return Look(True, f"{moved_by.name} shows {seen.found}.")
 
 
 def _keep_problem(claim: Claim, policy: RoutingPolicy, error: RollbackHubError, *, again_seconds: int) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as ModelInvalid
 from django.db import IntegrityError, transaction
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.common.typed_words import in_words
 from rollbackhub.connectors.base import connector_type, list_connector_names
 from rollbackhub.connectors.mechanism import Mechanism
 from rollbackhub.executions.actions import get_action, list_action_names, parse_params
@@ -71,32 +72,36 @@ def step_problems(values: Any) -> list[tuple[str, str]]:
     try:
         Step.model_validate(values)
     except ValidationError as error:
-        found += _sentences(error)
+        found += _sentences(error, Step)
     action = values.get("action")
     if not isinstance(action, str) or any(where.startswith("params") for where, _ in found):
         return found
     if action not in list_action_names():
         return [*found, ("action", f"There is no such action; there are {', '.join(list_action_names())}.")]
+    params_type = get_action(action).params_type
     try:
-        get_action(action).params_type.model_validate(dict(values.get("params") or {}))
+        params_type.model_validate(dict(values.get("params") or {}))
     except ValidationError as error:
-        found += [(f"params.{where}" if where else "params", sentence) for where, sentence in _sentences(error)]
+        found += [(f"params.{where}" if where else "params", sentence) for where, sentence in _sentences(error, params_type)]
     return found
 
 
-def _sentences(error: ValidationError) -> list[tuple[str, str]]:
+def _sentences(error: ValidationError, kind: type[BaseModel]) -> list[tuple[str, str]]:
     found = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
-        said = {"missing": "This is needed.", "extra_forbidden": "There is no such thing here.", "string_too_short": "This is needed."}.get(item["type"])
-        if item["type"] == "string_pattern_mismatch":
-            said = _PATTERNS.get(where, f"It must match {item.get('ctx', {}).get('pattern', 'a pattern')}.")
-        found.append((where, said or f"{item['msg']}."))
+        own = _PATTERNS.get(where) if item["type"] == "string_pattern_mismatch" else None
+        found.append((where, own or in_words(item, kind)))
     return found
 
 
 _NAME = "Use small letters, digits and _, beginning with a letter."
-_PATTERNS = {"key": f"{_NAME} At most 40.", "to": "Choose canary or rolled_back.", "job": f"{_NAME} At most 60."}
+_PATTERNS = {
+    "key": f"{_NAME} At most 40.",
+    "to": "Choose canary or rolled_back.",
+    "job": f"{_NAME} At most 60.",
+    "connection": "Use letters, digits, _ and -. At most 40.",
+}
 
 
 def _unstorable(value: Any, at: str = "") -> list[tuple[str, str]]:

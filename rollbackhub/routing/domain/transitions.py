@@ -20,7 +20,6 @@ from rollbackhub.registry.domain.lifecycle import Served, follow_traffic
 from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
 from rollbackhub.registry.models import Artefact, Connection, Environment, Version
 from rollbackhub.routing.domain.current import get_candidates
-from rollbackhub.routing.domain.deliveries import mark_delivered
 from rollbackhub.routing.models import Candidate, Delivery, PolicyRevision, RoutingPolicy, RoutingState
 from rollbackhub.routing.rules import CandidateSpec, require_valid
 
@@ -41,10 +40,13 @@ def create_policy(
 ) -> RoutingPolicy:
     """Make an alias callable in an environment, with its first revision. `connection` None: gateways take it from the hub; else it moves `target`.
 
-    Raises Conflict when it exists, InvalidInput when the candidates do not make a policy, or connection and target do not fit.
+    Raises Conflict when it exists, or another alias moves that target (`target_taken`); InvalidInput when the candidates do not make a policy, or
+    connection and target do not fit.
     """
     bound = require_valid_target(environment=environment, connection=connection, target=target or {})
     with transaction.atomic():
+        if connection is not None and not RoutingPolicy.objects.filter(environment=environment, alias=alias).exists():
+            _require_free(alias=alias, connection=connection, target=bound)
         values = {"artefact": artefact, "connection": connection, "target": bound}
         policy, created = RoutingPolicy.objects.get_or_create(environment=environment, alias=alias, defaults=values)
         if not created:
@@ -70,7 +72,9 @@ def create_policy(
 def bind_policy(*, policy_id: int, connection: Connection | None, target: Mapping[str, Any], actor: Actor, reason: str) -> RoutingPolicy:
     """Say what brings an alias to the real system from now on. The proof of its path is stale afterwards; nothing is moved by this itself.
 
-    Raises NotFound, InvalidInput (they do not fit, or the present weights cannot be served that way).
+    Whether the present revision stands there is unknown until it was looked at: its delivery begins anew.
+
+    Raises NotFound, Conflict `target_taken`, InvalidInput (they do not fit, or the present weights cannot be served that way).
     """
     with transaction.atomic():
         policy = RoutingPolicy.objects.select_for_update(of=("self",)).select_related("environment", "connection").filter(pk=policy_id).first()
@@ -78,12 +82,14 @@ def bind_policy(*, policy_id: int, connection: Connection | None, target: Mappin
             raise NotFound("There is no such routing policy.", code="policy_not_found")
         bound = require_valid_target(environment=policy.environment, connection=connection, target=target)
         before = {"connection": policy.connection.key if policy.connection else "", "target": policy.target}
+        if connection is not None:
+            _require_free(alias=policy.alias, connection=connection, target=bound)
+        if (policy.connection, _moved(policy.target)) != (connection, _moved(bound)):
+            # Whoever delivers to the former one at this moment finds its claim gone.
+            Delivery.objects.filter(policy=policy).delete()
         policy.connection, policy.target = connection, bound
         _require_servable(policy, get_candidates(policy=policy))
         policy.save(update_fields=["connection", "target"])
-        if connection is not None and not Delivery.objects.filter(policy=policy).exists():
-            # What stands there is what the policy says: the preflight finds it when that is not so.
-            mark_delivered(policy_id=policy.pk, number=policy.revision_number)
         record(
             event="policy.bound",
             actor=actor,
@@ -121,8 +127,45 @@ def require_valid_target(*, environment: Environment, connection: Connection | N
             f"The connector {connection.connector} moves no versions.", code="not_a_mechanism", fields={"connection": ["Choose one that moves versions."]}
         )
     kind.parse_settings(connection.settings)
-    stored: dict[str, Any] = kind.parse_target(target).model_dump(mode="json")
+    try:
+        stored: dict[str, Any] = kind.parse_target(target).model_dump(mode="json")
+    except InvalidInput as error:
+        # A member of it may be called as one of the alias's own fields is: MLflow's target has an alias.
+        fields = {place if place == "target" else f"target.{place}": sentences for place, sentences in error.fields.items()}
+        raise InvalidInput(error.message, code=error.code, fields=fields) from None
     return stored
+
+
+def _moved(target: Mapping[str, Any]) -> dict[str, Any]:
+    """What is moved: who uses it may change without that."""
+    return {name: value for name, value in target.items() if name != "consumers"}
+
+
+def _require_free(*, alias: str, connection: Connection, target: Mapping[str, Any]) -> None:
+    """Two aliases that move one thing would undo each other's rollbacks. Raises Conflict `target_taken`, in the open transaction."""
+    # Whoever binds to the same connection waits here, so that only one of two at once gets it.
+    Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
+    subject = _subject(connection, target)
+    others = RoutingPolicy.objects.filter(environment_id=connection.environment_id, connection__connector=connection.connector).exclude(alias=alias)
+    for other in others.select_related("connection", "environment").order_by("alias"):
+        assert other.connection is not None
+        if other.connection.settings == connection.settings and _subject(other.connection, other.target) == subject:
+            raise Conflict(
+                f"The alias {other.alias} moves {subject} of {other.connection.key} in {other.environment.slug} already: a rollback of one would move"
+                f" the other. Give {alias} a target of its own, or bind {other.alias} to something else first.",
+                code="target_taken",
+                alias=other.alias,
+            )
+
+
+def _subject(connection: Connection, target: Mapping[str, Any]) -> str | None:
+    """What a stored target moves; None when its connector cannot read it any more."""
+    kind = connector_type(connection.connector)
+    assert issubclass(kind, Mechanism)
+    try:
+        return str(kind.parse_target(target).subject)
+    except InvalidInput:
+        return None
 
 
 def _require_servable(policy: RoutingPolicy, candidates: Sequence[CandidateSpec]) -> None:
