@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.connectors.base import connector_type
 from rollbackhub.connectors.mechanism import Mechanism
 from rollbackhub.connectors.secret_refs import shown_again
 from rollbackhub.dashboard.plans import plan_yaml
+from rollbackhub.dashboard.yaml_fields import YamlMapping, load_yaml
 from rollbackhub.registry.models import Artefact, Connection, Environment
 from rollbackhub.routing.domain.yaml_io import parse_policies
 from rollbackhub.routing.rules import CandidateSpec
 
 LONGEST = 20_000
 _CONTROLS = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
-
-
-class NoYaml(ValueError):
-    """A text that cannot be read as YAML; its cause says why."""
-
-
-def _load(text: str) -> Any:
-    try:
-        content = YAML(typ="safe", pure=True).load(io.StringIO(text))
-        # What refers to itself, or has mappings as names, is YAML, and nothing that could be kept.
-        json.dumps(content, default=str)
-    except (YAMLError, RecursionError, ValueError, TypeError) as error:
-        raise NoYaml from error
-    return content
-
-
-class YamlMapping(forms.CharField):
-    """A YAML mapping as a dict; empty: {}."""
-
-    def to_python(self, value: Any) -> Any:
-        """Raises ValidationError with the line of what is wrong."""
-        text = super().to_python(value) or ""
-        if not text.strip():
-            return {}
-        try:
-            content = _load(text)
-        except NoYaml as error:
-            mark = getattr(error.__cause__, "problem_mark", None)
-            where = f"Line {mark.line + 1}: " if mark else ""
-            raise forms.ValidationError(f"{where}this is no YAML. {getattr(error.__cause__, 'problem', '') or ''}".strip()) from error
-        if not isinstance(content, dict):
-            raise forms.ValidationError("Write a mapping: name: value, a line each.")
-        return content
 
 
 class BindForm(forms.Form):
@@ -86,7 +50,7 @@ class BindForm(forms.Form):
     def hide_refused(self, places: Iterable[str] = ()) -> None:
         """Leave empty, before the form is shown again, what of the target was refused (`target.service`) or may be a secret."""
         refused = [place.removeprefix("target.") for place in (*places, *self._refused_by_connector())]
-        self.data = {**self.data, "target": shown_again(self.data.get("target", ""), load=_load, dump=plan_yaml, refused=refused)}
+        self.data = {**self.data, "target": shown_again(self.data.get("target", ""), load=load_yaml, dump=plan_yaml, refused=refused)}
 
     def _refused_by_connector(self) -> list[str]:
         """What it would refuse: while another field is wrong, nobody has asked it."""

@@ -9,6 +9,7 @@ from rollbackhub.dashboard.views import (
     aliases,
     approvals,
     audit,
+    checks,
     coordinated,
     drill_actions,
     drills,
@@ -88,6 +89,7 @@ routing_patterns = [
 registry_patterns = [
     path("", registry.artefact_list, name="list"),
     path("artefacts/<slug:slug>/", registry.artefact_detail, name="artefact"),
+    path("artefacts/<slug:slug>/checks/", checks.artefact_checks, name="checks"),
     path("artefacts/<slug:slug>/versions/new/", versions.version_new, name="version-new"),
     path("versions/<int:version_id>/", versions.version_detail, name="version"),
     path("import/", versions.version_import, name="version-import"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.typed_words import in_words
 from rollbackhub.verification.judge.rate_question import MOST_HARMLESS, MOST_POINTS, MOST_RATIO
 
 MAX_CHECKS = 20
@@ -97,6 +98,14 @@ class Probe(CheckSpec):
     )
 
 
+KINDS: dict[str, type[CheckSpec]] = {
+    "traffic_share": TrafficShare,
+    "gateway_revision": GatewayRevision,
+    "metric_baseline": MetricBaseline,
+    "metric_threshold": MetricThreshold,
+    "impact_ceased": ImpactCeased,
+    "probe": Probe,
+}
 Check = Annotated[TrafficShare | GatewayRevision | MetricBaseline | MetricThreshold | ImpactCeased | Probe, Field(discriminator="kind")]
 _CHECKS: TypeAdapter[list[Check]] = TypeAdapter(list[Check])
 
@@ -126,24 +135,37 @@ def parse_checks(values: object) -> list[Check]:
     try:
         found = _CHECKS.validate_python(values)
     except ValidationError as error:
-        fields = {".".join(["checks", *(str(part) for part in item["loc"] if not _is_tag(part))]): [f"{item['msg']}."] for item in error.errors()}
-        raise InvalidInput(
-            "The checks cannot be used: " + " ".join(f"{key}: {said[0]}" for key, said in fields.items()), code="invalid_checks", fields=fields
-        ) from error
+        fields: dict[str, list[str]] = {}
+        for item in error.errors(include_url=False, include_input=False):
+            where, sentence = _in_words(item)
+            fields.setdefault(where, []).append(sentence)
+        raise _refused(fields) from error
     if not 1 <= len(found) <= MAX_CHECKS:
-        sentence = f"A verification has 1 to {MAX_CHECKS} checks."
-        raise InvalidInput(sentence, code="invalid_checks", fields={"checks": [sentence]})
-    seen: set[str] = set()
+        raise _refused({"checks": [f"A verification has 1 to {MAX_CHECKS} checks."]})
+    seen: dict[str, int] = {}
     for place, check in enumerate(found):
         if check.key in seen:
-            sentence = f"The key {check.key} is used twice."
-            raise InvalidInput(sentence, code="invalid_checks", fields={f"checks.{place}.key": [sentence]})
-        seen.add(check.key)
+            raise _refused({f"checks.{place}.key": [f"The key {check.key} is that of check {seen[check.key] + 1} already."]})
+        seen[check.key] = place
     return found
 
 
-def _is_tag(part: object) -> bool:
-    return isinstance(part, str) and part in {"traffic_share", "gateway_revision", "metric_baseline", "metric_threshold", "impact_ceased", "probe"}
+def _refused(fields: dict[str, list[str]]) -> InvalidInput:
+    said = " ".join(f"{key}: {sentences[0]}" for key, sentences in list(fields.items())[:10])
+    return InvalidInput(f"The checks cannot be used. {said}", code="invalid_checks", fields=fields)
+
+
+def _in_words(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Where, and what is wrong there. The kind that pydantic puts between the number and the member is left out."""
+    number, *inside = item["loc"] or ("",)
+    if number == "":
+        return "checks", "Write a list of checks: - kind: … a check each."
+    if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return f"checks.{number}.kind", f"Say which kind it is: {', '.join(KINDS)}."
+    if not inside:
+        return f"checks.{number}", "A check is a mapping: kind, key, and what that kind needs."
+    kind = KINDS[inside.pop(0)]
+    return ".".join(["checks", str(number), *(str(part) for part in inside)]), in_words({**item, "loc": tuple(inside)}, kind)
 
 
 def template(change_type: str, *, feedback_points: float, latency_ratio: float, consecutive: int) -> list[dict[str, Any]]:
@@ -162,6 +184,47 @@ def template(change_type: str, *, feedback_points: float, latency_ratio: float, 
     return [check.model_dump(mode="json", exclude_none=True) | {"kind": check.kind} for check in checks]  # type: ignore[attr-defined]
 
 
-def as_json(checks: Sequence[Mapping[str, Any] | CheckSpec]) -> list[dict[str, Any]]:
-    """As they are kept: every setting spelt out, so that a default that changes later changes no plan."""
-    return [dict(check) if not isinstance(check, CheckSpec) else check.model_dump(mode="json") for check in checks]
+def as_json(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """As they are kept: every setting spelt out, so that a default that changes later changes nothing."""
+    return [check.model_dump(mode="json") for check in checks]
+
+
+def in_sentences(check: CheckSpec) -> list[str]:
+    """What it demands, in words with units."""
+    said = [_demand(check)]
+    looks = "look" if check.consecutive == 1 else "looks in a row"
+    said.append(f"It passes after {check.consecutive} {looks}.")
+    limits = ((check.failure_limit, "fail"), (check.inconclusive_limit, "show nothing"), (check.error_limit, "cannot be taken"))
+    ends = [f"{count} looks in a row that {what}" for count, what in limits if count]
+    said.append(f"It is given up after {', or '.join(ends)}." if ends else "It is given up at the step's time limit alone.")
+    return said
+
+
+def _demand(check: CheckSpec) -> str:
+    if isinstance(check, TrafficShare):
+        return f"The bad version gets no request in {check.samples} samples in a row, and serves none by the callers' metrics."
+    if isinstance(check, GatewayRevision):
+        return "Every live gateway serves by what was written last."
+    if isinstance(check, MetricThreshold):
+        return f"{METRICS[check.metric]} is shown to be below {check.limit:.2%} of requests."
+    if isinstance(check, Probe):
+        return f"{check.url} is answered by a good version, as its {check.field or check.header} says."
+    if isinstance(check, ImpactCeased):
+        quiet = f"No new error or complaint about the bad version in {check.quiet_looks} looks in a row, and errors and complaints of all users are"
+        return f"{quiet} {_margin(check)}."
+    assert isinstance(check, MetricBaseline)
+    against = {"auto": "", "before_release": " from before the release", "concurrent": " at the same time"}[check.baseline]
+    if check.metric == "latency":
+        return f"{METRICS[check.metric]} is shown to be at most {1 + (check.margin_ratio or 0):g} times the baseline's{against}."
+    return f"{METRICS[check.metric]} is shown to be {_margin(check)}{f' (baseline{against})' if against else ''}."
+
+
+def _margin(check: MetricBaseline | ImpactCeased) -> str:
+    ways = []
+    if check.margin_ratio is not None:
+        ways.append(f"at most {1 + check.margin_ratio:g} times the baseline's rate")
+    if check.margin_points is not None:
+        ways.append(f"at most {100 * check.margin_points:g} percentage points above the baseline's rate")
+    if check.harmless_below is not None:
+        ways.append(f"below {check.harmless_below:.2%} of requests")
+    return ", or ".join(ways)

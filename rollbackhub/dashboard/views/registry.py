@@ -9,8 +9,10 @@ from django.views.decorators.http import require_safe
 
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.dashboard.access import requires
+from rollbackhub.dashboard.check_words import check_rows
 from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.dashboard.version_page import artefact_answer, list_users
+from rollbackhub.executions.domain.checks_in_use import checks_in_use
 from rollbackhub.executions.domain.plan import get_target_seconds
 from rollbackhub.registry.domain.selectors import get_artefact, get_retention_days, list_artefacts, list_environments, list_versions
 from rollbackhub.registry.enums import ChangeType
@@ -35,12 +37,15 @@ def artefact_detail(request: HttpRequest, slug: str) -> HttpResponse:
     artefact = get_artefact(slug)
     page = Paginator(list_versions(artefact=slug), PAGE_SIZE).get_page(request.GET.get("page"))
     users, has_more_users = list_users(artefact)
+    in_use = checks_in_use(artefact)
     context = {
         "artefact": artefact,
         "answer": artefact_answer(artefact),
         "page": page,
         "target": get_target_seconds(artefact),
         "retention_days": get_retention_days(artefact),
+        "checks": check_rows(in_use.checks),
+        "in_use": in_use,
         "users": users,
         "has_more_users": has_more_users,
     }
