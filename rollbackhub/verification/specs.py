@@ -45,22 +45,41 @@ class GatewayRevision(CheckSpec):
     kind: Literal["gateway_revision"] = "gateway_revision"
 
 
-class MetricBaseline(CheckSpec):
+USUAL_RATIO = 0.25
+"""The margin of who states none."""
+
+
+class WithMargin(CheckSpec):
+    """How much above the baseline still counts as back. Of several margins any will do; who states none has margin_ratio 0.25."""
+
+    margin_ratio: Ratio | None = Field(default=None, description="0.25: at most a quarter above the baseline")
+    margin_points: Points | None = Field(default=None, description="Of rates: 0.01 is one percentage point above the baseline")
+    harmless_below: Harmless | None = Field(default=None, description="Of rates: below this the harm has ceased, whatever the baseline was")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_margin(cls, values: Any) -> Any:
+        stated = {"margin_ratio", "margin_points", "harmless_below"}
+        return {**values, "margin_ratio": USUAL_RATIO} if isinstance(values, Mapping) and stated.isdisjoint(values) else values
+
+    @model_validator(mode="after")
+    def _has_a_margin(self) -> WithMargin:
+        if self.margin_ratio is None and self.margin_points is None and self.harmless_below is None:
+            raise ValueError("state a margin: margin_ratio, margin_points or harmless_below")
+        return self
+
+
+class MetricBaseline(WithMargin):
     """A metric is back at its baseline, within a margin that is stated."""
 
     kind: Literal["metric_baseline"] = "metric_baseline"
     metric: Metric
-    margin_ratio: Ratio | None = Field(default=0.25, description="0.25: at most a quarter above the baseline")
-    margin_points: Points | None = Field(default=None, description="Of rates: 0.01 is one percentage point above the baseline")
-    harmless_below: Harmless | None = Field(default=None, description="Of rates: below this the harm has ceased, whatever the baseline was")
     baseline: Literal["auto", "before_release", "concurrent"] = Field(
         default="auto", description="The window before the release (a source with history), or the stable version beside it"
     )
 
     @model_validator(mode="after")
-    def _has_a_margin(self) -> MetricBaseline:
-        if self.margin_ratio is None and self.margin_points is None and self.harmless_below is None:
-            raise ValueError("state a margin: margin_ratio, margin_points or harmless_below")
+    def _fits_the_metric(self) -> MetricBaseline:
         if self.metric == "latency" and (self.margin_ratio is None or self.margin_points is not None or self.harmless_below is not None):
             raise ValueError("of a latency only margin_ratio can be stated")
         return self
@@ -74,13 +93,10 @@ class MetricThreshold(CheckSpec):
     limit: Harmless = Field(description="0.02: below two percent of requests")
 
 
-class ImpactCeased(CheckSpec):
+class ImpactCeased(WithMargin):
     """The users' harm is over: the bad version's own errors and complaints have stopped, and those of all users are within tolerance."""
 
     kind: Literal["impact_ceased"] = "impact_ceased"
-    margin_ratio: Ratio | None = 0.25
-    margin_points: Points | None = None
-    harmless_below: Harmless | None = None
     quiet_looks: int = Field(default=3, ge=1, le=1000, description="Looks in a row without a new error or complaint at the bad version")
 
 
@@ -177,11 +193,11 @@ def template(change_type: str, *, feedback_points: float, latency_ratio: float, 
     points, ratio = min(feedback_points, MOST_POINTS), min(round(latency_ratio - 1, 6), MOST_RATIO)
     checks: list[CheckSpec] = [
         TrafficShare(key="traffic_share", consecutive=consecutive),
-        MetricBaseline(key="negative_feedback", metric="negative_feedback", margin_ratio=None, margin_points=points, consecutive=consecutive),
+        MetricBaseline(key="negative_feedback", metric="negative_feedback", margin_points=points, consecutive=consecutive),
     ]
     if change_type in ("prompt", "model", "agent_code"):
         checks.append(MetricBaseline(key="latency", metric="latency", margin_ratio=ratio, consecutive=consecutive))
-    return [check.model_dump(mode="json", exclude_none=True) | {"kind": check.kind} for check in checks]  # type: ignore[attr-defined]
+    return [check.model_dump(mode="json") for check in checks]
 
 
 def as_json(checks: Sequence[Check]) -> list[dict[str, Any]]:

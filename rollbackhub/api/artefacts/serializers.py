@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from rollbackhub.accounts.models import Team
 from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant
+from rollbackhub.registry.domain.checks import MAX_REASON
 from rollbackhub.registry.enums import ChangeType, Lifecycle, Stakes
 from rollbackhub.registry.models import Artefact, Version
 
@@ -98,3 +101,32 @@ class VersionRow(ApiModelSerializer):
     def get_url(self, version: Version) -> str:
         """Path of the API."""
         return f"/api/v1/artefacts/{version.artefact.slug}/versions/{version.pk}/"
+
+
+class CheckRow(serializers.Serializer[Any]):
+    """One check, in words and with all its settings."""
+
+    key = serializers.CharField()
+    kind = serializers.CharField()
+    title = serializers.CharField()
+    sentences = serializers.ListField(child=serializers.CharField(), help_text="What it demands")
+    settings = serializers.DictField(help_text="As they can be sent back; null: not set")
+
+
+class ChecksRow(serializers.Serializer[Any]):
+    """What verifies a rollback of an artefact."""
+
+    artefact = serializers.SlugField()
+    is_own = serializers.BooleanField(help_text="False: the template of its change type")
+    digest = serializers.CharField(help_text="To send as based_on")
+    checks = CheckRow(many=True)
+    verifies = serializers.ListField(child=serializers.CharField(), help_text="Aliases that are verified by them")
+    verified_otherwise = serializers.ListField(child=serializers.CharField(), help_text="Aliases whose procedure looks at what is served instead")
+
+
+class ChecksRequest(ApiSerializer):
+    """Other checks."""
+
+    checks = serializers.JSONField(allow_null=True, help_text="A list of checks with kind, key and settings; null: the template again")
+    based_on = serializers.CharField(max_length=16, help_text="The digest of what was seen")
+    reason = serializers.CharField(max_length=MAX_REASON)

@@ -10,14 +10,18 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from rollbackhub.api.artefacts.serializers import ArtefactFilters, ArtefactRow, VersionFilters, VersionRow
+from rollbackhub.api.artefacts.serializers import ArtefactFilters, ArtefactRow, ChecksRequest, ChecksRow, VersionFilters, VersionRow
+from rollbackhub.api.idempotency import once
 from rollbackhub.api.pagination import NewestFirstCursor
-from rollbackhub.api.permissions import MayView
+from rollbackhub.api.permissions import MayConfigure, MayView
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import OneView, PagedView
 from rollbackhub.common.errors import NotFound
+from rollbackhub.executions.domain.checks_in_use import checks_in_use
+from rollbackhub.registry.domain.checks import checks_digest, set_checks
 from rollbackhub.registry.domain.selectors import get_artefact, list_versions
 from rollbackhub.registry.models import Artefact
+from rollbackhub.verification.specs import as_json, in_sentences, title_of
 
 
 class BySlug(NewestFirstCursor):
@@ -56,6 +60,55 @@ class ArtefactOne(OneView):
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """By its slug."""
         return self.answer(ArtefactRow(get_artefact(slug)).data)
+
+
+class ArtefactChecks(OneView):
+    """What verifies a rollback of an artefact."""
+
+    permission_classes = [MayView]
+    permission_by_method = {"POST": MayConfigure}
+
+    @extend_schema(operation_id="artefact_checks_retrieve", summary="What verifies a rollback of an artefact", responses=ChecksRow)
+    def get(self, request: Request, slug: str) -> HttpResponseBase:
+        """Its own checks, or the template of its change type."""
+        return self.answer(ChecksRow(_checks(get_artefact(slug))).data)
+
+    @extend_schema(operation_id="artefact_checks_set", summary="Set what verifies a rollback of an artefact", request=ChecksRequest, responses=ChecksRow)
+    def post(self, request: Request, slug: str) -> Response:
+        """Proofs of its paths are stale then. 409 `checks_moved` when somebody changed them meanwhile. 422 names the place: `checks.1.margin_ratio`."""
+        artefact = get_artefact(slug)
+
+        def act(key: str | None) -> Response:
+            wanted = ChecksRequest(data=request.data)
+            wanted.is_valid(raise_exception=True)
+            values = wanted.validated_data
+            set_checks(
+                artefact=artefact,
+                checks=values["checks"],
+                based_on=values["based_on"],
+                reason=values["reason"],
+                account=self.person,
+                actor=self.actor,
+            )
+            return Response(ChecksRow(_checks(artefact)).data)
+
+        return once(request, act)
+
+
+def _checks(artefact: Artefact) -> dict[str, Any]:
+    in_use = checks_in_use(artefact)
+    rows = [
+        {"key": check.key, "kind": check.kind, "title": title_of(check), "sentences": in_sentences(check), "settings": settings}
+        for check, settings in zip(in_use.checks, as_json(in_use.checks), strict=True)
+    ]
+    return {
+        "artefact": artefact.slug,
+        "is_own": in_use.is_own,
+        "digest": checks_digest(artefact),
+        "checks": rows,
+        "verifies": in_use.by_checks,
+        "verified_otherwise": in_use.otherwise,
+    }
 
 
 class VersionList(PagedView):

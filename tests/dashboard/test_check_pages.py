@@ -1,0 +1,101 @@
+"""What verifies a rollback of an artefact: seen on its page, edited on its own."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from rollbackhub.registry.domain.checks import checks_digest
+from rollbackhub.registry.models import Artefact
+from tests.dashboard.people import client_of
+from tests.dashboard.world import World
+from tests.factories.fixtures import Cast
+
+EDIT = reverse("registry:checks", args=["reasoner-model"])
+PAGE = reverse("registry:artefact", args=["reasoner-model"])
+TEXT = "- kind: traffic_share\n  key: traffic\n- kind: metric_threshold\n  key: errors\n  metric: errors\n  limit: 0.01\n"
+
+
+@pytest.fixture
+def lead(cast: Cast, world: World) -> Client:
+    return client_of(cast.lead)
+
+
+def artefact() -> Artefact:
+    return Artefact.objects.get(slug="reasoner-model")
+
+
+def send(client: Client, *, do: str, checks: str = TEXT, reason: str = "errors count", based_on: str = "") -> tuple[int, str]:
+    response = client.post(EDIT, {"do": do, "checks": checks, "reason": reason, "based_on": based_on or checks_digest(artefact())})
+    return response.status_code, str(response.content.decode()) if response.status_code != 302 else response.headers["Location"]
+
+
+def test_artefact_page_says_what_verifies_whom_and_who_may_edit_is_led_there(lead: Client, cast: Cast) -> None:
+    said = lead.get(PAGE).content.decode().split("What verifies a rollback of it")[1]
+    assert EDIT in said
+    assert "The template of its change type, for smart-reasoner in Production, smart-reasoner in Staging." in said
+    assert "Latency is shown to be at most 1.5 times the baseline&#x27;s." in said
+    assert EDIT not in client_of(cast.auditor).get(PAGE).content.decode()
+
+
+def test_preview_shows_what_it_demands_and_writes_nothing(lead: Client) -> None:
+    status, said = send(lead, do="preview")
+    assert status == 200
+    assert "What this demands" in said
+    assert "Errors is shown to be below 1.00% of requests." in said
+    assert "Saving ends the proof of: smart-reasoner in Production, smart-reasoner in Staging." in said
+    assert artefact().checks is None
+
+
+def test_saved_ones_are_its_own_and_the_template_comes_back(lead: Client) -> None:
+    assert send(lead, do="save") == (302, PAGE)
+    assert [check["key"] for check in artefact().checks or []] == ["traffic", "errors"]
+    assert "Its own checks, for smart-reasoner in Production" in lead.get(PAGE).content.decode()
+    said = lead.get(EDIT).content.decode()
+    assert "These are its own checks." in said
+    assert "key: errors" in said
+    assert "key: negative_feedback" in send(lead, do="template")[1]
+    assert artefact().checks is not None
+    assert send(lead, do="remove", checks="not even yaml: [", reason="enough") == (302, PAGE)
+    assert artefact().checks is None
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"checks": "- kind: metric_threshold\n  key: e\n  metric: errors\n  limit: 3\n"}, "Check 1, limit: It must be 0.5 or less."),
+        ({"checks": "- kind: x\n  key: y\n"}, "Check 1, kind: Say which kind it is"),
+        ({"checks": "a: 1\n"}, "Write a list: each entry begins with a dash."),
+        ({"checks": "- [\n"}, "this is no YAML"),
+        ({"checks": "  "}, "required"),
+        ({"reason": " "}, "Say why"),
+        ({"checks": "[]"}, "required"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_saved(values: dict[str, str], sentence: str, lead: Client) -> None:
+    status, said = send(lead, do="save", **values)
+    assert status == 422
+    assert "This cannot be saved yet." in said
+    assert sentence in said
+    assert artefact().checks is None
+
+
+def test_two_at_once_the_second_sees_both_and_saves_knowingly(lead: Client, cast: Cast) -> None:
+    seen = checks_digest(artefact())
+    send(client_of(cast.admin), do="save", checks="- kind: gateway_revision\n  key: theirs\n")
+    status, said = send(lead, do="save", based_on=seen)
+    assert status == 409
+    assert "Somebody else has changed them while you were editing." in said
+    assert "key: theirs" in said
+    assert "key: errors" in said
+    assert f'name="based_on" value="{checks_digest(artefact())}"' in said
+    assert send(lead, do="save") == (302, PAGE)
+
+
+def test_queries_do_not_grow_with_the_aliases(lead: Client, world: World) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        lead.get(PAGE)
+    assert len(queries) <= 20

@@ -1,0 +1,93 @@
+"""Checks as people write them: what is refused is said at its place, in our words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rollbackhub.common.errors import InvalidInput
+from rollbackhub.verification.specs import KINDS, as_json, in_sentences, parse_checks, template, title_of
+
+TRAFFIC = {"kind": "traffic_share", "key": "traffic"}
+FEEDBACK = {"kind": "metric_baseline", "key": "feedback", "metric": "negative_feedback"}
+ERRORS = {"kind": "metric_threshold", "key": "errors", "metric": "errors", "limit": 0.02}
+EVERY = [
+    TRAFFIC,
+    {"kind": "gateway_revision", "key": "gateways"},
+    FEEDBACK,
+    ERRORS,
+    {"kind": "impact_ceased", "key": "impact"},
+    {"kind": "probe", "key": "probe", "url": "https://gateway.example/health"},
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "sentence"),
+    [
+        ({"kind": "traffic_share"}, "checks", "Write a list of checks"),
+        ([], "checks", "1 to 20 checks"),
+        ([TRAFFIC] * 21, "checks", "1 to 20 checks"),
+        (["traffic_share"], "checks.0", "A check is a mapping"),
+        ([{"key": "a"}], "checks.0.kind", "Say which kind it is: traffic_share"),
+        ([{"kind": "vibes", "key": "a"}], "checks.0.kind", "Say which kind it is"),
+        ([TRAFFIC, {"kind": "traffic_share"}], "checks.1.key", "This is needed."),
+        ([TRAFFIC, {**TRAFFIC, "key": "Traffic!"}], "checks.1.key", "It cannot be written so."),
+        ([TRAFFIC, TRAFFIC], "checks.1.key", "is that of check 1 already"),
+        ([{**TRAFFIC, "samples": 0}], "checks.0.samples", "It must be 1 or more."),
+        ([{**TRAFFIC, "limit": 3}], "checks.0.limit", "There is no such name here; there are"),
+        ([{**FEEDBACK, "margin_ratio": 11}], "checks.0.margin_ratio", "It must be 10 or less."),
+        ([{**FEEDBACK, "margin_ratio": 0}], "checks.0.margin_ratio", "It must be above 0."),
+        ([{**FEEDBACK, "margin_points": 0.3}], "checks.0.margin_points", "It must be 0.2 or less."),
+        ([{**FEEDBACK, "metric": "vibes"}], "checks.0.metric", "Choose negative_feedback, errors or latency."),
+        ([{**FEEDBACK, "margin_ratio": None}], "checks.0", "State a margin"),
+        ([{**FEEDBACK, "metric": "latency", "margin_points": 0.1}], "checks.0", "Of a latency only margin_ratio can be stated."),
+        ([{**FEEDBACK, "metric": "latency", "margin_ratio": float("nan")}], "checks.0.margin_ratio", ""),
+        ([{**ERRORS, "limit": None}], "checks.0.limit", "It must be a number."),
+        ([{"kind": "probe", "key": "p", "url": "https://user:secret@host/"}], "checks.0.url", "It cannot be written so."),
+        ([{"kind": "probe", "key": "p", "url": "ftp://host/"}], "checks.0.url", "It cannot be written so."),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_place(values: Any, place: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_checks(values)
+    assert refused.value.code == "invalid_checks"
+    assert list(refused.value.fields) == [place]
+    assert sentence in refused.value.fields[place][0]
+    assert "Input should" not in refused.value.message
+    assert "secret" not in refused.value.message
+
+
+def test_every_kind_is_read_told_in_words_and_kept_spelt_out() -> None:
+    checks = parse_checks(EVERY)
+    assert [check.kind for check in checks] == list(KINDS)
+    kept = as_json(checks)
+    assert parse_checks(kept) == checks
+    assert kept[2]["margin_ratio"] == 0.25, "a default that changes later changes nothing"
+    for check in checks:
+        assert title_of(check)
+        for sentence in in_sentences(check):
+            assert sentence.endswith(".")
+    said = " ".join(in_sentences(checks[2]))
+    assert said.startswith("Negative feedback is shown to be at most 1.25 times the baseline's rate.")
+    assert "It passes after 2 looks in a row." in said
+    assert in_sentences(checks[3])[0] == "Errors is shown to be below 2.00% of requests."
+
+
+def test_own_title_is_its_name() -> None:
+    (check,) = parse_checks([{**ERRORS, "title": "Fewer than two in a hundred fail"}])
+    assert title_of(check) == "Fewer than two in a hundred fail"
+
+
+@pytest.mark.parametrize(
+    ("change_type", "keys"), [("prompt", ["traffic_share", "negative_feedback", "latency"]), ("dataset", ["traffic_share", "negative_feedback"])]
+)
+def test_template_of_a_change_type_is_checks(change_type: str, keys: list[str]) -> None:
+    checks = parse_checks(template(change_type, feedback_points=0.05, latency_ratio=1.5, consecutive=3))
+    assert [check.key for check in checks] == keys
+    assert {check.consecutive for check in checks} == {3}
+
+
+def test_template_of_a_procedure_with_wider_margins_than_can_be_judged_takes_the_widest() -> None:
+    checks = {check.key: check for check in parse_checks(template("model", feedback_points=0.9, latency_ratio=100, consecutive=1))}
+    assert (checks["negative_feedback"].margin_points, checks["latency"].margin_ratio) == (0.2, 10.0)  # type: ignore[union-attr]
