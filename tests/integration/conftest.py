@@ -16,7 +16,9 @@ from tests.integration.production import Production, Releasing
 
 
 @contextmanager
-def _running(kind: type[Lab], *, template: str, blocker: DjangoDbBlocker, worker_id: str, folders: pytest.TempPathFactory) -> Iterator[Lab]:
+def _running(
+    kind: type[Lab], *, template: str, blocker: DjangoDbBlocker, worker_id: str, folders: pytest.TempPathFactory, concurrency: int = 4
+) -> Iterator[Lab]:
     name = f"test_{worker_id}_{kind.environment}"
     broker = os.environ["BROKER_URL"]
     empty_broker(broker)
@@ -25,7 +27,7 @@ def _running(kind: type[Lab], *, template: str, blocker: DjangoDbBlocker, worker
         blocker.unblock(),
         cloned_database(template=template, name=name),
         _django_on(name),
-        running_lab(kind, environment=environment, folder=folders.mktemp("hub")) as running,
+        running_lab(kind, environment=environment, folder=folders.mktemp("hub"), concurrency=concurrency) as running,
     ):
         yield running
 

@@ -56,7 +56,7 @@ RESUME_LIMIT_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2
 class Hub:
     """The processes of a hub. They are started again when they die, as the product's own runner does."""
 
-    def __init__(self, *, environment: dict[str, str], port: int, folder: Path, concurrency: int = 4) -> None:
+    def __init__(self, *, environment: dict[str, str], port: int, folder: Path, concurrency: int = 4, lease_seconds: float = LEASE_SECONDS) -> None:
         self.port = port
         self.folder = folder
         self.broker_url = environment["BROKER_URL"]
@@ -68,7 +68,7 @@ class Hub:
             "BROKER_URL": self.broker_url,
             "ROLLBACKHUB_VAR": str(folder),
             "PORT": str(port),
-            "LEASE_SECONDS": str(LEASE_SECONDS),
+            "LEASE_SECONDS": str(lease_seconds),
             "SWEEP_SECONDS": str(SWEEP_SECONDS),
             "FAILPOINTS_DIR": str(self.failpoints),
         }
@@ -195,14 +195,15 @@ class LabHub:
     """Other environments that run, too."""
     quick: ClassVar[Mapping[str, Mapping[str, object]]] = QUICK
     parts: ClassVar[tuple[str, ...]] = ()
-    """The lab's optional parts that run with it."""
+    """The lab's optional parts that run, too."""
+    lease_seconds: ClassVar[float] = LEASE_SECONDS
 
     def __init__(self, *, hub: Hub, world: LabWorld) -> None:
         self.hub = hub
         self.world = world
         seed_lab(world)
         Artefact.objects.update(checks=QUICK_CHECKS)
-        for procedure in Procedure.objects.all():
+        for procedure in Procedure.objects.filter(connector=""):
             append_procedure_version(procedure=procedure, steps=quick_steps(self.quick), actor=ACTOR)
 
     def policy(self, alias: str = "smart-reasoner") -> RoutingPolicy:
@@ -287,7 +288,7 @@ def _is_free(port: int) -> bool:
 def running_lab(kind: type[Lab], *, environment: dict[str, str], folder: Path, requests_per_second: float = 60, concurrency: int = 4) -> Iterator[Lab]:
     """A running hub and lab on free ports; everything is ended afterwards."""
     base = free_port_block(50)
-    hub = Hub(environment=environment, port=base + 49, folder=folder / "var", concurrency=concurrency)
+    hub = Hub(environment=environment, port=base + 49, folder=folder / "var", concurrency=concurrency, lease_seconds=kind.lease_seconds)
     try:
         hub.start()
         environments = (kind.environment, *kind.beside)
@@ -299,6 +300,7 @@ def running_lab(kind: type[Lab], *, environment: dict[str, str], folder: Path, r
             requests_per_second=requests_per_second,
             parts=kind.parts,
         ) as world:
+            assert world.missing_parts == {}
             lab = kind(hub=hub, world=world)
             world.wait_ready()
             lab.wait_gateways()

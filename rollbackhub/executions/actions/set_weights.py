@@ -95,6 +95,7 @@ def _apply(context: StepContext, mechanism: BoundMechanism, revision: PolicyRevi
     policy = RoutingPolicy.objects.get(pk=context.execution.policy_id)
     before = get_candidates(policy=policy, number=revision.number - 1) if revision else wanted
     label = owner_of(context.execution).reference(context.execution)
+    context.before_effect()
     try:
         applied = mechanism.mechanism.apply(
             target=mechanism.target,

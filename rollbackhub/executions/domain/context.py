@@ -93,6 +93,10 @@ class StepContext:
                 return
             clock.sleep(min(left, settings.CONFIG.lease_seconds / 3))
 
+    def before_effect(self) -> None:
+        """Where tests kill a worker right before a mechanism is told: the policy says already what is wanted."""
+        failpoint(f"applying-{self.attempt.key}", scope=self.plan["alias"])
+
     def in_the_middle(self) -> None:
         """Where tests kill a worker in the middle of a step: after an effect, or while it waits."""
         failpoint(f"middle-{self.attempt.key}", scope=self.plan["alias"])
