@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import socket
@@ -21,14 +22,16 @@ from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
+from rollbackhub.executions.models import StepAttempt
 from rollbackhub.readiness.domain.compute import compute_readiness
 from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
 from tests.dashboard.mechanism_world import MechanismWorld, addresses_of_mechanisms, make_mechanism_world
 from tests.dashboard.rollback_world import make_rollbacks
 from tests.dashboard.test_pages import addresses_of
-from tests.dashboard.world import World, make_world
+from tests.dashboard.world import World, make_drill, make_world
 from tests.databases import cloned_database, point_django_at, url_of
+from tests.executions.verifications import keep_verification
 from tests.factories.fixtures import Cast, make_cast
 
 CHROMIUM_FLAGS = [
@@ -69,7 +72,17 @@ def site(
         rollbacks = {f"rollback-{name}": f"/rollbacks/{rollback.pk}/" for name, rollback in make_rollbacks().items()}
         compute_readiness()  # what comes after it is not judged yet
         mechanisms = make_mechanism_world()
-        addresses = {**addresses_of(world), **make_long_names(world.staging), "rollbacks": "/rollbacks/", **rollbacks, **addresses_of_mechanisms(mechanisms)}
+        verified = make_drill(world.prompt, ago=dt.timedelta(days=1))
+        keep_verification(verified, StepAttempt.objects.get(execution=verified, key="verify"), rate=0.03)
+        addresses = {
+            "drill-verified": f"/drills/{verified.pk}/",
+            "checks": "/registry/artefacts/reasoner-model/checks/",
+            **addresses_of(world),
+            **make_long_names(world.staging),
+            "rollbacks": "/rollbacks/",
+            **rollbacks,
+            **addresses_of_mechanisms(mechanisms),
+        }
         point_django_at(before)
         urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
         port = _free_port()

@@ -76,11 +76,16 @@ def test_charts_are_drawn_with_their_points_and_axes(site: Site, visitor: Visito
             assert name in traffic.inner_text()
         page = visit.open("/drills/?alias=s")
         durations = page.locator("#figure-durations-drawing")
-        assert durations.locator(".scatterlayer .point").count() == 3 + 5
+        assert durations.locator(".scatterlayer .point").count() == 4 + 5
         for label in ("target 5 min (prompt)", "target 10 min (model, formerly prompt)", "target 15 min (eval set)", "target 30 min (agent code)"):
             assert label in durations.inner_text()
         assert "target 4 h (Support articles)" in durations.inner_text()
         assert page.locator(".modebar").count() == 0
+        page = visit.open(site.addresses["drill-verified"])
+        feedback = page.locator("[id^='figure-check-negative_feedback'][id$='-drawing']")
+        assert feedback.locator(".scatterlayer .point").count() > 3
+        for words in ("baseline 2 %", "allowed 7 %", "flip", "drained", "Negative feedback, share of requests"):
+            assert words in feedback.inner_text()
 
 
 def test_chart_point_leads_to_its_drill(site: Site, visitor: Visitor) -> None:

@@ -35,7 +35,7 @@ from rollbackhub.routing.models import Gateway, RoutingPolicy, RoutingState
 ACTOR = system_actor("test")
 
 QUICK: dict[str, dict[str, object]] = {
-    "expose_traffic": {"min_requests": 2, "min_baseline_requests": 10, "interval_seconds": 0.1},
+    "expose_traffic": {"min_requests": 2, "min_baseline_requests": 40, "interval_seconds": 0.1},
     "drain": {"interval_seconds": 0.15},
     "verify": {"consecutive": 2, "window_seconds": 0, "interval_seconds": 0.15},
 }
