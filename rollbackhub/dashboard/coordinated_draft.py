@@ -13,6 +13,9 @@ from rollbackhub.rollbacks.rules import MAX_PARTS
 
 LONGEST = 2000
 """Characters of one field that are kept, so that what was typed can be shown again."""
+ABOVE_THE_ROWS = {"name": "name", "slug": "short name", "environment": "environment", "steps": "the order"}
+BELOW_THE_ROWS = {"no_return_before": "point of no return", "no_return_because": "why nothing can be put back"}
+"""The places of the form at which mistakes are said, by the field that the domain blames."""
 
 
 @dataclass(slots=True)
@@ -51,6 +54,13 @@ class CoordinatedDraft:
     def is_full(self) -> bool:
         """No row may be added."""
         return len(self.rows) >= MAX_PARTS
+
+    @property
+    def wrong_places(self) -> list[str]:
+        """Where something is wrong, as the form names these places, from top to bottom. Empty: nothing is."""
+        rows = [f"place {number}" for number, row in enumerate(self.rows, start=1) if row.errors]
+        above, below = ([words for name, words in places.items() if name in self.errors] for places in (ABOVE_THE_ROWS, BELOW_THE_ROWS))
+        return above + rows + below
 
     def press(self, button: str) -> bool:
         """Do what a button of the form says (`add`, `up:2`, `down:2`, `remove:2`). Whether it was one of these."""

@@ -95,7 +95,21 @@ def test_what_is_wrong_is_said_at_its_place_and_nothing_is_written(lead: Client,
     response = lead.post(NEW, form(**changes))
     assert response.status_code == 422
     assert words in unescape(response.content.decode())
+    assert "Nothing is saved yet." in response.content.decode()
     assert not CoordinatedProcedure.objects.exists()
+
+
+def test_top_of_the_form_names_every_place_where_something_is_wrong(lead: Client) -> None:
+    text = lead.post(NEW, form(**{"name": "", "rows-1-alias": "", "no_return": "0", "because": ""})).content.decode()
+    assert "What is wrong is said at its field: name, place 2, why nothing can be put back." in text
+    assert "Nothing is saved yet." not in page(lead, NEW)
+    assert "Nothing is saved yet." not in lead.post(NEW, form(do="add", name="")).content.decode()
+
+
+def test_reason_without_a_full_stop_gets_one(lead: Client) -> None:
+    text = unescape(lead.post(NEW, form(because="The prompt was written for the new model"), follow=True).content.decode())
+    assert text.count("The prompt was written for the new model.") == 2
+    assert f"{BECAUSE} Up to there a step that fails can be put back." in unescape(page(lead, f"{START}?coordinated=support-release"))
 
 
 def test_second_of_a_name_is_refused_at_its_field(lead: Client) -> None:

@@ -298,6 +298,7 @@ def test_page_coordinated_says_what_stands_at_each_alias(cast: Cast) -> None:
     stands = text.split('id="stands-title"')[1].split("</section>")[0]
     assert f"Nothing was changed, {BAD} keeps its weight." in stands
     assert f"Not begun, {BAD} keeps its weight." in stands
+    assert '<span class="keep">smart-summary,</span> <span class="keep">smart-summary-2</span> in Production' in text, "no comma begins a line"
     assert stands.index("smart-summary<") < stands.index("smart-summary-2<")
 
 

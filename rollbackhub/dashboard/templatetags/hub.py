@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from rollbackhub.accounts.models import User
 from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
+from rollbackhub.common.sentences import with_stop
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.icons import ICONS
 from rollbackhub.dashboard.looks import EXECUTIONS, LIFECYCLES, READINESS, RELEASES, ROLLBACKS, VERDICTS, Look, look_of_execution
@@ -306,6 +307,9 @@ def as_yaml(value: dict[str, Any]) -> str:
 def words(value: str) -> str:
     """`negative_feedback` as `Negative feedback`."""
     return value.replace("_", " ").capitalize()
+
+
+register.filter("with_stop", with_stop)
 
 
 @register.filter

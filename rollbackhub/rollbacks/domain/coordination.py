@@ -16,6 +16,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.sentences import with_stop
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Environment
 from rollbackhub.rollbacks.domain.changes import address_of
@@ -120,7 +121,7 @@ def refuse_past_no_return(rollback: Rollback) -> None:
     passed = past_no_return(rollback)
     if passed is not None:
         raise Conflict(
-            f"{passed.name} states a point of no return before {passed.no_return_before}, and it is passed: {passed.no_return_because}"
+            f"{passed.name} states a point of no return before {passed.no_return_before}, and it is passed: {with_stop(passed.no_return_because)}"
             " Retry the step, skip it, or close this rollback and ship a fix.",
             code="past_no_return",
             rollback_id=str(rollback.pk),

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rollbackhub.accounts.models import User
+from rollbackhub.common.sentences import with_stop
 from rollbackhub.executions.progress import progress_table
 from rollbackhub.rollbacks.domain.proposal import Proposal, ProposedPart, expect_roll_forward
 from rollbackhub.rollbacks.domain.selectors import list_parts, seconds_so_far
@@ -34,7 +35,7 @@ def plan_text(proposal: Proposal) -> str:
             f"  Steps:          {'; '.join(step['title'] for step in content['steps'] if not step.get('undo'))}",
         ]
     if proposal.coordination and proposal.coordination.no_return_before:
-        lines.append(f"Point of no return: before {proposal.coordination.no_return_before}. {proposal.coordination.no_return_because}")
+        lines.append(f"Point of no return: before {proposal.coordination.no_return_before}. {with_stop(proposal.coordination.no_return_because)}")
     target = "no target is set" if proposal.target_seconds is None else f"{proposal.target_seconds} s"
     lines += [
         f"Target from decision to restored: {target}",
