@@ -18,6 +18,7 @@ from django.urls import reverse
 
 from rollbackhub.common.clock import now
 from rollbackhub.dashboard.csv_export import safe_cell
+from rollbackhub.registry.models import StabilityHold
 from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.rollbacks.models import Rollback
 from tests.dashboard.people import client_of, page
@@ -278,6 +279,20 @@ def test_page_request_authority_plan_exposure_hold_and_timeline(cast: Cast) -> N
         assert words in text, words
     assert "In the audit log" not in text, "on-call sees the timeline, not the log"
     assert "In the audit log" in _open(client_of(cast.auditor), rollback)
+
+
+@pytest.mark.django_db
+def test_page_verified_says_what_else_is_possible(cast: Cast) -> None:
+    rollback = make_rollback("verified", alias="smart-coder")
+    text = _open(client_of(cast.on_call), rollback)
+    answer = text.split('aria-label="The answer"')[1].split("</section>")[0]
+    assert f"Smart-Coder {BAD} may not ship again before" in answer
+    assert reverse("rollbacks:holds") in answer
+    assert reverse("releases:start", args=["production", "smart-coder"]) in answer
+    assert "The way forward is a release of another version." in _open(client_of(cast.auditor), rollback), "who may not release gets no link"
+    StabilityHold.objects.filter(rollback_id=rollback.pk).update(lifted_at=now(), lifted_by=cast.lead, lift_reason="It was the index.")
+    assert "may not ship again" not in _open(client_of(cast.on_call), rollback)
+    assert "The way forward" not in _open(client_of(cast.on_call), make_rollback("restored"))
 
 
 @pytest.mark.django_db
