@@ -41,7 +41,7 @@ class Problem:
     @property
     def in_words(self) -> str:
         """One sentence without its full stop."""
-        return f"{self.subject}: expected {self.expected}, found {self.found}"
+        return f"{self.subject}: expected {self.expected}, found {self.found.rstrip('.')}"
 
 
 class ProblemFound(RollbackHubError):

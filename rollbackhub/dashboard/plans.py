@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from rollbackhub.connectors.base import connector_type
+from rollbackhub.executions.domain.mechanisms import shares_traffic
 from rollbackhub.routing.domain.yaml_io import dump_policies
 from rollbackhub.routing.models import Candidate
 from rollbackhub.routing.rules import CandidateSpec
@@ -36,8 +36,7 @@ def words_of(plan: Mapping[str, Any]) -> PlanWords:
     moved_by = plan.get("mechanism")
     if moved_by is None:
         return PlanWords(shares_traffic=True, counted_by="the gateways", system="the weights")
-    shares = bool(getattr(connector_type(moved_by["connector"]), "weighted", False))
-    return PlanWords(shares_traffic=shares, counted_by=moved_by["connection"], system=f"the system ({moved_by['connection']})")
+    return PlanWords(shares_traffic=shares_traffic(plan), counted_by=moved_by["connection"], system=f"the system ({moved_by['connection']})")
 
 
 def plan_yaml(plan: dict[str, Any]) -> str:

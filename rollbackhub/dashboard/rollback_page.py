@@ -270,7 +270,7 @@ class RollbackView:
     @cached_property
     def holds(self) -> list[StabilityHold]:
         """The holds that this rollback began. One query."""
-        return list(StabilityHold.objects.filter(rollback_id=self.rollback.pk).select_related("version", "lifted_by").order_by("started_at"))
+        return list(StabilityHold.objects.filter(rollback_id=self.rollback.pk).select_related("version__artefact", "lifted_by").order_by("started_at"))
 
     @property
     def standing_holds(self) -> list[StabilityHold]:
@@ -370,6 +370,12 @@ def clock_figure(*, rollback: Rollback, segments: Sequence[SegmentTime]) -> Page
     return PageFigure(
         "figure-clock", as_content(figure), "The rollback's clock, segment by segment, in seconds since the decision. The table has the same numbers."
     )
+
+
+def digest_while_live(rollback_id: UUID) -> str:
+    """The `live_digest` while the page goes on asking; empty when the rollback has ended, or there is none. One query, then six more."""
+    is_live = Rollback.objects.filter(pk=rollback_id, state__in=LIVE_STATES).exists()
+    return live_digest(rollback_id) if is_live else ""
 
 
 def live_digest(rollback_id: UUID) -> str:

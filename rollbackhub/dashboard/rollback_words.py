@@ -53,7 +53,7 @@ def approver_in_words(role: str) -> str:
 def _closed_unfinished(rollback: Rollback, took: str) -> str:
     if rollback.restored_at is not None:
         return f"It was restored after {took}, and closed without a verification that passed."
-    return "It was closed unfinished. See below what stands."
+    return "It was closed before it had ended. See below what stands."
 
 
 def missed_in_words(rollback: Rollback, costliest: SegmentTime | None) -> str:

@@ -69,7 +69,7 @@ class FindingCode(models.TextChoices):
 
     CONFIG_MISMATCH = "config_mismatch", "Configuration mismatch"
     FLAG_MOVED = "flag_moved", "The flag has moved"
-    TARGET_RETIRED = "target_retired", "The target version is retired"
+    TARGET_RETIRED = "target_retired", "The target version cannot serve"
     DOCS_STALE = "docs_stale", "The documentation is stale"
     PERMISSION_MISSING = "permission_missing", "A permission is missing"
     UNREACHABLE = "unreachable", "A system cannot be reached"

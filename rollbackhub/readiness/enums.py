@@ -19,7 +19,7 @@ class ReasonCode(models.TextChoices):
     ROLLBACK_NEEDS_PERSON = "rollback_needs_person", "A rollback needs a person"
     NO_PROCEDURE = "no_procedure", "No procedure"
     NO_TARGET = "no_target", "No version to go back to"
-    TARGET_RETIRED = "target_retired", "The target version is retired"
+    TARGET_RETIRED = "target_retired", "The target version cannot serve"
     TARGET_HELD = "target_held", "The target version is under a stability hold"
     PROVIDER_RETIRED = "provider_retired", "The provider has shut the target down"
     CONFIG_MISMATCH = "config_mismatch", "Configuration mismatch"

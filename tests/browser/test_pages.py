@@ -25,6 +25,7 @@ def test_pages_all_are_accessible_fit_the_window_and_stay_at_home(theme: Theme, 
             # Of axe's rules only contrast depends on the theme, and only the layout's on the width: each is looked at where it can differ.
             axe = [] if (theme, width) in FIT_ONLY else visit.axe(only_contrast=theme == "dark")
             problems = [*axe, *visit.violations(), *visit.problems]
+            page.evaluate("document.querySelectorAll('details').forEach(more => { more.open = true })")
             if visit.overflow() > 0:
                 problems.append(f"{visit.overflow()} px wider than the window: {visit.wider_than_window()}")
             if page.evaluate("document.documentElement.dataset.bsTheme") != theme:

@@ -7,6 +7,7 @@ import json
 import re
 from html import unescape
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -14,7 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from rollbackhub.dashboard.drill_page import answer_of, step_rows
+from rollbackhub.dashboard.views import drills
+from rollbackhub.dashboard.views.drills import get_execution
 from rollbackhub.executions.domain.listing import get_for_page
+from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
 from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World, make_drill
@@ -211,7 +215,7 @@ def test_drill_page_number_of_queries_is_bounded(cast: Cast, world: World) -> No
     page(client, address)
     with CaptureQueriesContext(connection) as queries:
         page(client, address)
-    assert len(queries) <= 17
+    assert len(queries) <= 18
 
 
 @pytest.mark.django_db
@@ -243,4 +247,24 @@ def test_live_part_at_the_end_reloads_the_page_and_polls_no_more(cast: Cast, wor
 @pytest.mark.django_db
 def test_live_part_when_a_person_is_needed_reloads_for_the_buttons(cast: Cast, world: World) -> None:
     response = client_of(cast.on_call).get(reverse("drills:live", args=[world.needs_person.pk]) + "?seen=old&needs=0", headers={"HX-Request": "true"})
+    assert response.headers["HX-Refresh"] == "true"
+
+
+@pytest.mark.django_db
+def test_drill_page_that_was_read_across_the_end_asks_again(cast: Cast, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changed while the page was made is newer than the page: the next poll says so."""
+
+    def read_before_the_end(drill_id: UUID) -> Execution:
+        found = get_execution(drill_id)
+        Execution.objects.filter(pk=drill_id).update(state=ExecutionState.CANCELLED, outcome="Stopped by Olga Call: not now")
+        return found
+
+    monkeypatch.setattr(drills, "get_execution", read_before_the_end)
+    client = client_of(cast.auditor)
+    text = unescape(page(client, reverse("drills:detail", args=[world.running.pk])))
+    poll = re.search(r'hx-get="([^"]+)"[^>]*every 1s', text)
+    assert poll, "it was running when it was read"
+    monkeypatch.undo()
+    response = client.get(poll[1])
+    assert response.status_code == 200
     assert response.headers["HX-Refresh"] == "true"

@@ -95,7 +95,7 @@ def test_later_failed_run_of_the_same_path_fails_the_proof_with_what_it_caught(p
     proof = proven.proof()
     assert (proof.state, proof.run and proof.run.execution_id) == (ProofState.FAILED, failed.pk)
     assert [finding.subject for finding in proof.findings] == ["gateway staging-1"]
-    assert "config_mismatch: gateway staging-1" in proof.in_words
+    assert "configuration mismatch: gateway staging-1" in proof.in_words
     again = later(drilled(proven.staging), by=2 * SECOND)
     proof = proven.proof()
     assert (proof.state, proof.findings) == (ProofState.VALID, [])

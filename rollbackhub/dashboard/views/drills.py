@@ -78,6 +78,7 @@ def filter_of(form: DrillFilterForm) -> ExecutionFilter:
 @requires(Capability.VIEW)
 def drill_detail(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     """Did the rollback work, and in time? With everything that says so."""
+    digest = digest_of(state_digest(drill_id) or {})
     execution = get_execution(drill_id)
     noun, segments = noun_of(execution), segments_of(execution)
     # While it runs only the live part is true from second to second; the figures come when it has ended.
@@ -85,7 +86,7 @@ def drill_detail(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     samples = list_samples(execution_id=execution.pk, kinds=SAMPLE_KINDS, limit=PAGE_SAMPLES) if settled else []
     rows = traffic_rows(execution=execution, samples=samples)
     context = {
-        **live_context(execution),
+        **live_context(execution, digest=digest),
         "drill": Drill.objects.filter(pk=drill_id).only("note").first(),
         "segments": segments,
         "words": words_of(execution.plan),
@@ -120,7 +121,7 @@ def drill_live(request: HttpRequest, drill_id: UUID) -> HttpResponse:
     if request.GET.get("seen") == digest_of(state):
         return HttpResponse(status=204)
     execution = get_execution(drill_id)
-    response = render(request, "drills/partials/_live.html", live_context(execution))
+    response = render(request, "drills/partials/_live.html", live_context(execution, digest=digest_of(state)))
     if not execution.is_active or request.GET.get("needs") != str(int(execution.state == ExecutionState.NEEDS_HUMAN)):
         response["HX-Refresh"] = "true"
     return response
@@ -134,8 +135,8 @@ def get_execution(drill_id: UUID) -> Execution:
     return execution
 
 
-def live_context(execution: Execution) -> dict[str, Any]:
-    """What the live part shows."""
+def live_context(execution: Execution, *, digest: str) -> dict[str, Any]:
+    """What the live part shows. `digest`: taken before the execution was fetched, so that what changes in between is asked for again."""
     steps = step_rows(execution, jobs=list_jobs([execution]))
     return {
         "execution": execution,
@@ -144,7 +145,7 @@ def live_context(execution: Execution) -> dict[str, Any]:
         "steps": steps,
         "done": sum(1 for step in steps if step.state == "done"),
         "answer": answer_of(execution, steps),
-        "digest": digest_of(state_digest(execution.pk) or {}),
+        "digest": digest,
         "findings": list(execution.findings.all()),
     }
 

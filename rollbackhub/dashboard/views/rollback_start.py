@@ -132,6 +132,7 @@ def proposal_context(request: HttpRequest, proposal: Proposal) -> dict[str, Any]
     return {
         "proposal": proposal,
         "parts": [PlanPart(part.plan.content, part) for part in proposal.parts],
+        "takes_gateways": any("mechanism" not in part.plan.content for part in proposal.parts),
         "gateways_live": [row.gateway.node_id for row in rows if row.is_live],
         "gateways_silent": [row.gateway.node_id for row in rows if not row.is_live],
         "expected_seconds": None if None in medians else sum(median for median in medians if median is not None),

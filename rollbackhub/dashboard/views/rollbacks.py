@@ -22,7 +22,7 @@ from rollbackhub.dashboard.csv_export import csv_response
 from rollbackhub.dashboard.figures import chart_templates
 from rollbackhub.dashboard.rollback_forms import RollbackFilterForm
 from rollbackhub.dashboard.rollback_offers import Offer, Situation, offers_for
-from rollbackhub.dashboard.rollback_page import MOVING_STATES, RollbackView, live_digest
+from rollbackhub.dashboard.rollback_page import MOVING_STATES, RollbackView, digest_while_live, live_digest
 from rollbackhub.dashboard.rollback_words import headline_of, missed_in_words, target_passed
 from rollbackhub.registry.domain.selectors import list_environments
 from rollbackhub.rollbacks.domain.selectors import costliest_segment_of, list_rollbacks, seconds_so_far
@@ -79,13 +79,14 @@ def export(request: HttpRequest) -> HttpResponse:
 @requires(Capability.VIEW)
 def rollback_detail(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
     """Is it rolled back, and who has to do what next? With everything that says so."""
+    digest = digest_while_live(rollback_id)
     view = RollbackView(rollback_id)
     # While it moves only the live part is true from second to second; the figures come when it has stopped or is restored.
     settled = view.rollback.state not in MOVING_STATES
     if settled:
         view.load_samples()
     context = {
-        **live_context(request, view),
+        **live_context(request, view, digest=digest),
         "incident": incident_of(view.rollback),
         "clock_figure": view.clock_figure() if settled else None,
         "charts": settled and (bool(view.segments) or any(run.figure or run.panel for run in view.runs)),
@@ -98,17 +99,18 @@ def rollback_detail(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def rollback_live(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
     """Headline, clock, gateways and steps alone, for polling: 204 while nothing has changed, a reload of the page when the state has."""
-    if request.GET.get("seen") == live_digest(rollback_id):
+    digest = live_digest(rollback_id)
+    if request.GET.get("seen") == digest:
         return HttpResponse(status=204)
     view = RollbackView(rollback_id)
-    response = render(request, "rollbacks/partials/_live.html", live_context(request, view))
+    response = render(request, "rollbacks/partials/_live.html", live_context(request, view, digest=digest))
     if request.GET.get("state") != view.rollback.state:
         response["HX-Refresh"] = "true"
     return response
 
 
-def live_context(request: HttpRequest, view: RollbackView) -> dict[str, Any]:
-    """What the live part shows."""
+def live_context(request: HttpRequest, view: RollbackView, *, digest: str) -> dict[str, Any]:
+    """What the live part shows. `digest`: taken before the view was fetched, so that what changes in between is asked for again."""
     rollback, current = view.rollback, view.current
     so_far = seconds_so_far(rollback)
     costliest = costliest_segment_of(rollback)
@@ -118,7 +120,7 @@ def live_context(request: HttpRequest, view: RollbackView) -> dict[str, Any]:
         "view": view,
         "rollback": rollback,
         "answer": headline_of(rollback, steps=current.steps if current else (), part=view.part_in_words, fix=view.fix, lagging=view.lagging),
-        "digest": live_digest(rollback.pk) if view.is_live else "",
+        "digest": digest,
         "offers": offers,
         "next": next((offer for offer in offers if offer.is_next), None),
         "missed": missed_in_words(rollback, costliest),

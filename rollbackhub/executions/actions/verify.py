@@ -70,7 +70,7 @@ class Verify(Action):
                 return StepOutcome(Verdict.PASSED, " ".join(check.sentence for check in outcomes), at=kept.taken_at, checks=tuple(outcomes))
             no_data = max(metrics.errors_in_a_row, metrics.silent_in_a_row) >= params.no_data_limit
             if verdict is not None or no_data or context.seconds_left(params.limit_seconds) <= 0:
-                return _not_verified(outcomes, course.verdict, metrics, without_baseline=_lacks_baseline(checks, looks))
+                return _not_verified(checks, outcomes, course.verdict, metrics, without_baseline=_lacks_baseline(checks, looks))
             context.say(_so_far(checks, outcomes, look=course.looks))
             context.pause(params.interval_seconds)
 
@@ -116,14 +116,15 @@ def _lacks_baseline(checks: list[Check], looks: Looks) -> bool:
     return not looks.baselines and any(isinstance(check, MetricBaseline) for check in checks)
 
 
-def _not_verified(checks: list[CheckOutcome], verdict: Verdict, metrics: MetricsObserver, *, without_baseline: bool) -> StepOutcome:
+def _not_verified(specs: list[Check], checks: list[CheckOutcome], verdict: Verdict, metrics: MetricsObserver, *, without_baseline: bool) -> StepOutcome:
+    titles = {spec.key: title_of(spec) for spec in specs}
     findings: list[FindingDraft] = []
     if metrics.errors_in_a_row:
         findings.append(path_checks.metrics_unreachable(metrics.last_error))
     elif metrics.silent_in_a_row:
         findings.append(path_checks.metrics_missing(metrics.last_error))
     findings += [
-        FindingDraft(FindingCode.NOT_RESTORED, check.name, "back at the baseline", check.sentence, "The rollback did not undo the harm: look further.")
+        FindingDraft(FindingCode.NOT_RESTORED, titles[check.name], "back at the baseline", check.sentence, "The rollback did not undo the harm: look further.")
         for check in checks
         if check.verdict == Verdict.FAILED
     ]

@@ -21,6 +21,7 @@ from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.verification.evidence import CheckOutcome
 
 SERVED, CONSUMERS = "served_version", "consumers"
+WHAT = {SERVED: "what is served", CONSUMERS: "what the consumers use"}
 
 
 class VerifyServedParams(Params):
@@ -92,12 +93,12 @@ def _check_consumers(context: StepContext, moved_by: BoundMechanism, wanted: lis
 
 def _not_verified(checks: list[CheckOutcome], verdict: Verdict) -> StepOutcome:
     findings = [
-        FindingDraft(FindingCode.NOT_RESTORED, check.name, "the good version, everywhere", check.sentence, "Look at what still uses another version.")
+        FindingDraft(FindingCode.NOT_RESTORED, WHAT[check.name], "the good version, everywhere", check.sentence, "Look at what still uses another version.")
         for check in checks
         if check.verdict == Verdict.FAILED
     ]
     findings += [
-        FindingDraft(FindingCode.UNREACHABLE, check.name, "an answer", check.sentence, "See whether it runs and can be reached.")
+        FindingDraft(FindingCode.UNREACHABLE, WHAT[check.name], "an answer", check.sentence, "See whether it runs and can be reached.")
         for check in checks
         if check.verdict == Verdict.ERROR
     ]

@@ -182,7 +182,7 @@ def _record(claim: Claim, execution: Execution, attempt: StepAttempt, step: dict
                 attempt=attempt,
                 check_name=check.name,
                 verdict=check.verdict,
-                sentence=check.sentence[:500],
+                sentence=check.sentence,
                 numbers=check.numbers,
                 decided_at=attempt.ended_at,
             )

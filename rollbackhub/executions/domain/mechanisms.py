@@ -61,6 +61,12 @@ def bind_mechanism(
     )
 
 
+def shares_traffic(plan: Mapping[str, Any]) -> bool:
+    """Whether weights share an alias's traffic between versions (gateways, a weighted system), or one version serves at a time."""
+    moved_by = plan.get("mechanism")
+    return moved_by is None or bool(getattr(connector_type(moved_by["connector"]), "weighted", False))
+
+
 def problems_of(moved_by: BoundMechanism, *, before: Sequence[Share], wanted: Sequence[Share]) -> list[Problem]:
     """What stands in the way of moving it, looked at without changing anything. A system that cannot be looked at is a problem, too."""
     unobserved = moved_by.unobserved()

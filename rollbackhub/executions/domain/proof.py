@@ -57,7 +57,7 @@ class Proof:
         when = f"{self.run.finished_at:%Y-%m-%d %H:%M} UTC"
         took = f", {self.run.rollback_seconds:.1f} s from decision to restored" if self.run.rollback_seconds is not None else ""
         if self.state == ProofState.FAILED:
-            caught = "; ".join(f"{finding.code}: {finding.subject}" for finding in self.findings[:3])
+            caught = "; ".join(f"{finding.get_code_display().lower()}: {finding.subject}" for finding in self.findings[:3])
             return f"The last {self.run.kind} failed on {when}" + (f" ({caught})." if caught else ".")
         if self.state == ProofState.STALE:
             return f"Proven on {when}{took}, but changed since: " + "; ".join(change.in_words for change in self.changes[:5]) + "."

@@ -149,7 +149,7 @@ def retry_execution(*, execution_id: UUID, actor: Actor) -> Execution:
         execution = _locked(execution_id)
         _require_waiting_for_a_person(execution)
         had_failed = bool(execution.verdict)
-        said: dict[str, Any] = {"outcome": execution.outcome if had_failed else ""}
+        said: dict[str, Any] = {"outcome": _why_it_stopped(execution) if had_failed else ""}
         execution.attempts.filter(state=StepState.UNKNOWN).update(state=StepState.INTERRUPTED)
         to = ExecutionState.CLEANING_UP if had_failed else ExecutionState.RUNNING
         execution = change_state(
@@ -165,6 +165,15 @@ def retry_execution(*, execution_id: UUID, actor: Actor) -> Execution:
         )
         _wake()
         return execution
+
+
+def _why_it_stopped(execution: Execution) -> str:
+    """What failed first: that things could not be put back at once is over when they are put back at another try."""
+    failed = execution.attempts.filter(state=StepState.FAILED).exclude(segment=Segment.CLEAN_UP).order_by("-started_at", "-id").first()
+    if failed is None or execution.outcome.startswith("Stopped by"):
+        return execution.outcome
+    step = execution.plan["steps"][failed.position]
+    return f"Step “{step.get('title') or step['key']}” did not pass: {failed.message}"
 
 
 def skip_step(*, execution_id: UUID, actor: Actor, reason: str) -> Execution:

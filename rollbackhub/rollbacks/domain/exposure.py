@@ -42,11 +42,14 @@ def exposure_of(execution: Execution, *, rollback: Rollback) -> PartExposure:
     """
     bad = execution.plan["bad_version"]
     counters = list(Sample.objects.filter(execution=execution, kind="counters").order_by("id"))
+    moved_by = execution.plan.get("mechanism")
+    counted_by = moved_by["connection"] if moved_by else "the gateways"
     if len(counters) < 2:
-        return PartExposure(None, None, "Not known: the gateways' counters were not read twice.")
+        why = f"nothing counts its requests where {counted_by} moves it" if moved_by and not counters else f"the counters of {counted_by} were not read twice"
+        return PartExposure(None, None, f"Not known: {why}.")
     first, last = counters[0], counters[-1]
     observed, left_out = growth(first.value["per_gateway"], last.value["per_gateway"], bad)
-    basis = f"{observed} request{'' if observed == 1 else 's'} counted by the gateways from {first.taken_at:%H:%M:%S} to {last.taken_at:%H:%M:%S} UTC"
+    basis = f"{observed} request{'' if observed == 1 else 's'} counted by {counted_by} from {first.taken_at:%H:%M:%S} to {last.taken_at:%H:%M:%S} UTC"
     if left_out:
         basis += f" (without {', '.join(left_out)}: not read twice, or restarted)"
     if rollback.detected_at is None:

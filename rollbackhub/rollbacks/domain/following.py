@@ -8,6 +8,7 @@ from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
 from rollbackhub.common.housekeeping import register_job
 from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.domain.mechanisms import shares_traffic
 from rollbackhub.executions.domain.owners import ExecutionOwner, register_owner
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, Segment
 from rollbackhub.executions.models import Execution
@@ -120,7 +121,9 @@ class RollbackOwner(ExecutionOwner):
         if rollback.state == RollbackState.UNDOING or execution.verdict:
             self._move(rollback, RollbackState.NEEDS_HUMAN, "rollback.needs_human", data, outcome=f"{execution.outcome} {stands}")
         elif rollback.restored_at is not None:
-            advice = "Traffic is restored, but it is not shown that the harm is over. Look at the check, then verify again, or look for another cause."
+            back = f"{execution.plan['alias']} is back at {' and '.join(execution.plan['good_versions'])}"
+            restored = "Traffic is restored" if shares_traffic(execution.plan) else back
+            advice = f"{restored}, but it is not shown that the harm is over. Look at the check, then verify again, or look for another cause."
             self._move(rollback, RollbackState.VERIFICATION_FAILED, "rollback.verification_failed", data, outcome=f"{execution.outcome} {advice}")
         elif execution.executed_at is not None and failed is not None and failed.segment in (Segment.PROPAGATE, Segment.DRAIN):
             lagging = failed.result.get("lagging", [])

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from rollbackhub.common import clock
 from rollbackhub.common.errors import NotFound
+from rollbackhub.executions.domain.mechanisms import shares_traffic
 from rollbackhub.executions.domain.selectors import SegmentTime, report_of
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import Execution
@@ -106,15 +107,17 @@ def standing_in_words(rollback: Rollback) -> str:
 def stands_in_words(part: RollbackPart) -> str:
     """What was changed at one alias and what was not. One query once something was changed."""
     execution, bad = part.execution, part.bad_version.label
+    shared = shares_traffic(part.plan)
+    stays = f"{bad} keeps its weight" if shared else f"{bad} goes on serving"
     if execution is None:
-        return f"not begun, {bad} keeps its weight"
+        return f"not begun, {stays}"
     if execution.executed_at is None:
-        return f"nothing was changed, {bad} keeps its weight"
+        return f"nothing was changed, {stays}"
     put_back = execution.attempts.filter(segment=Segment.CLEAN_UP, action="restore_before", state=StepState.DONE).exists()
     if put_back and execution.verdict != "passed":
-        return f"put back as before, {bad} has its weight again"
+        return f"put back as before, {bad} has its weight again" if shared else f"put back as before, {bad} serves again"
     if execution.restored_at is None:
-        return f"the flip is written, but it is not observed that {bad} gets no traffic"
+        return f"the flip is written, but it is not observed that {bad} gets no traffic" if shared else f"it was told to go back, but {bad} may still be in use"
     if execution.state == ExecutionState.FINISHED and execution.verified_at is not None:
         return f"restored and verified without {bad}"
     return f"restored without {bad}, not verified"
