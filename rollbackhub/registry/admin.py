@@ -12,6 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from rollbackhub.accounts.audited_admin import AuditedModelAdmin, admin_actor
@@ -21,10 +23,12 @@ from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin
 from rollbackhub.connectors.base import connector_type, list_connector_names
 from rollbackhub.connectors.secret_refs import shown_again
 from rollbackhub.registry.admin_retire import RetireActions
+from rollbackhub.registry.domain.checks import own_checks
 from rollbackhub.registry.domain.holds import LONGEST_DAYS
 from rollbackhub.registry.domain.versions import LONGEST, field_problems, register_version
 from rollbackhub.registry.models import Artefact, Connection, Environment, RetentionRule, SpeedTarget, StabilityHold, Version
 from rollbackhub.registry.rules import LEAST_RETENTION_DAYS
+from rollbackhub.verification.specs import title_of
 
 LONGEST_RETENTION_DAYS = 3650
 """Ten years: more than that is a slip of the hand."""
@@ -109,8 +113,16 @@ class ArtefactAdmin(AuditedModelAdmin):
     list_filter = ["change_type", "stakes", "team"]
     list_select_related = ["team"]
     search_fields = ["slug", "name"]
-    fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days", "retention_days"]
+    fields = ["slug", "name", "change_type", "team", "stakes", "target_seconds", "hold_days", "retention_days", "verified_by"]
+    readonly_fields = ["verified_by"]
     fixed_fields = ("slug", "change_type")
+
+    @admin.display(description="What verifies a rollback of it")
+    def verified_by(self, artefact: Artefact) -> str:
+        """Its checks by name, with the page where they are shown before they are saved."""
+        own = own_checks(artefact)
+        names = "The template of its change type" if own is None else ", ".join(title_of(check) for check in own)
+        return format_html('{}. <a href="{}">See and edit them</a>', names, reverse("registry:checks", args=[artefact.slug])) if artefact.pk else f"{names}."
 
 
 class VersionForm(forms.ModelForm):  # type: ignore[type-arg]

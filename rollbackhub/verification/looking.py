@@ -191,8 +191,7 @@ def _quiet(check: ImpactCeased, looks: Looks) -> CheckOutcome:
             f"{len(seen)} of {check.quiet_looks + 1} looks at {looks.bad_version}'s errors and complaints.",
             {"looks": len(seen)},
         )
-    first, last = (_harm(look, looks.bad_version) for look in (seen[0], seen[-1]))
-    new = last - first
+    new = sum(_new_harm(looks)[-check.quiet_looks :])
     numbers = {"looks": check.quiet_looks, "new_errors_and_complaints": new}
     if new > 0:
         return CheckOutcome(
@@ -201,9 +200,24 @@ def _quiet(check: ImpactCeased, looks: Looks) -> CheckOutcome:
     return CheckOutcome(check.key, Verdict.PASSED, f"No new error or complaint about {looks.bad_version} in {check.quiet_looks} looks in a row.", numbers)
 
 
-def _harm(look: MetricsLook, version: str) -> float:
-    entry = (look.versions or {}).get(version, {})
-    return float(entry.get("errors", 0)) + float(entry.get("negative_feedback", 0))
+def _new_harm(looks: Looks) -> list[float]:
+    """The bad version's errors and complaints that came with each look that saw data.
+
+    A counter that started anew counts from 0; a series that is missing says nothing new, and goes on where it was.
+    """
+    grown: list[float] = []
+    counted = 0.0
+    for look in looks.metrics:
+        if look.versions is None:
+            continue
+        entry = look.versions.get(looks.bad_version)
+        if entry is None:
+            grown.append(0.0)
+            continue
+        harm = _counted(entry, "errors") + _counted(entry, "negative_feedback")
+        grown.append(harm - counted if harm >= counted else harm)
+        counted = harm
+    return grown
 
 
 def chosen_baseline(wanted: str, looks: Looks) -> BaselineTotals | None:
@@ -268,12 +282,18 @@ def _counts(entries: Sequence[Mapping[str, Any]], name: str) -> Counts | None:
     """Events among requests over these versions; None when none of them is there."""
     if not entries:
         return None
-    events = sum(float(entry.get(name) or 0) for entry in entries)
-    requests = sum(float(entry["requests"]) for entry in entries)
-    if not (math.isfinite(events) and math.isfinite(requests)):
-        raise InvalidEvidence(f"{events} of {requests} requests: counts are finite.")
+    events = sum(_counted(entry, name) for entry in entries)
+    requests = sum(_counted(entry, "requests") for entry in entries)
     # More complaints than requests: some came twice, or late. Each request is harmed once at most.
     return Counts(int(min(events, requests)), int(requests))
+
+
+def _counted(entry: Mapping[str, Any], name: str) -> float:
+    """A counter of one version. Raises InvalidEvidence for what no source can have counted, before another version's numbers hide it."""
+    value = float(entry.get(name) or 0)
+    if not 0 <= value < math.inf:
+        raise InvalidEvidence(f"{value} as {name.replace('_', ' ')}: counts are finite, from 0.")
+    return value
 
 
 def _histogram(entries: Sequence[Mapping[str, Any]]) -> Histogram | None:

@@ -140,10 +140,14 @@ def title_of(check: CheckSpec) -> str:
     if check.title:
         return check.title
     if isinstance(check, MetricBaseline):
-        return f"{METRICS[check.metric]} is back at the baseline"
+        return f"{_metric_is(check)} back at the baseline"
     if isinstance(check, MetricThreshold):
-        return f"{METRICS[check.metric]} is below its limit"
+        return f"{_metric_is(check)} below {'their' if check.metric == 'errors' else 'its'} limit"
     return TITLES[kind]
+
+
+def _metric_is(check: MetricBaseline | MetricThreshold) -> str:
+    return f"{METRICS[check.metric]} {'are' if check.metric == 'errors' else 'is'}"
 
 
 def parse_checks(values: object) -> list[Check]:
@@ -222,7 +226,7 @@ def _demand(check: CheckSpec) -> str:
     if isinstance(check, GatewayRevision):
         return "Every live gateway serves by what was written last."
     if isinstance(check, MetricThreshold):
-        return f"{METRICS[check.metric]} is shown to be below {check.limit:.2%} of requests."
+        return f"{_metric_is(check)} shown to be below {100 * check.limit:g} % of requests."
     if isinstance(check, Probe):
         return f"{check.url} is answered by a good version, as its {check.field or check.header} says."
     if isinstance(check, ImpactCeased):
@@ -231,8 +235,8 @@ def _demand(check: CheckSpec) -> str:
     assert isinstance(check, MetricBaseline)
     against = {"auto": "", "before_release": " from before the release", "concurrent": " at the same time"}[check.baseline]
     if check.metric == "latency":
-        return f"{METRICS[check.metric]} is shown to be at most {1 + (check.margin_ratio or 0):g} times the baseline's{against}."
-    return f"{METRICS[check.metric]} is shown to be {_margin(check)}{f' (baseline{against})' if against else ''}."
+        return f"{_metric_is(check)} shown to be at most {1 + (check.margin_ratio or 0):g} times the baseline's{against}."
+    return f"{_metric_is(check)} shown to be {_margin(check)}{f' (baseline{against})' if against else ''}."
 
 
 def _margin(check: MetricBaseline | ImpactCeased) -> str:
@@ -242,5 +246,5 @@ def _margin(check: MetricBaseline | ImpactCeased) -> str:
     if check.margin_points is not None:
         ways.append(f"at most {100 * check.margin_points:g} percentage points above the baseline's rate")
     if check.harmless_below is not None:
-        ways.append(f"below {check.harmless_below:.2%} of requests")
+        ways.append(f"below {100 * check.harmless_below:g} % of requests")
     return ", or ".join(ways)

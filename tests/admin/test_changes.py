@@ -121,6 +121,22 @@ def test_team_that_owns_something_cannot_be_deleted(admin: Client) -> None:
     assert events() == []
 
 
+def test_artefact_says_what_verifies_it_and_leads_to_where_that_is_edited(admin: Client) -> None:
+    artefact = ArtefactFactory(slug="assistant")
+    page = address(Artefact, "change", artefact.pk)
+    assert "The template of its change type" in admin.get(page).content.decode()
+    artefact.checks = [{"kind": "gateway_revision", "key": "gateways", "title": "<b>Gateways</b> follow"}]
+    artefact.save()
+    said = admin.get(page).content.decode()
+    assert "&lt;b&gt;Gateways&lt;/b&gt; follow." in said
+    assert 'href="/registry/artefacts/assistant/checks/"' in said
+    values = {"name": artefact.name, "team": artefact.team.pk, "stakes": artefact.stakes, "hold_days": "7", "checks": "[]", "verified_by": "x"}
+    assert saved(admin.post(page, values))
+    artefact.refresh_from_db()
+    assert artefact.checks[0]["key"] == "gateways"
+    assert "The template of its change type." in admin.get(address(Artefact, "add")).content.decode()
+
+
 def test_artefact_keeps_its_slug_and_change_type(admin: Client) -> None:
     artefact = ArtefactFactory(slug="assistant")
     values = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from ruamel.yaml import YAML
 
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.verification.specs import KINDS, as_json, in_sentences, parse_checks, template, title_of
@@ -71,7 +74,51 @@ def test_every_kind_is_read_told_in_words_and_kept_spelt_out() -> None:
     said = " ".join(in_sentences(checks[2]))
     assert said.startswith("Negative feedback is shown to be at most 1.25 times the baseline's rate.")
     assert "It passes after 2 looks in a row." in said
-    assert in_sentences(checks[3])[0] == "Errors is shown to be below 2.00% of requests."
+    assert in_sentences(checks[3])[0] == "Errors are shown to be below 2 % of requests."
+    assert [title_of(check) for check in checks[2:4]] == ["Negative feedback is back at the baseline", "Errors are below their limit"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({**FEEDBACK, "margin_points": 0.01}, "Negative feedback is shown to be at most 1 percentage points above the baseline's rate."),
+        (
+            {**FEEDBACK, "margin_ratio": 0.5, "harmless_below": 0.0001, "baseline": "before_release"},
+            "Negative feedback is shown to be at most 1.5 times the baseline's rate, or below 0.01 % of requests (baseline from before the release).",
+        ),
+        (
+            {**FEEDBACK, "metric": "latency", "margin_ratio": 0.5, "baseline": "concurrent"},
+            "Latency is shown to be at most 1.5 times the baseline's at the same time.",
+        ),
+        ({**FEEDBACK, "metric": "errors"}, "Errors are shown to be at most 1.25 times the baseline's rate."),
+        (
+            {"kind": "probe", "key": "p", "url": "http://gateway/", "field": "model.version"},
+            "http://gateway/ is answered by a good version, as its model.version says.",
+        ),
+        (
+            {"kind": "impact_ceased", "key": "i", "quiet_looks": 5},
+            "No new error or complaint about the bad version in 5 looks in a row, and "
+            "errors and complaints of all users are at most 1.25 times the baseline's rate.",
+        ),
+    ],
+)
+def test_what_a_check_demands_is_said_with_its_units(values: dict[str, Any], sentence: str) -> None:
+    (check,) = parse_checks([values])
+    assert in_sentences(check)[0] == sentence
+
+
+def test_limits_are_said_and_that_there_are_none() -> None:
+    limited, endless = parse_checks([{**TRAFFIC, "consecutive": 1, "failure_limit": 3, "inconclusive_limit": 40}, {**TRAFFIC, "key": "b", "error_limit": 0}])
+    assert in_sentences(limited)[1:] == [
+        "It passes after 1 look.",
+        "It is given up after 3 looks in a row that fail, or 40 looks in a row that show nothing, or 10 looks in a row that cannot be taken.",
+    ]
+    assert in_sentences(endless)[2] == "It is given up at the step's time limit alone."
+
+
+def test_example_of_the_documentation_is_one_check_of_each_kind() -> None:
+    text = (Path(settings.BASE_DIR) / "docs" / "verification.md").read_text().split("## Checks")[1].split("```yaml")[1].split("```")[0]
+    assert sorted(check.kind for check in parse_checks(YAML(typ="safe").load(text))) == sorted(KINDS)
 
 
 def test_own_title_is_its_name() -> None:

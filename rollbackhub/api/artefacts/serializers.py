@@ -103,7 +103,7 @@ class VersionRow(ApiModelSerializer):
         return f"/api/v1/artefacts/{version.artefact.slug}/versions/{version.pk}/"
 
 
-class CheckRow(serializers.Serializer[Any]):
+class WantedCheckRow(serializers.Serializer[Any]):
     """One check, in words and with all its settings."""
 
     key = serializers.CharField()
@@ -119,9 +119,10 @@ class ChecksRow(serializers.Serializer[Any]):
     artefact = serializers.SlugField()
     is_own = serializers.BooleanField(help_text="False: the template of its change type")
     digest = serializers.CharField(help_text="To send as based_on")
-    checks = CheckRow(many=True)
+    checks = WantedCheckRow(many=True)
     verifies = serializers.ListField(child=serializers.CharField(), help_text="Aliases that are verified by them")
     verified_otherwise = serializers.ListField(child=serializers.CharField(), help_text="Aliases whose procedure looks at what is served instead")
+    without_procedure = serializers.ListField(child=serializers.CharField(), help_text="Aliases that nothing verifies yet: they have no procedure")
 
 
 class ChecksRequest(ApiSerializer):

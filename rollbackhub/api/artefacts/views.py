@@ -108,6 +108,7 @@ def _checks(artefact: Artefact) -> dict[str, Any]:
         "checks": rows,
         "verifies": in_use.by_checks,
         "verified_otherwise": in_use.otherwise,
+        "without_procedure": in_use.without,
     }
 
 

@@ -21,24 +21,32 @@ class ChecksInUse:
     by_checks: list[str]
     """Aliases whose procedure verifies by these checks: `smart-reasoner in Staging`."""
     otherwise: list[str]
-    """Aliases whose procedure verifies by what is served, or has no such step."""
+    """Aliases whose procedure verifies by what is served."""
+    without: list[str]
+    """Aliases that have no procedure yet."""
 
 
 def checks_in_use(artefact: Artefact) -> ChecksInUse:
     """Three queries. Raises InvalidInput when what is stored is no check any more."""
     procedures = current_procedures(list_connections())
-    by_checks, otherwise, params = [], [], dict(TEMPLATE_PARAMS)
+    by_checks: list[str] = []
+    otherwise: list[str] = []
+    without: list[str] = []
+    params = dict(TEMPLATE_PARAMS)
     for policy in artefact.policies.select_related("environment", "artefact").order_by("alias", "environment__slug"):
         procedure = procedures.of(policy)
-        step = next((step for step in procedure.steps if step["action"] == ACTION), None) if procedure else None
         name = f"{policy.alias} in {policy.environment.name}"
+        if procedure is None:
+            without.append(name)
+            continue
+        step = next((step for step in procedure.steps if step["action"] == ACTION), None)
         if step is None:
             otherwise.append(name)
         else:
             by_checks.append(name)
             params |= step.get("params") or {}
     plan: dict[str, Any] = {"change_type": artefact.change_type, **({"checks": artefact.checks} if artefact.checks is not None else {})}
-    return ChecksInUse(checks_of(plan, params), artefact.checks is not None, by_checks, otherwise)
+    return ChecksInUse(checks_of(plan, params), artefact.checks is not None, by_checks, otherwise, without)
 
 
 def template_checks(artefact: Artefact, params: Mapping[str, Any] = TEMPLATE_PARAMS) -> list[Check]:
