@@ -27,7 +27,7 @@ class CheckSpec(BaseModel):
     key: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Its name on the record")
     title: str = Field(default="", max_length=120, description="Its name for people; empty: the usual one")
     consecutive: int = Field(default=2, ge=1, le=100, description="Looks in a row that must pass")
-    failure_limit: int = Field(default=0, ge=0, le=10_000, description="It ends as failed after so many failed looks in a row; 0: at the deadline only")
+    failure_limit: int = Field(default=10, ge=0, le=10_000, description="It ends as failed after so many failed looks in a row; 0: at the deadline only")
     inconclusive_limit: int = Field(default=0, ge=0, le=10_000, description="It ends after so many looks in a row that show nothing; 0: at the deadline only")
     error_limit: int = Field(default=10, ge=0, le=10_000, description="It ends after so many looks in a row that could not be taken; 0: at the deadline only")
 

@@ -119,7 +119,7 @@ def test_detail_says_the_steps_in_words_who_uses_it_and_its_runbook(cast: Cast, 
     words = plain(text)
     assert "A rollback runs 5 steps, a drill 10." in words
     assert (
-        "Verify traffic, feedback and latency: 3 looks in a row must pass, over at least 5.0 s, within 1 min" in words or "3 looks in a row must pass" in words
+        "Verify traffic, feedback and latency: 3 looks in a row must pass, over at least 5.0 s, within 15 min" in words or "3 looks in a row must pass" in words
     )
     assert "drills and rehearsals only" in words
     assert "starts the clock" in words

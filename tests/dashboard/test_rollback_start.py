@@ -65,7 +65,7 @@ def test_plan_says_everything_before_anything_happens(cast: Cast, world: World) 
         reverse("drills:detail", args=[world.passed.pk]),
         "Gateways acknowledge: within 30 s.",
         "The bad version's traffic drains: 3 looks in a row must pass, within 1 min.",
-        "Verify traffic, feedback and latency: 3 looks in a row must pass, over at least 5.0 s, within 1 min.",
+        "Verify traffic, feedback and latency: 3 looks in a row must pass, over at least 5.0 s, within 15 min.",
         "Prometheus",
         "2 live: production-gateway-1, production-gateway-2",
         "Roll back now",

@@ -37,7 +37,7 @@ ACTOR = system_actor("test")
 QUICK: dict[str, dict[str, object]] = {
     "expose_traffic": {"min_requests": 2, "min_baseline_requests": 40, "interval_seconds": 0.1},
     "drain": {"interval_seconds": 0.15},
-    "verify": {"consecutive": 2, "window_seconds": 0, "interval_seconds": 0.15},
+    "verify": {"consecutive": 2, "window_seconds": 0, "interval_seconds": 0.15, "limit_seconds": 60},
 }
 """Step parameters that let a drill end within about two seconds of traffic, and do not mind that the machine of the tests is busy."""
 

@@ -15,8 +15,8 @@ P, F, U, E = Verdict.PASSED, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.ERROR
 
 def course(*, span_seconds: float = 0, **limits: int) -> Course:
     """Of two checks, the first with these limits and two passes wanted, the second with one."""
-    first = TrafficShare.model_validate({"key": "a", "consecutive": 2, "error_limit": 0} | limits)
-    return Course([first, GatewayRevision(key="b", consecutive=1, error_limit=0)], span_seconds=span_seconds)
+    first = TrafficShare.model_validate({"key": "a", "consecutive": 2, "failure_limit": 0, "error_limit": 0} | limits)
+    return Course([first, GatewayRevision(key="b", consecutive=1, failure_limit=0, error_limit=0)], span_seconds=span_seconds)
 
 
 def run(found: Course, *looks: tuple[Verdict, Verdict]) -> list[Verdict | None]:

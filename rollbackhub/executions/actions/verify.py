@@ -33,7 +33,8 @@ OF_METRICS = (MetricBaseline, MetricThreshold, ImpactCeased)
 class VerifyParams(Params):
     """How long to look and how often; the margins count for artefacts that have no checks of their own."""
 
-    limit_seconds: float = Field(default=60, gt=0, le=86400)
+    limit_seconds: float = Field(default=900, gt=0, le=86400)
+    """Traffic is restored by then, so waiting harms nobody: an alias with a request a second needs minutes to show that it is back."""
     interval_seconds: float = Field(default=0.5, gt=0, le=60)
     consecutive: int = Field(default=TEMPLATE_PARAMS["consecutive"], ge=1, le=100)
     window_seconds: float = Field(default=0, ge=0, le=3600)
@@ -69,7 +70,9 @@ class Verify(Action):
             if verdict == Verdict.PASSED:
                 return StepOutcome(Verdict.PASSED, " ".join(check.sentence for check in outcomes), at=kept.taken_at, checks=tuple(outcomes))
             no_data = max(metrics.errors_in_a_row, metrics.silent_in_a_row) >= params.no_data_limit
-            if verdict is not None or no_data or context.seconds_left(params.limit_seconds) <= 0:
+            # Without a baseline no number of looks shows that it is back at it.
+            hopeless = course.looks >= params.no_data_limit and course.verdict == Verdict.INCONCLUSIVE and _lacks_baseline(checks, looks)
+            if verdict is not None or no_data or hopeless or context.seconds_left(params.limit_seconds) <= 0:
                 return _not_verified(checks, outcomes, course.verdict, metrics, without_baseline=_lacks_baseline(checks, looks))
             context.say(_so_far(checks, outcomes, look=course.looks))
             context.pause(params.interval_seconds)
