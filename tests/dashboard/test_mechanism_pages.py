@@ -17,11 +17,13 @@ from rollbackhub.executions.domain.plan import build_plan
 from rollbackhub.executions.enums import ExecutionKind, StepState
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.registry.models import Artefact, SpeedTarget, Version
+from rollbackhub.routing.models import RoutingPolicy
 from tests.dashboard.mechanism_world import HOURS, MOVED, MechanismWorld, make_mechanism_world, make_moved, make_rebuilding_rollback, see_job
 from tests.dashboard.people import client_of, page
+from tests.factories.executions import ProcedureFactory, ProcedureVersionFactory
 from tests.factories.fixtures import Cast
 from tests.factories.registry import ConnectionFactory, EnvironmentFactory
-from tests.factories.routing import BAD
+from tests.factories.routing import BAD, RoutingPolicyFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +87,20 @@ def test_rollback_page_of_a_table_speaks_of_no_gateway_and_no_traffic(cast: Cast
     text = main_of(text_of(cast, "rollbacks:detail", moved.rollback.pk))
     assert "gateway" not in text.lower()
     assert "traffic" not in text.lower()
+
+
+def test_plan_of_a_rollback_names_gateways_only_where_they_take_it(cast: Cast, moved: MechanismWorld) -> None:
+    place = EnvironmentFactory(slug="production")
+    table = RoutingPolicy.objects.get(environment=place, alias="support-articles")
+    weights = RoutingPolicyFactory(environment=place, alias="smart-reasoner")
+    ProcedureVersionFactory(procedure=ProcedureFactory(change_type=weights.artefact.change_type))
+
+    def plan_of(policy: RoutingPolicy) -> str:
+        address = f"{reverse('rollbacks:start', args=['production'])}?alias={policy.alias}&bad_version.{policy.alias}={BAD}"
+        return main_of(page(client_of(cast.lead), address)).split("Connections that move")[1].split("</section>")[0]
+
+    assert "<dt>Gateways</dt>" not in plan_of(table)
+    assert "<dt>Gateways</dt>" in plan_of(weights)
 
 
 def test_offer_to_put_a_table_back_names_the_version_and_no_weights(cast: Cast) -> None:

@@ -241,6 +241,26 @@ def test_restoring_never_overwrites_somebody_elses_change(policy: RoutingPolicy,
     assert (execution.state, execution.verdict) == (ExecutionState.FINISHED, Verdict.FAILED)
 
 
+def test_what_is_put_back_at_another_try_is_told_by_what_failed_first(policy: RoutingPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = [True]
+
+    def play(context: StepContext) -> StepOutcome:
+        if context.attempt.key == "drain" or (context.attempt.key == "seen" and stuck[0]):
+            return StepOutcome(Verdict.FAILED, f"{context.attempt.key} is not so.")
+        return StepOutcome(Verdict.PASSED, "Staging is as it was before.")
+
+    script(monkeypatch, play)
+    execution = run(start(policy, *WHOLE, step("seen", segment="clean_up", always=True)))
+    assert execution.state == ExecutionState.NEEDS_HUMAN
+    assert execution.outcome.startswith("Putting things back did not work at step “seen”")
+    stuck[0] = False
+    retry_execution(execution_id=execution.pk, actor=ACTOR)
+    execution = run(execution)
+    assert (execution.state, execution.verdict) == (ExecutionState.FINISHED, Verdict.FAILED)
+    assert execution.outcome.startswith("Step “drain” did not pass: drain is not so.")
+    assert "did not work" not in execution.outcome
+
+
 def test_cancel_of_a_queued_execution_ends_it(policy: RoutingPolicy) -> None:
     execution = start(policy, FLIP)
     assert request_cancel(execution_id=execution.pk, actor=ACTOR, reason="not now").state == ExecutionState.CANCELLED

@@ -108,7 +108,9 @@ def test_what_a_check_demands_is_said_with_its_units(values: dict[str, Any], sen
 
 
 def test_limits_are_said_and_that_there_are_none() -> None:
-    limited, endless = parse_checks([{**TRAFFIC, "consecutive": 1, "failure_limit": 3, "inconclusive_limit": 40}, {**TRAFFIC, "key": "b", "failure_limit": 0, "error_limit": 0}])
+    limited, endless = parse_checks(
+        [{**TRAFFIC, "consecutive": 1, "failure_limit": 3, "inconclusive_limit": 40}, {**TRAFFIC, "key": "b", "failure_limit": 0, "error_limit": 0}]
+    )
     assert in_sentences(limited)[1:] == [
         "It passes after 1 look.",
         "It is given up after 3 looks in a row that fail, or 40 looks in a row that show nothing, or 10 looks in a row that cannot be taken.",
