@@ -30,7 +30,7 @@ from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.rules import CandidateSpec
 from tests.connectors.test_prometheus import Exporter
 from tests.factories.accounts import UserFactory
-from tests.integration.hub import QUICK_CHECKS, Observed
+from tests.integration.hub import Observed
 from tests.integration.production import Production
 from tests.lab.worlds import eventually, totals
 
@@ -55,7 +55,7 @@ def server(observed: Observed) -> Iterator[Connection]:
     yield connection
     connection.settings = before
     connection.save()
-    Artefact.objects.update(checks=QUICK_CHECKS)
+    Artefact.objects.update(checks=observed.checks)
 
 
 def verdicts(execution: Execution) -> dict[str, str]:
@@ -73,7 +73,7 @@ def assert_rechecks(execution: Execution, environment: dict[str, str]) -> None:
     assert said.returncode == 0, said.stdout + said.stderr
 
 
-@pytest.mark.parametrize(("checks", "verdict"), [(QUICK_CHECKS, Verdict.PASSED), (TOO_STRICT, Verdict.FAILED)])
+@pytest.mark.parametrize(("checks", "verdict"), [(Observed.checks, Verdict.PASSED), (TOO_STRICT, Verdict.FAILED)])
 def test_drill_by_real_prometheus_and_by_the_plain_page_have_the_same_verdict(
     observed: Observed, server: Connection, checks: list[dict[str, object]], verdict: Verdict
 ) -> None:
