@@ -286,7 +286,8 @@ def test_ten_megabytes_again_and_again_leave_the_process_as_small_as_it_was(expo
         return int(process.memory_info().rss)
 
     settled = refused(5)
-    assert refused(30) - settled < 30_000_000
+    # Thirty answers that were kept would be 300 MB; what the process of all tests does besides is far less.
+    assert refused(30) - settled < 100_000_000
 
 
 @pytest.mark.parametrize(
