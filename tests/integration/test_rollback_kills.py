@@ -9,8 +9,9 @@ import pytest
 from rollbackhub.executions.enums import StepState
 from rollbackhub.executions.models import Execution
 from rollbackhub.lab.catalogue import BAD_MODEL, SMART_REASONER, SUPPORT_ANSWER
+from rollbackhub.registry.models import Artefact
 from rollbackhub.rollbacks.models import Rollback
-from tests.integration.hub import RESUME_LIMIT_SECONDS, assert_audit_log_verifies, resume_seconds, steps_of
+from tests.integration.hub import PLAIN_CHECKS, RESUME_LIMIT_SECONDS, assert_audit_log_verifies, resume_seconds, steps_of
 from tests.integration.production import Production, effect_keys, executions_of, say
 
 ALIAS = SMART_REASONER.alias
@@ -21,6 +22,7 @@ POINTS = ["boundary-flip", "acted-flip", "middle-propagate", "started-verify", "
 @pytest.fixture(scope="module", autouse=True)
 def audit_log_verifies_after_all_of_it(production_hub: Production) -> Iterator[None]:
     """However the tests are shared out: each hub's audit log is whole at its end. A hub's first rollback loads code, so one goes before."""
+    Artefact.objects.update(checks=PLAIN_CHECKS)
     production_hub.begin_again()
     production_hub.wait_for(production_hub.roll_back())
     yield
