@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "rollbackhub.common",
     "rollbackhub.audit",
     "rollbackhub.accounts",
+    "rollbackhub.actions",
     "rollbackhub.registry",
     "rollbackhub.routing",
     "rollbackhub.executions",
@@ -49,6 +50,8 @@ INSTALLED_APPS = [
     "rollbackhub.local",
     "drills",
     "incidents",
+    "rollbackhub.analytics",
+    "rollbackhub.reviews",
 ]
 
 MIDDLEWARE = [

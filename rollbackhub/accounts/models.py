@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import zoneinfo
 from functools import cached_property
 
@@ -19,12 +20,22 @@ class Team(models.Model):
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
+    timezone = models.CharField(max_length=64, default="UTC", help_text="IANA name, e.g. Asia/Kolkata: what its drills are planned by")
+    work_starts = models.TimeField(default=dt.time(9), help_text="Working hours, Monday to Friday: unannounced drills come within them")
+    work_ends = models.TimeField(default=dt.time(17))
 
     class Meta:
         ordering = ["name"]
+        constraints = [models.CheckConstraint(condition=models.Q(work_ends__gt=models.F("work_starts")), name="team_work_ends_after_start")]
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse a time zone that does not exist."""
+        super().clean()
+        if self.timezone not in zoneinfo.available_timezones():
+            raise ValidationError({"timezone": f"There is no time zone {self.timezone!r}. Use an IANA name such as Asia/Kolkata."})
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing] # knox has no types

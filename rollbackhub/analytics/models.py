@@ -1,0 +1,111 @@
+"""Facts that analytics are made of: one row a run, by the hub or imported. Rollups are kept from them."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from rollbackhub.accounts.models import Team
+from rollbackhub.analytics.enums import RunKind, RunSource
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.models import Execution
+from rollbackhub.registry.enums import ChangeType
+from rollbackhub.registry.models import Artefact, Environment
+from rollbackhub.routing.models import RoutingPolicy
+
+
+class HistoryImport(models.Model):
+    """One file of past drills and rollbacks that was taken in, whole or not at all."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    file_name = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the file: the same file is not taken in twice")
+    rows = models.PositiveIntegerField()
+    note = models.CharField(max_length=300, blank=True)
+    imported_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    imported_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-imported_at"]
+
+    def __str__(self) -> str:
+        return f"{self.file_name} ({self.rows} rows)"
+
+
+class ImportedRun(models.Model):
+    """A drill or a rollback of before RollbackHub, as a file tells it. It is never proof of anything: proof is read from executions."""
+
+    history_import = models.ForeignKey(HistoryImport, on_delete=models.CASCADE, related_name="runs")
+    row = models.PositiveIntegerField(help_text="Its row in the file, the header being 1")
+    reference = models.CharField(max_length=120, blank=True, help_text="The file's own name for it, e.g. a ticket")
+    note = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["history_import", "row"]
+        constraints = [models.UniqueConstraint(fields=["history_import", "row"], name="imported_row_once")]
+
+    def __str__(self) -> str:
+        return self.reference or f"row {self.row}"
+
+
+class RunFact(models.Model):
+    """One run that has ended, as it is counted. Seconds are measured from recorded instants; null: not measured.
+
+    A rollback of several aliases has a fact for each of them, all with its id; detect, decide and authorise are the whole's.
+    """
+
+    source = models.CharField(max_length=10, choices=RunSource)
+    execution = models.OneToOneField(Execution, null=True, on_delete=models.CASCADE, related_name="run_fact")
+    imported = models.OneToOneField(ImportedRun, null=True, on_delete=models.CASCADE, related_name="run_fact")
+    rollback_id = models.UUIDField(null=True, db_index=True, help_text="The production rollback that it belongs to")
+    followed_number = models.PositiveIntegerField(default=0, help_text="The rollback's number when it was looked at last")
+
+    kind = models.CharField(max_length=12, choices=RunKind)
+    at = models.DateTimeField(help_text="When it was decided (a drill: requested)")
+    month = models.DateField(help_text="The first day of its month, in UTC")
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="+")
+    artefact = models.ForeignKey(Artefact, on_delete=models.PROTECT, related_name="+")
+    policy = models.ForeignKey(
+        RoutingPolicy, null=True, on_delete=models.CASCADE, related_name="+", help_text="Null: an imported run of an alias that is no more"
+    )
+    alias = models.CharField(max_length=120)
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    outcome = models.CharField(max_length=20, help_text="How a rollback or roll-forward ended (its state); of a drill its verdict")
+    authority = models.CharField(max_length=20, blank=True, help_text="Of a rollback: the role that had to decide")
+    authorised_how = models.CharField(max_length=12, blank=True)
+
+    rollback_seconds = models.FloatField(null=True, help_text="Decided to restored")
+    target_seconds = models.PositiveIntegerField(null=True)
+    hit = models.BooleanField(null=True, help_text="Restored within its target; null: not measured, or no target")
+    detect_seconds = models.FloatField(null=True)
+    decide_seconds = models.FloatField(null=True)
+    authorise_seconds = models.FloatField(null=True)
+    execute_seconds = models.FloatField(null=True)
+    propagate_seconds = models.FloatField(null=True)
+    drain_seconds = models.FloatField(null=True)
+    verify_seconds = models.FloatField(null=True)
+    exposure = models.BigIntegerField(null=True, help_text="Requests that the bad version served; a whole rollback's, on its first fact only")
+    is_lab = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(source=RunSource.HUB, execution__isnull=False, imported=None)
+                | models.Q(source=RunSource.IMPORTED, execution=None, imported__isnull=False),
+                name="run_fact_has_its_source",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="run_fact_newest"),
+            models.Index(fields=["month", "kind"], name="run_fact_by_month"),
+            models.Index(fields=["policy", "kind", "-at"], name="run_fact_by_policy"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.alias} at {self.at:%Y-%m-%d %H:%M}"
