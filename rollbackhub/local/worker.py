@@ -21,6 +21,7 @@ from rollbackhub.celery import app
 from rollbackhub.common import clock
 from rollbackhub.common.heartbeat import Heartbeat, start_heartbeat
 from rollbackhub.common.linux import die_with_parent
+from rollbackhub.verification.judge import load_mathematics
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,12 @@ class Canary:
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(END_SECONDS)
         os._exit(os.EX_SOFTWARE)
+
+
+@signals.worker_init.connect
+def _worker_begins(**_: Any) -> None:
+    # Before its processes are forked: each would load it in the middle of a verification, and a busy machine is slower at that than a lease is long.
+    load_mathematics()
 
 
 @signals.worker_ready.connect

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,3 +66,15 @@ def test_deaf_worker_says_so_and_asks_itself_to_end(monkeypatch: pytest.MonkeyPa
         (os.getpid(), signal.SIGTERM),
         os.EX_SOFTWARE,
     ]
+
+
+def test_worker_has_the_judges_mathematics_before_its_processes_are_forked() -> None:
+    said = (
+        "import os, sys, django; django.setup(); from celery import signals; import rollbackhub.local.worker;"
+        " before = 'scipy' in sys.modules; signals.worker_init.send(None);"
+        " print(before, all(name in sys.modules for name in ('scipy.stats', 'statsmodels.stats.rates', 'scipy.special')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", said], env=os.environ | {"DJANGO_SETTINGS_MODULE": "rollbackhub.settings"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True"]
