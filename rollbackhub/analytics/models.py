@@ -103,8 +103,8 @@ class RunFact(models.Model):
             models.CheckConstraint(
                 condition=models.Q(hit=None, rollback_seconds=None)
                 | models.Q(hit=None, target_seconds=None)
-                | models.Q(hit=True, rollback_seconds__lte=models.F("target_seconds"))
-                | models.Q(hit=False, rollback_seconds__gt=models.F("target_seconds")),
+                | models.Q(hit=True, target_seconds__isnull=False, rollback_seconds__isnull=False, rollback_seconds__lte=models.F("target_seconds"))
+                | models.Q(hit=False, target_seconds__isnull=False, rollback_seconds__isnull=False, rollback_seconds__gt=models.F("target_seconds")),
                 name="run_fact_hit_is_within_its_target",
             ),
         ]

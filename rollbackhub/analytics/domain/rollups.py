@@ -163,7 +163,7 @@ def _from_buckets(
         listing = "".join(f'days."{name}", ' for name in by)
         values = ", ".join(f"('{measure.value}', days.{measure}_seconds)" for measure in measures)
         parts.append(
-            f'SELECT {listing}days."group", of.measure, analytics_bucket(of.seconds), 1'
+            f'SELECT {listing}days."group", of.measure, analytics_bucket(of.seconds) AS bucket, 1 AS n'
             f" FROM ({rows}) AS days CROSS JOIN LATERAL (VALUES {values}) AS of (measure, seconds) WHERE of.seconds IS NOT NULL"
         )
         params += found_params

@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='runfact',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('hit', None), ('rollback_seconds', None)), models.Q(('hit', None), ('target_seconds', None)), models.Q(('hit', True), ('rollback_seconds__lte', models.F('target_seconds'))), models.Q(('hit', False), ('rollback_seconds__gt', models.F('target_seconds'))), _connector='OR'), name='run_fact_hit_is_within_its_target'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('hit', None), ('rollback_seconds', None)), models.Q(('hit', None), ('target_seconds', None)), models.Q(('hit', True), ('rollback_seconds__isnull', False), ('rollback_seconds__lte', models.F('target_seconds')), ('target_seconds__isnull', False)), models.Q(('hit', False), ('rollback_seconds__gt', models.F('target_seconds')), ('rollback_seconds__isnull', False), ('target_seconds__isnull', False)), _connector='OR'), name='run_fact_hit_is_within_its_target'),
         ),
         migrations.AddField(
             model_name='runbucket',
