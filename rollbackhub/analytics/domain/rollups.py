@@ -7,7 +7,7 @@ beyond that they come from buckets and are off by 1 % at most. Who shows them sa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ def totals(wanted: AnalyticsFilter, *, by: Sequence[str] = (), kinds: Collection
     return found
 
 
-def all_of(found: dict[Key, Totals]) -> Totals:
+def all_of(found: Mapping[Any, Totals]) -> Totals:
     """Everything together."""
     return sum(found.values(), Totals())
 
