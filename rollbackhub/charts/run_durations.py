@@ -104,7 +104,7 @@ def durations_by_type(
             "range": [-0.5, max(len(types), 1) - 0.5],
             "showgrid": False,
         },
-        yaxis=_log_axis(seen),
+        yaxis=log_axis(seen),
         margin={"t": 16},
     )
     return figure
@@ -134,12 +134,13 @@ def durations_by_month(*, middles: Sequence[Middle], groups: Sequence[str]) -> g
             )
     seen = [value for middle in middles for value in (middle.median, middle.ninth_decile) if value is not None]
     figure.update_layout(
-        height=340, showlegend=True, xaxis={"title": {"text": "Month (UTC)"}, "type": "date", "tickformat": "%b %Y"}, yaxis=_log_axis(seen), margin={"t": 16}
+        height=340, showlegend=True, xaxis={"title": {"text": "Month (UTC)"}, "type": "date", "tickformat": "%b %Y"}, yaxis=log_axis(seen), margin={"t": 16}
     )
     return figure
 
 
-def _log_axis(seen: Sequence[float]) -> dict[str, Any]:
+def log_axis(seen: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis of rollback times that holds all of these seconds, with ticks at round times."""
     low, high = max(min(seen, default=1.0), LEAST) * 0.7, max([*seen, 1.0]) * 1.6
     values = [value for value in TICKS if low <= value <= high]
     if len(values) < 3:

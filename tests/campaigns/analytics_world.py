@@ -46,7 +46,7 @@ def make_world() -> None:
 
 
 def fill(begin: int, end: int, *, until: dt.datetime) -> None:
-    """Runs number `begin` up to `end`, over the five years before `until`, and what belongs to them. Commits each batch.
+    """Runs number `begin` up to `end`, over the five years before `until` and in their order, and what belongs to them. Commits each batch.
 
     What surrounds the facts is written without looking up each reference, which would take longer than all the rest; facts are written as ever,
     so that the time of keeping the rollups can be told. Needs DATABASE_SUPERUSER_URL (`rollbackhub.local.with_servers` gives it).
@@ -56,7 +56,7 @@ def fill(begin: int, end: int, *, until: dt.datetime) -> None:
             with connection.transaction(), connection.cursor() as cursor:
                 cursor.execute("SET LOCAL session_replication_role = replica")
                 cursor.execute("SELECT setseed(0.42 + %s / 1e8)", [first])
-                runs = RUNS % {"first": first, "last": min(first + BATCH, end) - 1, "until": f"'{until.isoformat()}'", "years": YEARS, "aliases": ALIASES}
+                runs = RUNS % {"first": first, "last": min(first + BATCH, end) - 1, "begin": begin, "count": end - begin, "until": f"'{until.isoformat()}'", "years": YEARS, "aliases": ALIASES}
                 for statement in (runs, IMPORTS, EXECUTIONS, ROLLBACKS, PARTS, ROLL_FORWARDS, FINDINGS, RELEASES, READINESS):
                     cursor.execute(statement)
                 cursor.execute("SET LOCAL session_replication_role = origin")
@@ -73,7 +73,7 @@ RUNS = f"""
     CREATE TEMPORARY TABLE made ON COMMIT DROP AS
     WITH drawn AS MATERIALIZED (
         SELECT number, gen_random_uuid() AS id, gen_random_uuid() AS rollback_id, number %% %(aliases)s AS alias_number,
-            random() AS when_in, random() AS what, random() AS which, random() AS measured, random() AS late,
+            (number - %(begin)s + random()) / %(count)s AS when_in, random() AS what, random() AS which, random() AS measured, random() AS late,
             random_normal() AS z, random_normal() AS z_detect, random_normal() AS z_authorise, random_normal() AS z_verify,
             random() AS no_detect, random() AS no_propagate, random() AS no_verify, random_normal() AS z_requests
         FROM generate_series(%(first)s, %(last)s) AS number
