@@ -113,9 +113,7 @@ class RunFact(models.Model):
             models.Index(fields=["month", "kind"], name="run_fact_by_month"),
             models.Index(fields=["policy", "kind", "-at"], name="run_fact_by_policy"),
             models.Index(fields=["alias", "-at", "-id"], name="run_fact_by_alias"),
-            models.Index(
-                fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"
-            ),
+            models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
         ]
 
     def __str__(self) -> str:
