@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -112,7 +113,7 @@ class RunFact(models.Model):
             models.Index(fields=["-at", "-id"], name="run_fact_newest"),
             models.Index(fields=["month", "kind"], name="run_fact_by_month"),
             models.Index(fields=["policy", "kind", "-at"], name="run_fact_by_policy"),
-            models.Index(fields=["alias", "-at", "-id"], name="run_fact_by_alias"),
+            models.Index(fields=["alias", "-at", "-id"], include=["kind", "rollback_seconds"], name="run_fact_by_alias"),
             models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
         ]
 
@@ -179,11 +180,12 @@ class RunCell(models.Model):
         return f"{self.n} × {self.kind} of {self.alias} in {self.month:%Y-%m}"
 
 
-class RunBucket(models.Model):
-    """How many runs of a month took about so long: a histogram of one measure, from which percentiles over many runs are read.
+class RunHistogram(models.Model):
+    """How long the runs of a month took, in one measure: from these, percentiles over many runs are read.
 
-    Bucket i holds seconds above γ^(i-1) up to γ^i, with γ = 1.01/0.99: its middle is off by 1 % at most (DDSketch; Masson, Rim, Lee, VLDB 2019).
-    Kept as cells are, by change type and environment but not by team and alias: what those filter is few enough to be reckoned run by run.
+    Bucket i holds seconds above γ^(i-1) up to γ^i, with γ = 1.01/0.99: its middle is off by 1 % at most (DDSketch; Masson, Rim, Lee, VLDB 2019);
+    bucket -32768 holds what took nothing, or less than a microsecond. Kept as cells are, by change type and environment but not by team and
+    alias: what those filter is few enough to be reckoned run by run.
     """
 
     app_privileges = ("SELECT",)
@@ -195,13 +197,14 @@ class RunBucket(models.Model):
     change_type = models.CharField(max_length=20, choices=ChangeType)
     is_lab = models.BooleanField()
     source = models.CharField(max_length=10, choices=RunSource)
-    bucket = models.SmallIntegerField(help_text="-32768: nothing, or less than a microsecond")
-    n = models.IntegerField()
+    buckets = ArrayField(models.SmallIntegerField(), help_text="The buckets that hold a run, in rising order")
+    counts = ArrayField(models.IntegerField(), help_text="How many each of them holds")
+    n = models.IntegerField(help_text="All of them together")
 
     class Meta:
-        ordering = ["measure", "month", "kind", "bucket"]
+        ordering = ["measure", "month", "kind"]
         constraints = [
-            models.UniqueConstraint(fields=["measure", "month", "kind", "environment", "change_type", "is_lab", "source", "bucket"], name="run_bucket_once")
+            models.UniqueConstraint(fields=["measure", "month", "kind", "environment", "change_type", "is_lab", "source"], name="run_histogram_once")
         ]
 
     def __str__(self) -> str:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, Q
+from django.db.models import OuterRef
 from django.utils import timezone
 
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
-from rollbackhub.analytics.domain.facts import URL, facts_matching
+from rollbackhub.analytics.domain.facts import URL, dimensions_of, facts_matching
 from rollbackhub.analytics.enums import REHEARSED, RunSource
+from rollbackhub.analytics.models import RunCell
 from rollbackhub.analytics.questions.saying import FILLS, IMPORTED, address
 from rollbackhub.analytics.rules import LEAST_DRILLS, RUN_LENGTH, Limits, Signal, control_limits, signals_in
 from rollbackhub.charts.control_chart import ControlPoint, control_chart
@@ -84,9 +85,9 @@ class _Path:
 
 def answer(wanted: AnalyticsFilter) -> Answer:
     """Paths that signal first, and the chart of the worst (of each path of the alias, when one is named). Two queries and one a chart."""
-    policies = RoutingPolicy.objects.filter(
-        *([Q(alias=wanted.alias)] if wanted.alias else []), *([Q(environment__slug=wanted.environment)] if wanted.environment else [])
-    )
+    # Of the filter's paths alone: looking for drills of a team at every path would read all of theirs.
+    drilled = RunCell.objects.filter(dimensions_of(wanted, REHEARSED), policy__isnull=False)
+    policies = RoutingPolicy.objects.filter(pk__in=drilled.values("policy"))
     drills = facts_matching(wanted, REHEARSED).filter(policy=OuterRef("pk"), rollback_seconds__gt=0).order_by("-at", "-pk").values("rollback_seconds")[:NEWEST]
     found = policies.annotate(newest=ArraySubquery(drills)).exclude(newest=[]).select_related("environment").order_by("alias", "environment__slug")
     paths, short = [], 0

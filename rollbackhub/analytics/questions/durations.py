@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
 from rollbackhub.analytics.domain.facts import GROUP, URL, facts_matching
-from rollbackhub.analytics.domain.rollups import Percentiles, Spread, Totals, all_of, exact_percentiles, percentiles, totals
+from rollbackhub.analytics.domain.rollups import Percentiles, Samples, Spread, Totals, all_of, exact_percentiles, totals
 from rollbackhub.analytics.enums import Measure, RunGroup, RunSource
 from rollbackhub.analytics.questions.saying import FEW, FILLS, IMPORTED, NOTHING, SIDE_BY_SIDE, TENTHS, address, noun_of, per_cent
 from rollbackhub.charts.run_durations import Middle, RunPoint, durations_by_month, durations_by_type
@@ -55,9 +55,8 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     if not everything.measured:
         return Answer(headline=NOTHING, empty=FILLS)
     measured = everything.measured
-    whole = percentiles(wanted, measured=measured)
-    of_types = percentiles(wanted, measured=measured, by=("change_type",))
-    of_months = percentiles(wanted, measured=measured, by=("month",))
+    samples = Samples.of(wanted, measured=measured, by=("change_type", "month"))
+    whole, of_types, of_months = samples.spread(), samples.spread(by=("change_type",)), samples.spread(by=("month",))
     by_month = totals(wanted, by=("month", "group"))
     points = _points(wanted)
     targets = {ChangeType(kind).label: float(seconds) for kind, seconds in SpeedTarget.objects.values_list("change_type", "seconds") if seconds is not None}
