@@ -11,6 +11,7 @@ from django.urls import reverse
 from drills.models import Drill
 from incidents.models import Incident
 from rollbackhub.accounts.models import ApiToken, Notice
+from rollbackhub.analytics.models import HistoryImport, RunFact
 from rollbackhub.audit.domain.sequence import sequence_pending
 from rollbackhub.audit.models import AuditEvent, AuditLeaf, AuditTreeHead
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
@@ -19,6 +20,7 @@ from rollbackhub.rollbacks.models import Approval, HeldTraffic, Rollback, RollFo
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 from tests.admin.addresses import AUDITED, READ_ONLY, REGISTERED, address, name_of
 from tests.factories.accounts import PASSWORD, ApiTokenFactory, RoleAssignmentFactory, UserFactory
+from tests.factories.analytics import RunFactFactory
 from tests.factories.audit import AuditEventFactory
 from tests.factories.drills import DrillFactory
 from tests.factories.executions import CheckResultFactory, FindingFactory, SampleFactory
@@ -34,6 +36,7 @@ EVIDENCE = {
     *(PolicyRevision, RoutingPolicy, Gateway),
     *(Rollback, Approval, RollForward, HeldTraffic, StabilityHold, Incident),
     *(ApiToken, Notice),
+    *(RunFact, HistoryImport),
 }
 
 
@@ -49,6 +52,7 @@ def world(cast: Cast) -> Cast:
     VersionFactory()
     ApiTokenFactory(user=cast.lead)
     IncidentRollbackFactory(rollback=ApprovalFactory().rollback)
+    RunFactFactory(imported_run=True)
     RollForwardFactory()
     HeldTrafficFactory()
     StabilityHoldFactory()
