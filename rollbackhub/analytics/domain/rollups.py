@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,11 @@ ACCURACY = 0.01
 GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 """What the bounds of a bucket differ by. The database has the same number."""
 
-BELOW, ABOVE = 700, 2300
-"""Buckets that there are: seconds are between a microsecond (-690) and more than anybody has. The first place is of what took nothing."""
+BELOW, ABOVE = 700, 1100
+"""Buckets that there are: from a microsecond (-690) to a century (1,100). The first place is of what took nothing, the last one of all beyond."""
+
+ARRAY_HEAD = 20
+"""Bytes before the first element of an array as PostgreSQL sends it (an empty one has 12)."""
 
 Key = tuple[Any, ...]
 
@@ -52,7 +55,7 @@ class Totals:
     imported: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return Totals(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,15 @@ def totals(wanted: AnalyticsFilter, *, by: Sequence[str] = (), kinds: Collection
         counts |= {"n": Count("pk"), "measured": Count("rollback_seconds"), "with_target": Count("hit"), "hits": Count("pk", filter=Q(hit=True))}
         _add_up(found, RunFact.objects.filter(dimensions_of(wanted, kinds), days), by, counts | {"imported": Count("imported")})
     return found
+
+
+def regrouped(found: Mapping[Key, Totals], *places: int) -> dict[Key, Totals]:
+    """The same counts by some places of their keys only."""
+    summed: dict[Key, Totals] = {}
+    for key, counts in found.items():
+        mine = tuple(key[place] for place in places)
+        summed[mine] = summed[mine] + counts if mine in summed else counts
+    return summed
 
 
 def all_of(found: Mapping[Any, Totals]) -> Totals:
@@ -181,7 +193,7 @@ class Samples:
             for row in cursor.fetchall():
                 for measure, array in zip(measures, row[1 + len(by) :], strict=True):
                     if array is not None:
-                        parts[(measure, *row[: 1 + len(by)])] = _unpacked(array, ">f8")
+                        parts[(measure, *row[: 1 + len(by)])] = _unpacked(array[ARRAY_HEAD:], ">f8")
         return cls(tuple(by), parts, is_exact=True)
 
     def spread(self, *, quantiles: Sequence[float] = (0.5, 0.9), by: Sequence[str] = ()) -> Spread:
@@ -211,14 +223,18 @@ def _percentiles_of_histograms(parts: list[npt.NDArray[Any]], quantiles: Sequenc
 
 
 def _add_histograms(parts: dict[Key, npt.NDArray[Any]], statement: str, params: Sequence[Any]) -> None:
-    """Rows of a key, buckets and counts, added up by the key."""
+    """Rows of a key, buckets and counts, added up by the key: the arrays of a key one behind the other, counted in one go."""
+    gathered: dict[Key, tuple[list[bytes], list[bytes]]] = {}
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         for *key, buckets, counts in cursor.fetchall():
-            if (histogram := parts.get(tuple(key))) is None:
-                histogram = parts[tuple(key)] = np.zeros(BELOW + ABOVE, dtype=np.int64)
-            # A bucket comes once in a row.
-            histogram[np.clip(_unpacked(buckets, ">i2").astype(np.int64) + BELOW, 0, BELOW + ABOVE - 1)] += _unpacked(counts, ">i4")
+            mine = gathered.setdefault(tuple(key), ([], []))
+            mine[0].append(buckets[ARRAY_HEAD:])
+            mine[1].append(counts[ARRAY_HEAD:])
+    for key, (buckets, counts) in gathered.items():
+        places = np.clip(_unpacked(b"".join(buckets), ">i2").astype(np.int64) + BELOW, 0, BELOW + ABOVE - 1)
+        histogram = np.bincount(places, weights=_unpacked(b"".join(counts), ">i4"), minlength=BELOW + ABOVE)
+        parts[key] = parts[key] + histogram if key in parts else histogram
 
 
 def _histograms_of_days(facts: str, *, measures: Sequence[Measure], by: Sequence[str]) -> str:
@@ -235,9 +251,9 @@ def _histograms_of_days(facts: str, *, measures: Sequence[Measure], by: Sequence
     """
 
 
-def _unpacked(array: bytes, of: str) -> npt.NDArray[Any]:
-    """An array without nulls as PostgreSQL sends it: 20 bytes that describe it, then each element after its length (12 bytes when it is empty)."""
-    return np.frombuffer(array, dtype=[("length", ">i4"), ("value", of)], offset=20)["value"] if len(array) > 20 else np.empty(0, dtype=of)
+def _unpacked(elements: bytes, of: str) -> npt.NDArray[Any]:
+    """The elements of an array without nulls as PostgreSQL sends them behind its head: each after its length."""
+    return np.frombuffer(elements, dtype=[("length", ">i4"), ("value", of)])["value"]
 
 
 def _sql(rows: QuerySet[Model, Any]) -> tuple[str, list[Any]]:
