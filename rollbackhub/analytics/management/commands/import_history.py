@@ -42,7 +42,7 @@ class Command(BaseCommand):
         as_json = options["json"]
         try:
             account, _ = choose_account(named=options["account"])
-            wanted = {"file": self._read(options), "account": account, "actor": actor_by_command_line(account)}
+            wanted: dict[str, Any] = {"file": self._read(options), "account": account, "actor": actor_by_command_line(account)}
             if options["dry_run"]:
                 preview = preview_history(**wanted)
                 report: dict[str, Any] = {"rows": len(preview.rows), "importable": not preview.wrong, "problems": preview.problems}
