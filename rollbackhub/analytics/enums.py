@@ -54,3 +54,12 @@ class Measure(models.TextChoices):
 
 SEGMENTS = tuple(measure for measure in Measure if measure != Measure.ROLLBACK)
 """The clock of a rollback, in its order."""
+
+
+class ProductionMeasure(models.TextChoices):
+    """What only production has: how long people took, and how long users waited."""
+
+    DETECT = "detect", "Decision: detected to decided"
+    AUTHORISE = "authorise", "Approval: decided to authorised"
+    RECOVERY = "recovery", "Recovery: detected to restored"
+    RECOVERY_FROM_DECISION = "decided_recovery", "Recovery: decided to restored, since no detection is recorded"
