@@ -20,6 +20,9 @@ REHEARSED = (RunKind.DRILL, RunKind.REHEARSAL)
 ROLLED_BACK = (RunKind.ROLLBACK,)
 """In production. A roll-forward is another way out and is not counted among them."""
 
+IN_PRODUCTION = (RunKind.ROLLBACK, RunKind.ROLL_FORWARD)
+"""Decided by somebody: what has authority, exposure, and users who waited."""
+
 COMPARABLE = (*REHEARSED, *ROLLED_BACK)
 """Runs of a rollback's procedure: what drills and production are compared by."""
 
@@ -63,3 +66,4 @@ class ProductionMeasure(models.TextChoices):
     AUTHORISE = "authorise", "Approval: decided to authorised"
     RECOVERY = "recovery", "Recovery: detected to restored"
     RECOVERY_FROM_DECISION = "decided_recovery", "Recovery: decided to restored, since no detection is recorded"
+    EXPOSURE = "exposure", "Exposure: requests, not seconds"

@@ -11,6 +11,9 @@ from rollbackhub.charts.log_seconds import drawn, log_axis
 from rollbackhub.charts.theme import SYMBOLS
 from rollbackhub.common.durations import in_words
 
+GUIDE = "rgba(127,127,127,0.9)"
+"""Lines to read by: a grey that is seen on both backgrounds."""
+
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPoint:
@@ -38,7 +41,7 @@ def calibration_scatter(*, points: Sequence[CalibrationPoint], change_types: Seq
             mode="lines",
             x=[low, high],
             y=[low * factor, high * factor],
-            line={"dash": dash, "width": 1.5, "color": "#7d8899"},
+            line={"dash": dash, "width": 1.5, "color": GUIDE},
             showlegend=bool(name),
             hoverinfo="skip",
         )
@@ -54,7 +57,8 @@ def calibration_scatter(*, points: Sequence[CalibrationPoint], change_types: Seq
                 customdata=[
                     [point.url, point.name, in_words(point.drill_seconds), in_words(point.production_seconds), _ratio(point), _source(point)] for point in mine
                 ],
-                hovertemplate="<b>%{customdata[1]}</b><br>drill %{customdata[2]}, production %{customdata[3]}<br>%{customdata[4]}%{customdata[5]}<extra></extra>",
+                hovertemplate="<b>%{customdata[1]}</b><br>drill %{customdata[2]}, production %{customdata[3]}<br>"
+                "%{customdata[4]}%{customdata[5]}<extra></extra>",
             )
     figure.update_layout(
         height=440,

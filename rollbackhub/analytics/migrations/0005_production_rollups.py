@@ -15,7 +15,8 @@ MEASURES = """
     ('detect', CASE WHEN is_whole THEN detect_seconds END),
     ('authorise', CASE WHEN is_whole THEN authorise_seconds END),
     ('recovery', detect_seconds + rollback_seconds),
-    ('decided_recovery', CASE WHEN detect_seconds IS NULL THEN rollback_seconds END)
+    ('decided_recovery', CASE WHEN detect_seconds IS NULL THEN rollback_seconds END),
+    ('exposure', exposure::double precision)
 """
 
 
