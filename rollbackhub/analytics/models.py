@@ -109,8 +109,8 @@ class RunFact(models.Model):
             models.CheckConstraint(
                 condition=models.Q(hit=None, rollback_seconds=None)
                 | models.Q(hit=None, target_seconds=None)
-                | models.Q(hit=True, rollback_seconds__lte=models.F("target_seconds"))
-                | models.Q(hit=False, rollback_seconds__gt=models.F("target_seconds")),
+                | models.Q(hit=True, target_seconds__isnull=False, rollback_seconds__isnull=False, rollback_seconds__lte=models.F("target_seconds"))
+                | models.Q(hit=False, target_seconds__isnull=False, rollback_seconds__isnull=False, rollback_seconds__gt=models.F("target_seconds")),
                 name="run_fact_hit_is_within_its_target",
             ),
         ]
@@ -125,6 +125,8 @@ class RunFact(models.Model):
                 name="run_fact_passed_drills",
             ),
             models.Index(fields=["-at", "-id"], condition=models.Q(kind=RunKind.ROLLBACK, rollback_seconds__gt=0), name="run_fact_measured_rollbacks"),
+            models.Index(fields=["alias", "-at", "-id"], name="run_fact_by_alias"),
+            models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
         ]
 
     def __str__(self) -> str:
