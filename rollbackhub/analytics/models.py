@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.analytics.enums import REHEARSED, Measure, ProductionMeasure, RunKind, RunSource
+from rollbackhub.analytics.enums import REHEARSED, Measure, ProductionMeasure, RunKind, RunSource, Span
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import ChangeType
@@ -276,36 +276,36 @@ class ProductionCell(models.Model):
 
 
 class ProductionBucket(models.Model):
-    """How many decisions and recoveries of a month took about so long, by authority: RunBucket's histogram, of what production alone has.
+    """How many decisions, recoveries and exposures of a month or a year were about so large, by authority: RunBucket's histogram, of what production alone has.
 
-    Decisions (`detect`, `authorise`) count once a rollback, recoveries once an alias.
+    Decisions (`detect`, `authorise`) count once a rollback, the others once an alias. Every run counts in its month and in its year: few of each kind
+    of decision fall into one month, so that years are read from years. Not by team, alias and change type: what those filter is few enough to be
+    reckoned run by run.
     """
 
     app_privileges = ("SELECT",)
 
+    span = models.CharField(max_length=5, choices=Span)
+    begins = models.DateField(help_text="The first day of the month or year, in UTC")
     measure = models.CharField(max_length=20, choices=ProductionMeasure)
-    month = models.DateField()
     kind = models.CharField(max_length=12, choices=RunKind)
     environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
-    change_type = models.CharField(max_length=20, choices=ChangeType)
     authority = models.CharField(max_length=20, blank=True)
     authorised_how = models.CharField(max_length=12, blank=True)
     is_lab = models.BooleanField()
-    source = models.CharField(max_length=10, choices=RunSource)
     bucket = models.SmallIntegerField(help_text="As in RunBucket")
     n = models.IntegerField()
 
     class Meta:
-        ordering = ["measure", "month", "kind", "bucket"]
+        ordering = ["span", "begins", "measure", "bucket"]
         constraints = [
             models.UniqueConstraint(
-                fields=["measure", "month", "kind", "environment", "change_type", "authority", "authorised_how", "is_lab", "source", "bucket"],
-                name="production_bucket_once",
+                fields=["span", "begins", "measure", "kind", "environment", "authority", "authorised_how", "is_lab", "bucket"], name="production_bucket_once"
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.n} × {self.measure} of {self.kind} in {self.month:%Y-%m}"
+        return f"{self.n} × {self.measure} of {self.kind} in the {self.span} of {self.begins}"
 
 
 class FindingCell(models.Model):
