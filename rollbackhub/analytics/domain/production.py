@@ -199,10 +199,10 @@ def _from_buckets(
         facts = _facts(wanted, measures, kinds).filter(days).order_by()
         rows, found_params = facts.values(*names, **{f"of_{measure}": EXPRESSIONS[measure] for measure in measures}).query.sql_with_params()
         listing = "".join(f"days.{name}, " for name in names)
-        values = ", ".join(f"('{measure.value}', days.of_{measure})" for measure in measures)
+        measured = ", ".join(f"('{measure.value}', days.of_{measure})" for measure in measures)
         parts.append(
             f"SELECT {listing}of.measure, analytics_bucket(of.seconds), 1"
-            f" FROM ({rows}) AS days CROSS JOIN LATERAL (VALUES {values}) AS of (measure, seconds) WHERE of.seconds IS NOT NULL"
+            f" FROM ({rows}) AS days CROSS JOIN LATERAL (VALUES {measured}) AS of (measure, seconds) WHERE of.seconds IS NOT NULL"
         )
         params += found_params
     if not parts:
