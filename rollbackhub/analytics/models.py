@@ -278,7 +278,7 @@ class ProductionCell(models.Model):
 
 
 class ProductionBucket(models.Model):
-    """How many decisions, recoveries and exposures of a month or a year were about so large, by authority: what production alone has, in RunHistogram's buckets.
+    """How many decisions, recoveries and exposures of a month or a year were about so large, by authority, in RunHistogram's buckets.
 
     Decisions (`detect`, `authorise`) count once a rollback, the others once an alias. Every run counts in its month and in its year: few of each kind
     of decision fall into one month, so that years are read from years. Not by team, alias and change type: what those filter is few enough to be
