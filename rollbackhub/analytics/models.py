@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.analytics.enums import REHEARSED, Measure, RunKind, RunSource
+from rollbackhub.analytics.enums import REHEARSED, Measure, ProductionMeasure, RunKind, RunSource, Span
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import ChangeType
@@ -91,6 +91,11 @@ class RunFact(models.Model):
     drain_seconds = models.FloatField(null=True)
     verify_seconds = models.FloatField(null=True)
     exposure = models.BigIntegerField(null=True, help_text="Requests that the bad version served; a whole rollback's, on its first fact only")
+    exposure_estimated = models.BigIntegerField(null=True, help_text="Of the exposure, what was estimated; null: all of it was counted, or a file told it")
+    is_whole = models.BooleanField(
+        db_default=True, help_text="It stands for its whole rollback: of several aliases the first one. What is the whole's is counted there"
+    )
+    finding_codes = ArrayField(models.CharField(max_length=24), default=list, db_default=[], help_text="What it caught, each code once")
     is_lab = models.BooleanField(default=False)
 
     class Meta:
@@ -113,6 +118,13 @@ class RunFact(models.Model):
             models.Index(fields=["-at", "-id"], name="run_fact_newest"),
             models.Index(fields=["month", "kind"], name="run_fact_by_month"),
             models.Index(fields=["policy", "kind", "-at"], name="run_fact_by_policy"),
+            # What a production rollback is compared with: the newest passed drill of its path before it.
+            models.Index(
+                fields=["alias", "artefact", "-at", "-id"],
+                condition=models.Q(kind__in=REHEARSED, verdict=Verdict.PASSED, rollback_seconds__gt=0),
+                name="run_fact_passed_drills",
+            ),
+            models.Index(fields=["-at", "-id"], condition=models.Q(kind=RunKind.ROLLBACK, rollback_seconds__gt=0), name="run_fact_measured_rollbacks"),
             models.Index(fields=["alias", "-at", "-id"], include=["kind", "rollback_seconds"], name="run_fact_by_alias"),
             models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
         ]
@@ -209,3 +221,119 @@ class RunHistogram(models.Model):
 
     def __str__(self) -> str:
         return f"{self.n} × {self.measure} of {self.kind} in {self.month:%Y-%m}"
+
+
+class ProductionCell(models.Model):
+    """Rollbacks and roll-forwards of a month by who decided and how they ended, and the exposure that they had.
+
+    Kept by triggers on the facts as RunCell is (migrations/0005_production_rollups.py); nobody else may write it.
+    """
+
+    app_privileges = ("SELECT",)
+
+    month = models.DateField()
+    kind = models.CharField(max_length=12, choices=RunKind)
+    environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.DO_NOTHING, related_name="+")
+    alias = models.CharField(max_length=120)
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    authority = models.CharField(max_length=20, blank=True)
+    authorised_how = models.CharField(max_length=12, blank=True)
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    outcome = models.CharField(max_length=20)
+    is_lab = models.BooleanField()
+    source = models.CharField(max_length=10, choices=RunSource)
+
+    n = models.IntegerField(help_text="Runs: one an alias")
+    wholes = models.IntegerField(help_text="Rollbacks, whatever the number of their aliases")
+    exposure_n = models.IntegerField(help_text="Whose exposure is known")
+    exposure = models.BigIntegerField()
+    exposure_estimated = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["month", "alias", "kind"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "month",
+                    "kind",
+                    "environment",
+                    "team",
+                    "alias",
+                    "change_type",
+                    "authority",
+                    "authorised_how",
+                    "verdict",
+                    "outcome",
+                    "is_lab",
+                    "source",
+                ],
+                name="production_cell_once",
+            )
+        ]
+        indexes = [models.Index(fields=["alias", "month"], name="production_cell_by_alias")]
+
+    def __str__(self) -> str:
+        return f"{self.n} × {self.kind} of {self.alias} in {self.month:%Y-%m}"
+
+
+class ProductionBucket(models.Model):
+    """How many decisions, recoveries and exposures of a month or a year were about so large, by authority, in RunHistogram's buckets.
+
+    Decisions (`detect`, `authorise`) count once a rollback, the others once an alias. Every run counts in its month and in its year: few of each kind
+    of decision fall into one month, so that years are read from years. Not by team, alias and change type: what those filter is few enough to be
+    reckoned run by run.
+    """
+
+    app_privileges = ("SELECT",)
+
+    span = models.CharField(max_length=5, choices=Span)
+    begins = models.DateField(help_text="The first day of the month or year, in UTC")
+    measure = models.CharField(max_length=20, choices=ProductionMeasure)
+    kind = models.CharField(max_length=12, choices=RunKind)
+    environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
+    authority = models.CharField(max_length=20, blank=True)
+    authorised_how = models.CharField(max_length=12, blank=True)
+    is_lab = models.BooleanField()
+    bucket = models.SmallIntegerField(help_text="As in RunHistogram")
+    n = models.IntegerField()
+
+    class Meta:
+        ordering = ["span", "begins", "measure", "bucket"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["span", "begins", "measure", "kind", "environment", "authority", "authorised_how", "is_lab", "bucket"], name="production_bucket_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.n} × {self.measure} of {self.kind} in the {self.span} of {self.begins}"
+
+
+class FindingCell(models.Model):
+    """How many runs of a month caught what. Kept as the cells are."""
+
+    app_privileges = ("SELECT",)
+
+    month = models.DateField()
+    kind = models.CharField(max_length=12, choices=RunKind)
+    environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.DO_NOTHING, related_name="+")
+    alias = models.CharField(max_length=120)
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    code = models.CharField(max_length=24)
+    is_lab = models.BooleanField()
+    source = models.CharField(max_length=10, choices=RunSource)
+    n = models.IntegerField(help_text="Runs that caught it")
+
+    class Meta:
+        ordering = ["month", "alias", "code"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["month", "kind", "environment", "team", "alias", "change_type", "code", "is_lab", "source"], name="finding_cell_once"
+            )
+        ]
+        indexes = [models.Index(fields=["alias", "month"], name="finding_cell_by_alias")]
+
+    def __str__(self) -> str:
+        return f"{self.n} × {self.code} of {self.alias} in {self.month:%Y-%m}"

@@ -29,6 +29,7 @@ RESOURCES = [
     "coordinated",
     "retention",
     "releases",
+    "history_imports",
     "audit",
     "tokens",
     "me",

@@ -13,6 +13,7 @@ from rollbackhub.dashboard.views import (
     coordinated,
     drill_actions,
     drills,
+    history_import,
     holds,
     live,
     notices,
@@ -117,6 +118,12 @@ procedure_patterns = [
     path("<slug:slug>/", procedures.procedure_detail, name="detail"),
     path("<slug:slug>/edit/", procedures.procedure_edit, name="edit"),
 ]
+history_patterns = [
+    path("", history_import.history_import, name="import"),
+    path("template.csv", history_import.template, name="template"),
+    path("<uuid:import_id>/", history_import.history_detail, name="detail"),
+    path("<uuid:import_id>/take-back/", history_import.take_back, name="take-back"),
+]
 audit_patterns = [
     path("", audit.event_list, name="list"),
     path("<int:event_id>/", audit.event_detail, name="event"),
@@ -130,5 +137,6 @@ urlpatterns = [
     path("registry/", include((registry_patterns, "registry"))),
     path("releases/", include((release_patterns, "releases"))),
     path("procedures/", include((procedure_patterns, "procedures"))),
+    path("analytics/import/", include((history_patterns, "history"))),
     path("audit/", include((audit_patterns, "audit"))),
 ]

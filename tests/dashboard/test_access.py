@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, Any] = {
     "alias": "smart-reasoner",
     "slug": "reasoner-model",
     "event_id": 1,
+    "import_id": uuid.UUID(int=1),
 }
 FOR_EVERYBODY_SIGNED_IN = {"dashboard:account"}
 PUBLIC = {"healthz": "for probes: it tells no more than whether parts work", "calendar-feed": "by its secret: tests/drills/test_feeds.py"}
