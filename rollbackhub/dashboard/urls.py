@@ -7,6 +7,7 @@ from django.urls import include, path
 from rollbackhub.dashboard.views import (
     account,
     aliases,
+    analytics,
     approvals,
     audit,
     checks,
@@ -117,6 +118,12 @@ procedure_patterns = [
     path("<slug:slug>/", procedures.procedure_detail, name="detail"),
     path("<slug:slug>/edit/", procedures.procedure_edit, name="edit"),
 ]
+analytics_patterns = [
+    path("", analytics.question_list, name="list"),
+    path("<slug:question>/", analytics.question_detail, name="question"),
+    path("<slug:question>/headline/", analytics.headline, name="headline"),
+    path("<slug:question>/<int:number>.csv", analytics.export, name="export"),
+]
 audit_patterns = [
     path("", audit.event_list, name="list"),
     path("<int:event_id>/", audit.event_detail, name="event"),
@@ -130,5 +137,6 @@ urlpatterns = [
     path("registry/", include((registry_patterns, "registry"))),
     path("releases/", include((release_patterns, "releases"))),
     path("procedures/", include((procedure_patterns, "procedures"))),
+    path("analytics/", include((analytics_patterns, "analytics"))),
     path("audit/", include((audit_patterns, "audit"))),
 ]
