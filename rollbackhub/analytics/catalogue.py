@@ -43,33 +43,102 @@ GROUPS = (_SPEED, _DRILLS, _OUTCOMES, _WAYS_BACK)
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        "durations", "Do we roll back in time?", "Durations", "Every run's time against its target, by change type, month and alias.", _SPEED, _by("durations")
-    ),
-    Question("segments", "Where does the time go?", "Segments", "Detect, decide, authorise and the rest: drills beside production.", _SPEED, _by("segments")),
-    Question("hit-rate", "How often do we meet the target?", "Hit rate", "The share of runs within their target, with its interval.", _SPEED, _by("hit_rate")),
-    Question(
-        "calibration", "Do drills predict production?", "Calibration", "Whether a drill of 4 minutes means 4 minutes in production.", _DRILLS, _by("calibration")
-    ),
-    Question(
-        "decisions", "How long do decisions and approvals take?", "Decisions", "From detection to a decision and to its approval, by who had to decide.",
-        _SPEED, _by("decisions"),
+        "durations",
+        "Do we roll back in time?",
+        "Durations",
+        "Every run's time against its target, by change type, month and alias.",
+        _SPEED,
+        _by("durations"),
     ),
     Question(
-        "compliance", "Do we drill as we planned?", "Compliance", "Drills that were planned, done, and done on time, by team.", _DRILLS, _by("compliance")
+        "segments",
+        "Where does the time go?",
+        "Segments",
+        "Detect, decide, authorise and the rest: drills beside production.",
+        _SPEED,
+        _by("segments"),
     ),
-    Question("findings", "What do drills catch, and is it mended?", "Findings", "What was caught, how soon it was mended, what came back.", _DRILLS, _by("findings")),
-    Question("retention", "How much could we roll back?", "Retention", "The rollbackable share over time, and what was kept for it.", _WAYS_BACK, _by("retention")),
     Question(
-        "dora", "How often do changes fail, and how fast do we recover?", "DORA", "Change fail rate and failed-deployment recovery time, without drills.",
-        _OUTCOMES, _by("dora"),
+        "hit-rate",
+        "How often do we meet the target?",
+        "Hit rate",
+        "The share of runs within their target, with its interval.",
+        _SPEED,
+        _by("hit_rate"),
     ),
-    Question("exposure", "How much did bad versions serve?", "Exposure", "Requests that bad versions answered until they were out.", _OUTCOMES, _by("exposure")),
     Question(
-        "ways-out", "Back or forward: which way out works?", "Ways out", "Rolling back beside rolling forward: how each ended, and how long it took.",
-        _OUTCOMES, _by("ways_out"),
+        "calibration",
+        "Do drills predict production?",
+        "Calibration",
+        "Whether a drill of 4 minutes means 4 minutes in production.",
+        _DRILLS,
+        _by("calibration"),
     ),
-    Question("control", "Are drills getting slower?", "Control chart", "Drill after drill of one path, with a signal where it drifts.", _DRILLS, _by("control")),
-)  # fmt: skip
+    Question(
+        "decisions",
+        "How long do decisions and approvals take?",
+        "Decisions",
+        "From detection to a decision and to its approval, by who had to decide.",
+        _SPEED,
+        _by("decisions"),
+    ),
+    Question(
+        "compliance",
+        "Do we drill as we planned?",
+        "Compliance",
+        "Drills that were planned, done, and done on time, by team.",
+        _DRILLS,
+        _by("compliance"),
+    ),
+    Question(
+        "findings",
+        "What do drills catch, and is it mended?",
+        "Findings",
+        "What was caught, how soon it was mended, what came back.",
+        _DRILLS,
+        _by("findings"),
+    ),
+    Question(
+        "retention",
+        "How much could we roll back?",
+        "Retention",
+        "The rollbackable share over time, and what was kept for it.",
+        _WAYS_BACK,
+        _by("retention"),
+    ),
+    Question(
+        "dora",
+        "How often do changes fail, and how fast do we recover?",
+        "DORA",
+        "Change fail rate and failed-deployment recovery time, without drills.",
+        _OUTCOMES,
+        _by("dora"),
+    ),
+    Question(
+        "exposure",
+        "How much did bad versions serve?",
+        "Exposure",
+        "Requests that bad versions answered until they were out.",
+        _OUTCOMES,
+        _by("exposure"),
+    ),
+    Question(
+        "ways-out",
+        "Back or forward: which way out works?",
+        "Ways out",
+        "Rolling back beside rolling forward: how each ended, and how long it took.",
+        _OUTCOMES,
+        _by("ways_out"),
+    ),
+    Question(
+        "control",
+        "Are drills getting slower?",
+        "Control chart",
+        "Drill after drill of one path, with a signal where it drifts.",
+        _DRILLS,
+        _by("control"),
+    ),
+)
 """All of them, in order."""
 
 
