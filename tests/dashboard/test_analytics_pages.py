@@ -149,7 +149,7 @@ def test_instants_are_in_the_zone_of_the_reader(asked: list[AnalyticsFilter], ca
 
 def test_long_table_is_cut_on_the_page_and_whole_in_the_file(asked: list[AnalyticsFilter], cast: Cast) -> None:
     client = client_of(cast.auditor)
-    assert f"The first {TABLE_ROWS} of {TABLE_ROWS + 50} rows; the file has all" in page(client, "/analytics/times/")
+    assert f"the first {TABLE_ROWS} of {TABLE_ROWS + 50} rows; the file has all" in page(client, "/analytics/times/")
     assert [row["n"] for row in rows_of(client, "/analytics/times/2.csv")] == [str(number) for number in range(TABLE_ROWS + 50)]
 
 
