@@ -345,7 +345,7 @@ class _Reader:
             problems.append(
                 Problem("artefact", f"{alias[:60]} is an alias of {policy.artefact.slug}, not of {slug[:60]}. Correct one, or leave the artefact empty.")
             )
-        if policy is None and not slug and environment is not None and alias:
+        if policy is None and not slug and not problems and environment is not None:
             problems.append(Problem("artefact", f"There is no alias {alias[:60]} in {environment.slug} any more, or not yet: name its artefact."))
         if problems or environment is None:
             return None
