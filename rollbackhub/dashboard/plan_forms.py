@@ -197,3 +197,24 @@ class QuietForm(forms.Form):
     def chosen_team(self) -> Team | None:
         """The team; None for all."""
         return self._teams.get(self.cleaned_data["team"])
+
+
+class FeedForm(forms.Form):
+    """A secret address of a team's drills."""
+
+    team = forms.ChoiceField(label="Team", widget=forms.Select(attrs=_SELECT))
+    name = forms.CharField(
+        label="Used by",
+        max_length=100,
+        widget=forms.TextInput(attrs={**_TEXT, "placeholder": "Whose calendar, or where"}),
+        help_text="To know which to revoke.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._teams = {team.slug: team for team in Team.objects.all()}
+        self.fields["team"].choices = [(slug, team.name) for slug, team in self._teams.items()]  # type: ignore[attr-defined]
+
+    def chosen_team(self) -> Team:
+        """The team."""
+        return self._teams[self.cleaned_data["team"]]

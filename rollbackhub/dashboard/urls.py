@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from rollbackhub.dashboard.views import (
     account,
+    actions,
     aliases,
     analytics,
     approvals,
@@ -60,11 +61,22 @@ drill_patterns = [
     path("quiet/", calendar.quiet_list, name="quiet"),
     path("quiet/new/", calendar.quiet_new, name="quiet-new"),
     path("quiet/<int:quiet_id>/end/", calendar.quiet_end, name="quiet-end"),
+    path("feeds/", calendar.feed_list, name="feeds"),
+    path("feeds/new/", calendar.feed_new, name="feed-new"),
+    path("feeds/<int:feed_id>/revoke/", calendar.feed_revoke, name="feed-revoke"),
     path("<uuid:drill_id>/", drills.drill_detail, name="detail"),
     path("<uuid:drill_id>/live/", drills.drill_live, name="live"),
     path("<uuid:drill_id>/stop/", drill_actions.stop, name="stop"),
     path("<uuid:drill_id>/retry/", drill_actions.retry, name="retry"),
     path("<uuid:drill_id>/close/", drill_actions.close, name="close"),
+]
+action_patterns = [
+    path("", actions.action_list, name="list"),
+    path("<uuid:action_id>/", actions.action_detail, name="detail"),
+    path("<uuid:action_id>/change/", actions.action_change, name="change"),
+    path("<uuid:action_id>/done/", actions.action_done, name="done"),
+    path("<uuid:action_id>/decline/", actions.action_decline, name="decline"),
+    path("<uuid:action_id>/reopen/", actions.action_reopen, name="reopen"),
 ]
 rollback_patterns = [
     path("", rollbacks.rollback_list, name="list"),
@@ -154,6 +166,7 @@ audit_patterns = [
 urlpatterns = [
     path("", include((dashboard_patterns, "dashboard"))),
     path("drills/", include((drill_patterns, "drills"))),
+    path("actions/", include((action_patterns, "actions"))),
     path("rollbacks/", include((rollback_patterns, "rollbacks"))),
     path("routing/", include((routing_patterns, "routing"))),
     path("registry/", include((registry_patterns, "registry"))),

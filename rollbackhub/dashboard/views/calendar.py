@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from calendar import day_name
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from drills.domain.feeds import list_feeds, make_feed, revoke_feed
 from drills.domain.programme_selectors import LIMIT, list_planned
 from drills.domain.quiet import end_quiet_period, list_quiet_periods, make_quiet_period
 from rollbackhub.accounts.models import Team
@@ -20,7 +23,7 @@ from rollbackhub.common.errors import InvalidInput
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.calendar_page import month_of, read_month, span_of
 from rollbackhub.dashboard.filters import say_what_is_left_out
-from rollbackhub.dashboard.plan_forms import QuietForm
+from rollbackhub.dashboard.plan_forms import FeedForm, QuietForm
 
 QUIET_DAYS = 90
 """How long quiet periods that are over stay on their page."""
@@ -111,6 +114,44 @@ def quiet_end(request: HttpRequest, quiet_id: int) -> HttpResponse:
     end_quiet_period(quiet_id=quiet_id, actor=actor(request), user=person(request))
     messages.success(request, "The quiet period is taken back. Drills that it had moved stay where they are.")
     return redirect("drills:quiet")
+
+
+@require_safe
+@requires(Capability.VIEW)
+def feed_list(request: HttpRequest) -> HttpResponse:
+    """Which calendars read a team's drills."""
+    return render(request, "drills/feeds.html", {"feeds": list(list_feeds()), "form": FeedForm()})
+
+
+@require_POST
+@requires(Capability.CONFIGURE)
+def feed_new(request: HttpRequest) -> HttpResponse:
+    """Make a secret address. The answer to this request is the only page that ever shows it."""
+    form, context = FeedForm(request.POST), {}
+    if form.is_valid():
+        try:
+            feed, secret = make_feed(team=form.chosen_team(), name=form.cleaned_data["name"], actor=actor(request), user=person(request))
+        except InvalidInput as error:
+            form.add_error("name", error.message)
+        else:
+            context = {"made": feed, "address": f"{settings.PUBLIC_URL}{reverse('calendar-feed', args=[secret])}"}
+    response = render(
+        request,
+        "drills/feeds.html",
+        {"feeds": list(list_feeds()), "form": FeedForm() if context else form, **context},
+        status=201 if context else 422,
+    )
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+@requires(Capability.CONFIGURE)
+def feed_revoke(request: HttpRequest, feed_id: int) -> HttpResponse:
+    """End a secret address at once."""
+    feed = revoke_feed(feed_id=feed_id, actor=actor(request), user=person(request))
+    messages.success(request, f"The address of {feed.name} is revoked: whatever reads it gets nothing any more.")
+    return redirect("drills:feeds")
 
 
 def _read_day(text: str) -> dt.date | None:
