@@ -78,14 +78,8 @@ class PlanForm(forms.Form):
     )
 
     def __init__(self, *args: Any, person: User, plan: DrillPlan | None = None, **kwargs: Any) -> None:
-        initial = {
-            "owner": person.username,
-            "cadence": Cadence.BY_STAKES,
-            "announced": "yes",
-            **(_initial_of(plan) if plan else {}),
-            **kwargs.pop("initial", {}),
-        }
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(*args, **kwargs)
+        self.initial = {**(_initial_of(plan) if plan else _initial_for(person)), **self.initial}
         self._people = people_who(Capability.DRILL)
         if plan is not None:
             # Who may no longer answer for it is refused by the domain with a sentence, not by a list that has no such name.
