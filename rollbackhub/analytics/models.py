@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.analytics.enums import Measure, RunKind, RunSource
+from rollbackhub.analytics.enums import REHEARSED, Measure, RunKind, RunSource
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import ChangeType
@@ -103,8 +103,8 @@ class RunFact(models.Model):
             models.CheckConstraint(
                 condition=models.Q(hit=None, rollback_seconds=None)
                 | models.Q(hit=None, target_seconds=None)
-                | models.Q(hit=True, rollback_seconds__lte=models.F("target_seconds"))
-                | models.Q(hit=False, rollback_seconds__gt=models.F("target_seconds")),
+                | models.Q(hit=True, target_seconds__isnull=False, rollback_seconds__isnull=False, rollback_seconds__lte=models.F("target_seconds"))
+                | models.Q(hit=False, target_seconds__isnull=False, rollback_seconds__isnull=False, rollback_seconds__gt=models.F("target_seconds")),
                 name="run_fact_hit_is_within_its_target",
             ),
         ]
@@ -112,6 +112,8 @@ class RunFact(models.Model):
             models.Index(fields=["-at", "-id"], name="run_fact_newest"),
             models.Index(fields=["month", "kind"], name="run_fact_by_month"),
             models.Index(fields=["policy", "kind", "-at"], name="run_fact_by_policy"),
+            models.Index(fields=["alias", "-at", "-id"], name="run_fact_by_alias"),
+            models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
         ]
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ beyond that they come from buckets and are off by 1 % at most. Who shows them sa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ def totals(wanted: AnalyticsFilter, *, by: Sequence[str] = (), kinds: Collection
     return found
 
 
-def all_of(found: dict[Key, Totals]) -> Totals:
+def all_of(found: Mapping[Any, Totals]) -> Totals:
     """Everything together."""
     return sum(found.values(), Totals())
 
@@ -163,7 +163,7 @@ def _from_buckets(
         listing = "".join(f'days."{name}", ' for name in by)
         values = ", ".join(f"('{measure.value}', days.{measure}_seconds)" for measure in measures)
         parts.append(
-            f'SELECT {listing}days."group", of.measure, analytics_bucket(of.seconds), 1'
+            f'SELECT {listing}days."group", of.measure, analytics_bucket(of.seconds) AS bucket, 1 AS n'
             f" FROM ({rows}) AS days CROSS JOIN LATERAL (VALUES {values}) AS of (measure, seconds) WHERE of.seconds IS NOT NULL"
         )
         params += found_params
