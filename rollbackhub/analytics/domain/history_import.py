@@ -22,8 +22,8 @@ from django.db.models import QuerySet
 
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
-from rollbackhub.analytics.enums import RunKind, RunSource
-from rollbackhub.analytics.history_rules import COLUMNS, IN_PRODUCTION, NEEDED, PastRun, Problem, example_rows, read_row
+from rollbackhub.analytics.enums import IN_PRODUCTION, RunKind, RunSource
+from rollbackhub.analytics.history_rules import COLUMNS, NEEDED, PastRun, Problem, example_rows, read_row
 from rollbackhub.analytics.models import HistoryImport, ImportedRun, RunFact
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
