@@ -62,6 +62,14 @@ def feed_of(secret: str) -> CalendarFeed:
     return feed
 
 
+def get_feed(feed_id: int) -> CalendarFeed:
+    """A feed by its number. Raises NotFound. One query."""
+    feed = CalendarFeed.objects.select_related("team", "created_by").filter(pk=feed_id).first()
+    if feed is None:
+        raise no_feed()
+    return feed
+
+
 def list_feeds(*, team: str = "") -> QuerySet[CalendarFeed]:
     """Feeds, revoked ones included, by team and name. `team` is its slug. One query."""
     found = CalendarFeed.objects.select_related("team", "created_by").order_by("team__name", "name", "pk")

@@ -207,16 +207,19 @@ def next_of(plan: DrillPlan) -> PlannedRow | None:
     return row_of(found) if found is not None else None
 
 
-def list_plans(*, team: str = "", active: bool | None = None, owner: User | None = None) -> list[PlanRow]:
+def list_plans(*, team: str = "", active: bool | None = None, owner: str = "") -> list[PlanRow]:
     """Plans with what comes next and what was last, by team and name. Four queries for any number."""
+    return describe_plans(list(filter_plans(team=team, active=active, owner=owner)))
+
+
+def filter_plans(*, team: str = "", active: bool | None = None, owner: str = "") -> QuerySet[DrillPlan]:
+    """Plans that match, by team and name. `team` is its slug, `owner` a username."""
     found = DrillPlan.objects.select_related("team", "owner", "environment", "artefact", "policy__artefact").order_by("team__name", "name")
     if team:
         found = found.filter(team__slug=team)
-    if active is not None:
-        found = found.filter(is_active=active)
-    if owner is not None:
-        found = found.filter(owner=owner)
-    return describe_plans(list(found))
+    if owner:
+        found = found.filter(owner__username=owner)
+    return found if active is None else found.filter(is_active=active)
 
 
 def describe_plans(plans: Sequence[DrillPlan]) -> list[PlanRow]:
