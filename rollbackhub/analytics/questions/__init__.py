@@ -16,8 +16,21 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-QUESTIONS: tuple[str, ...] = ("durations", "segments", "hit_rate", "control")
-"""Names of the modules, which are the last part of their pages' addresses, too."""
+QUESTIONS: tuple[str, ...] = (
+    "durations",
+    "segments",
+    "hit_rate",
+    "calibration",
+    "decisions",
+    "compliance",
+    "findings",
+    "retention",
+    "dora",
+    "exposure",
+    "ways_out",
+    "control",
+)
+"""Names of the modules. Their pages' addresses and words stand in `catalogue.py`."""
 
 
 def question_module(name: str) -> ModuleType:
