@@ -30,8 +30,12 @@ OF_THE_PAGE = 10
 
 @pytest.fixture
 def history(cast: Cast, world: World) -> list[RunFact]:
-    """A year of runs, and a programme."""
+    """A year of runs, what the world's own drills have caught, a programme, releases that went wrong, and readiness judged."""
     make_programme(world)
+    for released in (make_release(world), ReleaseFactory(live=True)):
+        assert released
+    follow_runs()
+    compute_readiness()
     return make_history()
 
 
