@@ -27,7 +27,7 @@ def test_filter_changes_the_address_and_the_answer_and_goes_along_to_the_next_qu
         answer = page.locator(".answer-words")
         before = answer.inner_text()
         with page.expect_navigation():
-            page.get_by_label("Change type").select_option("prompt")
+            page.get_by_label("Change type", exact=True).select_option("prompt")
         visit.settle()
         assert query_of(page)["change_type"] == ["prompt"]
         expect(answer).not_to_have_text(before)
@@ -36,7 +36,7 @@ def test_filter_changes_the_address_and_the_answer_and_goes_along_to_the_next_qu
         visit.settle()
         assert urlsplit(page.url).path == "/analytics/segments/"
         assert query_of(page) == {"period": ["all"], "change_type": ["prompt"]}
-        expect(page.get_by_label("Change type")).to_have_value("prompt")
+        expect(page.get_by_label("Change type", exact=True)).to_have_value("prompt")
         with page.expect_navigation():
             page.get_by_role("link", name="Reset").click()
         assert query_of(page) == {}
@@ -48,14 +48,14 @@ def test_days_are_given_by_two_fields_that_appear_when_asked_for(site: Site, vis
         page = visit.open("/analytics/durations/")
         expect(page.get_by_label("From", exact=True)).to_have_count(0)
         with page.expect_navigation():
-            page.get_by_label("Period").select_option("days")
+            page.get_by_label("Period", exact=True).select_option("days")
         page.get_by_label("From", exact=True).fill("2020-01-01")
         page.get_by_label("To, with that day").fill("2020-01-31")
         with page.expect_navigation():
             page.get_by_role("button", name="Show").click()
         expect(page.get_by_text("Nothing to count", exact=True)).to_be_visible()
         with page.expect_navigation():
-            page.get_by_label("Period").select_option("all")
+            page.get_by_label("Period", exact=True).select_option("all")
         visit.settle()
         assert "since" not in page.url
         expect(page.locator(".answer-words")).to_be_visible()
@@ -79,7 +79,7 @@ def test_hovering_a_point_says_what_it_is(site: Site, visitor: Visitor) -> None:
             break
         else:
             pytest.fail("hovering over a point shows nothing")
-        assert re.search(r"\d", page.locator(".hoverlayer .hovertext").first.inner_text())
+        assert re.search(r"\d", page.locator(".hoverlayer .hovertext").first.text_content() or "")
 
 
 def test_table_behind_a_figure_opens_by_keyboard_and_its_file_has_the_same(site: Site, visitor: Visitor, tmp_path: Path) -> None:
