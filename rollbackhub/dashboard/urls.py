@@ -6,12 +6,16 @@ from django.urls import include, path
 
 from rollbackhub.dashboard.views import (
     account,
+    actions,
     aliases,
+    analytics,
     approvals,
     audit,
+    calendar,
     checks,
     coordinated,
     drill_actions,
+    drill_plans,
     drills,
     history_import,
     holds,
@@ -44,11 +48,35 @@ drill_patterns = [
     path("", drills.drill_list, name="list"),
     path("start/", drill_actions.choose, name="choose"),
     path("start/<slug:environment>/<slug:alias>/", drill_actions.start, name="start"),
+    path("plans/", drill_plans.plan_list, name="plans"),
+    path("plans/new/", drill_plans.plan_new, name="plan-new"),
+    path("plans/<int:plan_id>/", drill_plans.plan_detail, name="plan"),
+    path("plans/<int:plan_id>/edit/", drill_plans.plan_edit, name="plan-edit"),
+    path("plans/<int:plan_id>/end/", drill_plans.plan_end, name="plan-end"),
+    path("plans/<int:plan_id>/resume/", drill_plans.plan_resume, name="plan-resume"),
+    path("planned/<int:planned_id>/", drill_plans.planned_detail, name="planned"),
+    path("planned/<int:planned_id>/start/", drill_plans.planned_start, name="planned-start"),
+    path("planned/<int:planned_id>/excuse/", drill_plans.planned_excuse, name="planned-excuse"),
+    path("calendar/", calendar.calendar, name="calendar"),
+    path("quiet/", calendar.quiet_list, name="quiet"),
+    path("quiet/new/", calendar.quiet_new, name="quiet-new"),
+    path("quiet/<int:quiet_id>/end/", calendar.quiet_end, name="quiet-end"),
+    path("feeds/", calendar.feed_list, name="feeds"),
+    path("feeds/new/", calendar.feed_new, name="feed-new"),
+    path("feeds/<int:feed_id>/revoke/", calendar.feed_revoke, name="feed-revoke"),
     path("<uuid:drill_id>/", drills.drill_detail, name="detail"),
     path("<uuid:drill_id>/live/", drills.drill_live, name="live"),
     path("<uuid:drill_id>/stop/", drill_actions.stop, name="stop"),
     path("<uuid:drill_id>/retry/", drill_actions.retry, name="retry"),
     path("<uuid:drill_id>/close/", drill_actions.close, name="close"),
+]
+action_patterns = [
+    path("", actions.action_list, name="list"),
+    path("<uuid:action_id>/", actions.action_detail, name="detail"),
+    path("<uuid:action_id>/change/", actions.action_change, name="change"),
+    path("<uuid:action_id>/done/", actions.action_done, name="done"),
+    path("<uuid:action_id>/decline/", actions.action_decline, name="decline"),
+    path("<uuid:action_id>/reopen/", actions.action_reopen, name="reopen"),
 ]
 rollback_patterns = [
     path("", rollbacks.rollback_list, name="list"),
@@ -118,6 +146,12 @@ procedure_patterns = [
     path("<slug:slug>/", procedures.procedure_detail, name="detail"),
     path("<slug:slug>/edit/", procedures.procedure_edit, name="edit"),
 ]
+analytics_patterns = [
+    path("", analytics.question_list, name="list"),
+    path("<slug:question>/", analytics.question_detail, name="question"),
+    path("<slug:question>/headline/", analytics.headline, name="headline"),
+    path("<slug:question>/<int:number>.csv", analytics.export, name="export"),
+]
 history_patterns = [
     path("", history_import.history_import, name="import"),
     path("template.csv", history_import.template, name="template"),
@@ -132,11 +166,13 @@ audit_patterns = [
 urlpatterns = [
     path("", include((dashboard_patterns, "dashboard"))),
     path("drills/", include((drill_patterns, "drills"))),
+    path("actions/", include((action_patterns, "actions"))),
     path("rollbacks/", include((rollback_patterns, "rollbacks"))),
     path("routing/", include((routing_patterns, "routing"))),
     path("registry/", include((registry_patterns, "registry"))),
     path("releases/", include((release_patterns, "releases"))),
     path("procedures/", include((procedure_patterns, "procedures"))),
     path("analytics/import/", include((history_patterns, "history"))),
+    path("analytics/", include((analytics_patterns, "analytics"))),
     path("audit/", include((audit_patterns, "audit"))),
 ]

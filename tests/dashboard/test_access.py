@@ -26,6 +26,13 @@ ARGUMENTS: dict[str, Any] = {
     "alias": "smart-reasoner",
     "slug": "reasoner-model",
     "event_id": 1,
+    "question": "durations",
+    "number": 1,
+    "plan_id": 1,
+    "planned_id": 1,
+    "quiet_id": 1,
+    "feed_id": 1,
+    "action_id": uuid.UUID(int=1),
     "import_id": uuid.UUID(int=1),
 }
 FOR_EVERYBODY_SIGNED_IN = {"dashboard:account"}
