@@ -21,9 +21,7 @@ from rollbackhub.reviews.models import ReviewAction
 from rollbackhub.reviews.rules import IN_MEETING, MAX_TEXT, MAX_TITLE
 
 
-def give_action(
-    *, review_id: UUID, title: str, owner: User, due_on: dt.date, account: User, actor: Actor, detail: str = "", agenda: str = ""
-) -> ReviewAction:
+def give_action(*, review_id: UUID, title: str, owner: User, due_on: dt.date, account: User, actor: Actor, detail: str = "", agenda: str = "") -> ReviewAction:
     """Give somebody an action with the day by which it is due. It stands on the agenda of the quarters after until it is closed.
 
     Raises NotFound, Forbidden, InvalidInput (no title, a day that is over), Conflict.
@@ -54,5 +52,11 @@ def give_action(
         link = ReviewAction.objects.create(
             review=review, item=item_of(review, agenda), action=action, title=what, owner_label=actor_of(owner).label, due_on=due_on
         )
-        keep(review, [], event="review.action_given", actor=actor, data={"action": str(action.pk), "title": what, "owner": link.owner_label, "due_on": due_on.isoformat()})
+        keep(
+            review,
+            [],
+            event="review.action_given",
+            actor=actor,
+            data={"action": str(action.pk), "title": what, "owner": link.owner_label, "due_on": due_on.isoformat()},
+        )
         return link

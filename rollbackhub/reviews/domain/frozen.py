@@ -56,9 +56,7 @@ def freeze(answer: Answer) -> dict[str, Any]:
 
 def frozen_figures(content: dict[str, Any]) -> list[FrozenFigure]:
     """The figures of frozen content, in their order."""
-    return [
-        FrozenFigure(key=figure["key"], title=figure["title"], label=figure["label"], content=figure["figure"]) for figure in content.get("figures", [])
-    ]
+    return [FrozenFigure(key=figure["key"], title=figure["title"], label=figure["label"], content=figure["figure"]) for figure in content.get("figures", [])]
 
 
 def frozen_tables(content: dict[str, Any], *, zone: dt.tzinfo) -> list[FrozenTable]:

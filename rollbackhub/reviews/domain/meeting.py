@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -55,7 +54,11 @@ def add_attendance(*, review_id: UUID, people: Iterable[User], guests: Iterable[
     Raises NotFound, Forbidden, InvalidInput (nobody named, a name that is too long), Conflict.
     """
     require_writer(account)
-    named = {actor_of(person).label[:LONGEST_NAME]: person for person in people}
+    named: dict[str, User] = {}
+    for person in people:
+        label = actor_of(person).label
+        # Two people may have one name.
+        named[label if label not in named else f"{label[: LONGEST_NAME - 155]} ({person.username})"] = person
     names = [cleaned for guest in guests if (cleaned := " ".join(guest.replace("\x00", "").split()))]
     if not named and not names:
         raise InvalidInput("Say who was there.", code="nobody_named", fields={"people": ["Choose somebody, or name a guest."]})
@@ -147,9 +150,7 @@ def withdraw_wish(*, review_id: UUID, wanted_id: int, account: User, actor: Acto
         keep(review, [], event="review.wish_withdrawn", actor=actor, data={"wanted": wanted_id, "text": wish.text[:300]})
 
 
-def add_decision(
-    *, review_id: UUID, text: str, owner: User, account: User, actor: Actor, agenda: str = "", wanted_id: int | None = None
-) -> ReviewDecision:
+def add_decision(*, review_id: UUID, text: str, owner: User, account: User, actor: Actor, agenda: str = "", wanted_id: int | None = None) -> ReviewDecision:
     """Write down what the meeting decided, and who answers for it. Raises NotFound, Forbidden, InvalidInput, Conflict."""
     require(user=account, capability=Capability.LEAD)
     with transaction.atomic():

@@ -133,7 +133,8 @@ def _copy(old: Review, new: Review) -> None:
     # By the agenda, and by the place among the wishes: the copies have ids of their own.
     agenda_of = {item.pk: item.agenda for item in items}
     place_of = {wish.pk: place for place, wish in enumerate(wishes)}
-    for row in (*items, *wishes, *decisions, *attendance):
+    rows: list[ReviewItem | WantedDecision | ReviewDecision | Attendance] = [*items, *wishes, *decisions, *attendance]
+    for row in rows:
         row.review = new
         row.pk = None
         row._state.adding = True
@@ -146,9 +147,7 @@ def _copy(old: Review, new: Review) -> None:
     Attendance.objects.bulk_create(attendance)
 
 
-def _problems(
-    *, quarter: dt.date, meets_at: dt.datetime | None, presenter: User | None, roles: Sequence[str], now: dt.datetime
-) -> dict[str, list[str]]:
+def _problems(*, quarter: dt.date, meets_at: dt.datetime | None, presenter: User | None, roles: Sequence[str], now: dt.datetime) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     if quarter != quarter_of(quarter):
         fields["quarter"] = ["Name a quarter by its first day: 1 January, April, July or October."]

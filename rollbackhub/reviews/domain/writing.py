@@ -49,7 +49,9 @@ def move(review: Review, to: ReviewState) -> None:
     """The one place where the state changes; nothing is saved yet. Raises Conflict for what the table does not have."""
     if to not in TRANSITIONS[ReviewState(review.state)]:
         raise Conflict(
-            f"The review is {ReviewState(review.state).label.lower()}: it cannot become “{to.label.lower()}” now.", code="review_in_other_state", url=address_of(review)
+            f"The review is {ReviewState(review.state).label.lower()}: it cannot become “{to.label.lower()}” now.",
+            code="review_in_other_state",
+            url=address_of(review),
         )
     review.state = to
 

@@ -52,7 +52,9 @@ def findings(scope: Scope) -> Answer:
     late = f", {overdue} overdue" if overdue else ""
     if not failed and not still_open:
         return Answer(headline="No drill failed in this quarter, and no finding is open.")
-    headline = f"{counted(len(failed), 'drill')} failed in this quarter; {counted(len(still_open), 'finding')} {'is' if len(still_open) == 1 else 'are'} open{late}."
+    headline = (
+        f"{counted(len(failed), 'drill')} failed in this quarter; {counted(len(still_open), 'finding')} {'is' if len(still_open) == 1 else 'are'} open{late}."
+    )
     return Answer(headline=headline, tables=tables, notes=["Open findings as of the preparation, whenever they were found."])
 
 

@@ -34,7 +34,9 @@ def misses(scope: Scope) -> Answer:
     """Runs of the quarter that were restored later than their target. One query."""
     facts = list(runs_of(scope).filter(hit__isnull=False).order_by("-at", "-id"))
     if not facts:
-        return Answer(headline="No run was measured against a target in this quarter.", empty="Drills and rollbacks that are restored and have a target stand here.")
+        return Answer(
+            headline="No run was measured against a target in this quarter.", empty="Drills and rollbacks that are restored and have a target stand here."
+        )
     missed = [fact for fact in facts if not fact.hit]
     costliest = [_costliest(fact) for fact in missed]
     counts = Counter(segment for segment, _ in costliest if segment)
@@ -45,7 +47,9 @@ def misses(scope: Scope) -> Answer:
         sums = {segment: sum(_seconds(fact, segment) or 0 for fact in missed) for segment in MEASURED}
         by_segment = [(segment.label, counts[segment], seconds) for segment, seconds in sums.items() if seconds]
         tables = [Table(title, MISSES, shown, url_column=8), Table("By segment", SEGMENTS, by_segment)]
-    return Answer(headline=_headline(len(facts), len(missed), counts), tables=tables, notes=["From the decision until restored, drills and rollbacks together."])
+    return Answer(
+        headline=_headline(len(facts), len(missed), counts), tables=tables, notes=["From the decision until restored, drills and rollbacks together."]
+    )
 
 
 def runs_of(scope: Scope) -> QuerySet[RunFact]:

@@ -37,7 +37,9 @@ def promised(scope: Scope) -> Answer:
     ]
     open_ones = [link for link in actions if link.action.state == ActionState.OPEN]
     overdue = [link for link in open_ones if link.action.due_on < scope.at.date()]
-    rows = [_row(link, scope) for link in [*overdue, *(link for link in open_ones if link not in overdue), *(link for link in actions if link not in open_ones)]]
+    rows = [
+        _row(link, scope) for link in [*overdue, *(link for link in open_ones if link not in overdue), *(link for link in actions if link not in open_ones)]
+    ]
     decisions = ReviewDecision.objects.filter(review=last).order_by("pk")
     title, shown = shortened("Actions of earlier reviews", rows)
     tables = [Table(title, ACTIONS, shown, url_column=7)] if rows else []

@@ -37,7 +37,8 @@ def proof(scope: Scope) -> Answer:
     unproven = [row for row in aliases if row.proof_state != ProofState.VALID]
     notes = ["As of the preparation, not of the quarter's end."]
     if not unproven:
-        return Answer(headline=f"The way back of {'all ' if len(aliases) > 1 else ''}{counted(len(aliases), 'live alias', 'live aliases')} is proven.", notes=notes)
+        every = "all " if len(aliases) > 1 else ""
+        return Answer(headline=f"The way back of {every}{counted(len(aliases), 'live alias', 'live aliases')} is proven.", notes=notes)
     kinds = Counter(ProofState(row.proof_state).label.lower() for row in unproven)
     words = ", ".join(f"{number} {label}" for label, number in kinds.most_common())
     headline = f"{len(unproven)} of {counted(len(aliases), 'live alias', 'live aliases')} {'has' if len(unproven) == 1 else 'have'} no valid proof: {words}."
@@ -51,7 +52,7 @@ def page_of(row: Readiness) -> str:
 
 
 def _row(row: Readiness) -> tuple[Cell, ...]:
-    reason = next((found for found in row.reasons if found["code"] in ABOUT_PROOF), {})
+    reason: dict[str, str] = next((found for found in row.reasons if found["code"] in ABOUT_PROOF), {})
     proof_words = ProofState(row.proof_state).label
     return (
         row.policy.alias,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db.models import Q
+
 from rollbackhub.analytics.answer import Answer, Cell, Column, Table
 from rollbackhub.common.sentences import counted
 from rollbackhub.registry.domain.retention import Retention, describe_retention, list_retention
@@ -28,7 +30,9 @@ def retention_risks(scope: Scope) -> Answer:
     """What expires until the next review, what is needed first. Five queries."""
     live = live_readiness(scope)
     rollbackable = sum(row.rollbackable for row in live)
-    coming = list_retention(team=scope.team.slug, at=scope.at).filter(next_at__lte=scope.at + AHEAD)
+    dated = list_retention(team=scope.team.slug, at=scope.at)
+    # `next_at` is an annotation, of which the type does not know.
+    coming = dated.filter(Q(("next_at__lte", scope.at + AHEAD)))
     versions = list(coming if scope.review.is_lab else coming.filter(artefact__is_lab=False))
     rows = describe_retention(versions, live_since=first_served(versions), at=scope.at)
     # A window that ends is a risk to what still goes back to the version; a provider's date to whatever needs it.
