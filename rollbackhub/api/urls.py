@@ -24,6 +24,7 @@ RESOURCES = [
     "coordinated",
     "retention",
     "releases",
+    "history_imports",
     "audit",
     "tokens",
     "me",

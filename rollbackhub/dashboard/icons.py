@@ -12,11 +12,12 @@ from pathlib import Path
 SPRITE = Path(__file__).parent / "assets" / "icons.svg"
 
 ICONS = (
-    "activity", "alert-triangle", "archive", "arrow-back-up", "arrow-left", "arrow-right", "ban", "calendar-due", "check", "chevron-down", "chevron-right",
-    "circle-check", "circle-dashed", "circle-x", "clipboard-check", "clock", "device-desktop", "download", "external-link", "file-code", "filter", "flask",
-    "gauge", "git-compare", "hand-stop", "help", "history", "hourglass", "info-circle", "key", "list-check", "loader-2", "lock", "login", "logout",
-    "menu-2", "moon", "packages", "player-play", "player-stop", "plug", "progress", "refresh", "robot", "rotate-2", "route", "search", "server",
-    "settings", "shield-check", "sun", "tag", "upload", "user", "user-exclamation", "versions", "wifi-off", "x",
+    "activity", "alert-triangle", "archive", "arrow-back-up", "arrow-left", "arrow-right", "ban", "calendar", "calendar-due", "calendar-off", "calendar-x",
+    "chart-bar", "check", "chevron-down", "chevron-right", "circle-check", "circle-dashed", "circle-x", "clipboard-check", "clock", "device-desktop",
+    "download", "edit", "external-link", "eye-off", "file-code", "filter", "flask", "gauge", "git-compare", "hand-stop", "help", "history", "hourglass",
+    "info-circle", "key", "link", "list-check", "loader-2", "lock", "login", "logout", "menu-2", "moon", "packages", "player-play", "player-stop", "plug",
+    "progress", "refresh", "robot", "rotate-2", "route", "search", "server", "settings", "shield-check", "sun", "tag", "upload", "user", "user-exclamation",
+    "versions", "wifi-off", "x",
 )  # fmt: skip
 
 

@@ -7,12 +7,14 @@ from django.urls import include, path
 from rollbackhub.dashboard.views import (
     account,
     aliases,
+    analytics,
     approvals,
     audit,
     checks,
     coordinated,
     drill_actions,
     drills,
+    history_import,
     holds,
     live,
     notices,
@@ -117,6 +119,18 @@ procedure_patterns = [
     path("<slug:slug>/", procedures.procedure_detail, name="detail"),
     path("<slug:slug>/edit/", procedures.procedure_edit, name="edit"),
 ]
+analytics_patterns = [
+    path("", analytics.question_list, name="list"),
+    path("<slug:question>/", analytics.question_detail, name="question"),
+    path("<slug:question>/headline/", analytics.headline, name="headline"),
+    path("<slug:question>/<int:number>.csv", analytics.export, name="export"),
+]
+history_patterns = [
+    path("", history_import.history_import, name="import"),
+    path("template.csv", history_import.template, name="template"),
+    path("<uuid:import_id>/", history_import.history_detail, name="detail"),
+    path("<uuid:import_id>/take-back/", history_import.take_back, name="take-back"),
+]
 audit_patterns = [
     path("", audit.event_list, name="list"),
     path("<int:event_id>/", audit.event_detail, name="event"),
@@ -130,5 +144,7 @@ urlpatterns = [
     path("registry/", include((registry_patterns, "registry"))),
     path("releases/", include((release_patterns, "releases"))),
     path("procedures/", include((procedure_patterns, "procedures"))),
+    path("analytics/import/", include((history_patterns, "history"))),
+    path("analytics/", include((analytics_patterns, "analytics"))),
     path("audit/", include((audit_patterns, "audit"))),
 ]

@@ -10,7 +10,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from rollbackhub.registry.domain.version_import import MAX_BYTES
+from rollbackhub.common.csv_file import MAX_BYTES
 from rollbackhub.registry.models import Version
 from tests.dashboard.people import client_of, page
 from tests.dashboard.test_registry_pages import plain

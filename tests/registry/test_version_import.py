@@ -11,6 +11,7 @@ from django.core import signing
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import User
 from rollbackhub.audit.models import AuditEvent
+from rollbackhub.common.csv_file import MAX_BYTES
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.registry.domain import version_import
 from rollbackhub.registry.domain.version_import import MAX_ROWS, NEW, SAME, WRONG, ImportRow, Preview, confirm_import, preview_again, preview_import
@@ -193,7 +194,7 @@ def test_file_as_spreadsheets_write_it(text: str, account: User) -> None:
         (b'artefact,label\nprompt,"v2\n', "not_csv", "Row 2 cannot be read"),
         (b'artefact,label\nprompt,"v2"x\n', "not_csv", "Row 2 cannot be read"),
         (b"artefact,label\n" + b"prompt,v2\n" * (MAX_ROWS + 1), "too_many_rows", "more than 1,000 rows"),
-        (b"artefact,label\nprompt," + b"x" * version_import.MAX_BYTES, "file_too_large", "more than 1 MB. Split it"),
+        (b"artefact,label\nprompt," + b"x" * MAX_BYTES, "file_too_large", "more than 1 MB. Split it"),
         (b"artefact,label,changelog\nprompt,v2," + b"x" * 200_000, "not_csv", "Row 2 cannot be read"),
     ],
 )

@@ -1,1 +1,27 @@
-"""The questions that analytics answer, in the order of the page. Each is a module with `answer(wanted)`."""
+"""The questions that analytics answer, one module each.
+
+A module has
+
+- `answer(wanted) -> Answer`: the answer under a filter, read through `domain/facts.py` (runs one by one) and `domain/rollups.py` (counts and
+  percentiles from the monthly rollups);
+- `BARE_SQL: str`: the statement that gives the numbers of the unfiltered answer straight from the tables of record, exactly and without a
+  rollup (`percentile_cont` and all), as somebody would write it in psql. Several statements are joined by `;`. It takes no parameters.
+  `make bench-analytics` times it beside the page, so it must give the same answer and no more: what the page does not show it does not compute.
+
+`QUESTIONS` names them in the order in which pages and reviews show them. A module is loaded when it is asked for: statsmodels alone takes a second.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+QUESTIONS: tuple[str, ...] = ("durations", "segments", "hit_rate", "control")
+"""Names of the modules, which are the last part of their pages' addresses, too."""
+
+
+def question_module(name: str) -> ModuleType:
+    """The module of a question. Raises KeyError for what is none."""
+    if name not in QUESTIONS:
+        raise KeyError(name)
+    return import_module(f"{__name__}.{name}")

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from rollbackhub.accounts.rules import Capability
+from rollbackhub.common.csv_file import MAX_BYTES
 from rollbackhub.common.errors import Conflict, InvalidInput, RollbackHubError
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.templatetags.hub import named
@@ -18,7 +19,7 @@ from rollbackhub.dashboard.version_forms import VersionFileForm, VersionForm
 from rollbackhub.dashboard.version_page import SHOWN, version_context
 from rollbackhub.dashboard.views.retention import retention_context
 from rollbackhub.registry.domain.selectors import get_artefact, get_version
-from rollbackhub.registry.domain.version_import import COLUMNS, MAX_BYTES, MAX_ROWS, NEEDED, NEW, Preview, confirm_import, preview_again, preview_import
+from rollbackhub.registry.domain.version_import import COLUMNS, MAX_ROWS, NEEDED, NEW, Preview, confirm_import, preview_again, preview_import
 from rollbackhub.registry.domain.versions import register_version
 
 

@@ -1,14 +1,12 @@
 """Versions from a CSV file: shown first with what is wrong in each row, then all of it or nothing.
 
-The file is read here (encoding, columns, width of rows), the rows are tried and imported by django-import-export, and each goes through
+The file is read by common/csv_file.py (encoding, columns, width of rows), the rows are tried and imported by django-import-export, and each goes through
 `register_version`. What a person confirms is the signed preview, so that it is exactly what they saw.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,15 +25,15 @@ from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
+from rollbackhub.common.csv_file import CsvFile, Line, decode_csv, read_csv
 from rollbackhub.common.errors import Conflict, InvalidInput
-from rollbackhub.common.sentences import counted
 from rollbackhub.registry.domain.versions import register_version
 from rollbackhub.registry.models import Artefact, Version
 
 COLUMNS = ("artefact", "label", "digest", "uri", "changelog", "eval_reference", "author", "parent")
 NEEDED = ("artefact", "label")
-MAX_BYTES = 1024 * 1024
 MAX_ROWS = 1000
+ADVICE = "Split it, or use the API."
 PREVIEW_SECONDS = 3600
 """How long a preview can be confirmed."""
 
@@ -79,19 +77,13 @@ class Preview:
         return {action: sum(1 for row in self.rows if row.action == action) for action in (NEW, SAME, WRONG)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    number: int
-    cells: list[str]
-
-
 def preview_import(*, content: bytes, account: User, actor: Actor) -> Preview:
     """Try a file: every row is registered and everything is taken back.
 
     Raises Forbidden, InvalidInput (what no row can be read from: encoding, size, columns).
     """
     require(user=account, capability=Capability.REGISTER)
-    return _preview(_decode(content), account=account, actor=actor)
+    return _preview(decode_csv(content, advice=ADVICE), account=account, actor=actor)
 
 
 def confirm_import(*, token: str, account: User, actor: Actor) -> list[ImportRow]:
@@ -150,69 +142,11 @@ def _outcome(rows: Sequence[ImportRow]) -> str:
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
-def _decode(content: bytes) -> str:
-    """The file's text. Raises InvalidInput."""
-    if len(content) > MAX_BYTES:
-        raise InvalidInput("The file has more than 1 MB. Split it, or use the API.", code="file_too_large")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InvalidInput("The file is UTF-16. Save it as “CSV UTF-8” and upload it again.", code="wrong_encoding")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise InvalidInput(f"The file is not UTF-8 (line {line}). Save it as “CSV UTF-8” and upload it again.", code="wrong_encoding") from error
-    if "\0" in text:
-        raise InvalidInput("The file holds NUL characters, so it is no CSV. Export it as “CSV UTF-8” and upload it again.", code="wrong_encoding")
-    return text
-
-
-def _parse(text: str) -> tuple[list[str], list[_Line]]:
-    """The header, and the rows that hold anything. Raises InvalidInput."""
-    first = text.split("\n", 1)[0]
-    # Spreadsheets write semicolons where the comma is the decimal sign.
-    delimiter = next((sign for sign in (",", ";", "\t") if sign in first), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] = []
-    lines: list[_Line] = []
-    number = 0
-    try:
-        for number, cells in enumerate(reader, 1):
-            if number == 1:
-                header = [name.strip().lower() for name in cells]
-                _require_columns(header)
-            elif any(cell.strip() for cell in cells):
-                lines.append(_Line(number, cells))
-            if len(lines) > MAX_ROWS:
-                raise InvalidInput(f"The file has more than {MAX_ROWS:,} rows. Split it, or use the API.", code="too_many_rows")
-    except csv.Error as error:
-        sentence = f"Row {number + 1} cannot be read ({error}). A text with a comma, a quote or a line break stands in quotes, and quotes in it are doubled."
-        raise InvalidInput(sentence, code="not_csv") from error
-    if not header:
-        raise InvalidInput(f"The file is empty. Its first row names the columns: {', '.join(COLUMNS)}.", code="file_empty")
-    if not lines:
-        raise InvalidInput("The file has a header and no rows. Put one row for each version under it.", code="file_empty")
-    return header, lines
-
-
-def _require_columns(header: list[str]) -> None:
-    unknown = [name or "(a column without a name)" for name in header if name not in COLUMNS]
-    missing = [name for name in NEEDED if name not in header]
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    sentences = []
-    if missing:
-        sentences.append(f"It has no column {' and no column '.join(missing)}.")
-    if unknown:
-        sentences.append(f"It has columns that mean nothing here: {', '.join(name[:60] for name in unknown[:10])}. Take them out.")
-    if twice:
-        sentences.append(f"It has the column {', '.join(twice)} more than once.")
-    if sentences:
-        raise InvalidInput(f"{' '.join(sentences)} The first row names the columns: {', '.join(COLUMNS)}.", code="wrong_columns")
-
-
 def _run(text: str, *, account: User, actor: Actor, keep: bool) -> list[ImportRow]:
     """Every row's outcome; with `keep` what they do stays if none is wrong."""
-    header, lines = _parse(text)
-    resource = _VersionResource(header=header, lines=lines, account=account, actor=actor)
+    file = read_csv(text, columns=COLUMNS, needed=NEEDED, max_rows=MAX_ROWS, row_is="version", advice=ADVICE)
+    header, lines = file.header, file.lines
+    resource = _VersionResource(file=file, account=account, actor=actor)
     # As many cells as the header has: rows of another width are refused by their row, so what is cut or filled here is never used.
     dataset = tablib.Dataset(*[(*line.cells, *[""] * len(header))[: len(header)] for line in lines], headers=header)
     with transaction.atomic():
@@ -251,31 +185,28 @@ class _VersionResource(Resource):
         skip_diff = True
         report_skipped = True
 
-    def __init__(self, *, header: list[str], lines: list[_Line], account: User, actor: Actor) -> None:
+    def __init__(self, *, file: CsvFile, account: User, actor: Actor) -> None:
         super().__init__()
-        self.header, self.lines, self.account, self.actor = header, lines, account, actor
-        slugs = {self.values_of(line)["artefact"] for line in lines}
+        self.file, self.lines, self.account, self.actor = file, file.lines, account, actor
+        slugs = {self.values_of(line)["artefact"] for line in self.lines}
         self.artefacts = {artefact.slug: artefact for artefact in Artefact.objects.filter(slug__in=slugs)}
         self.first_rows: dict[tuple[str, str], int] = {}
         self.rows_of: dict[tuple[str, str], int] = {}
         """The first row of each version, the rows below the present one among them."""
-        for line in lines:
+        for line in self.lines:
             values = self.values_of(line)
             self.rows_of.setdefault((values["artefact"], values["label"]), line.number)
 
-    def values_of(self, line: _Line) -> dict[str, str]:
-        """A row's cells by column; those that it lacks are empty. Nothing is taken for a formula: cells are text."""
-        cells = dict(zip(self.header, line.cells, strict=False))
-        return {name: cells.get(name, "").strip() for name in COLUMNS}
+    def values_of(self, line: Line) -> dict[str, str]:
+        """A row's cells by column."""
+        return self.file.values_of(line, COLUMNS)
 
     def before_import_row(self, row: dict[str, str], **kwargs: Any) -> None:
         """What is wrong with the row as a row. Raises ValidationError."""
         line = self.lines[kwargs["row_number"] - 1]
         values = self.values_of(line)
-        has, wanted = len(line.cells), len(self.header)
-        if has != wanted:
-            advice = "Write the commas of empty cells, too." if has < wanted else "A text with a comma stands in quotes."
-            raise ValidationError({NON_FIELD_ERRORS: [f"It has {counted(has, 'cell')}, the header has {wanted:,}. {advice}"]})
+        if wrong := self.file.width_problem(line):
+            raise ValidationError({NON_FIELD_ERRORS: [wrong]})
         if not values["artefact"]:
             raise ValidationError({"artefact": ["Say of which artefact it is a version."]})
         if values["artefact"] not in self.artefacts:

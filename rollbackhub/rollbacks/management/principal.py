@@ -15,10 +15,11 @@ VARIABLE = "ROLLBACKHUB_AS"
 LAB_ACCOUNT = "oncall"
 
 
-def choose_account(*, named: str, environment: Environment) -> tuple[User, str]:
+def choose_account(*, named: str, environment: Environment | None = None) -> tuple[User, str]:
     """The account that asks, and what to tell about the choice ("" when it was named).
 
-    In this order: `named`, ROLLBACKHUB_AS, the account with the name of the OS user, in the lab the on-call engineer's.
+    In this order: `named`, ROLLBACKHUB_AS, the account with the name of the OS user, in the lab the on-call
+    engineer's (`environment`: what it is about, if that is one).
     Raises NotFound when there is none, Forbidden when it is not active.
     """
     for name, origin in ((named, "--as"), (os.environ.get(VARIABLE, ""), VARIABLE)):
@@ -27,7 +28,7 @@ def choose_account(*, named: str, environment: Environment) -> tuple[User, str]:
     own = _account(os_user())
     if own is not None and own.is_active:
         return own, ""
-    lab = _account(LAB_ACCOUNT) if environment.is_lab else None
+    lab = _account(LAB_ACCOUNT) if environment is not None and environment.is_lab else None
     if lab is not None and lab.is_active:
         return lab, f"There is no account {os_user()}; this is the lab, so {LAB_ACCOUNT} asks. Choose another with --as USERNAME."
     raise NotFound(
