@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.analytics.enums import RunKind, RunSource
+from rollbackhub.analytics.enums import Measure, RunKind, RunSource
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import ChangeType
@@ -65,7 +65,7 @@ class RunFact(models.Model):
 
     kind = models.CharField(max_length=12, choices=RunKind)
     at = models.DateTimeField(help_text="When it was decided (a drill: requested)")
-    month = models.DateField(help_text="The first day of its month, in UTC")
+    month = models.DateField(help_text="The first day of its month, in UTC; the database holds it to that")
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="+")
     artefact = models.ForeignKey(Artefact, on_delete=models.PROTECT, related_name="+")
@@ -100,6 +100,13 @@ class RunFact(models.Model):
                 | models.Q(source=RunSource.IMPORTED, execution=None, imported__isnull=False),
                 name="run_fact_has_its_source",
             ),
+            models.CheckConstraint(
+                condition=models.Q(hit=None, rollback_seconds=None)
+                | models.Q(hit=None, target_seconds=None)
+                | models.Q(hit=True, rollback_seconds__lte=models.F("target_seconds"))
+                | models.Q(hit=False, rollback_seconds__gt=models.F("target_seconds")),
+                name="run_fact_hit_is_within_its_target",
+            ),
         ]
         indexes = [
             models.Index(fields=["-at", "-id"], name="run_fact_newest"),
@@ -109,3 +116,91 @@ class RunFact(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.alias} at {self.at:%Y-%m-%d %H:%M}"
+
+
+class RunCell(models.Model):
+    """How many runs of a kind there were in a month, by everything that one may filter by, and how they went.
+
+    Kept by triggers on the facts, in the transaction that changes them (migrations/0003_rollups.py); nobody else may write it. Sums are whole
+    microseconds, so that adding and taking away in any order comes to the same. A cell without a run does not exist.
+    """
+
+    app_privileges = ("SELECT",)
+
+    month = models.DateField()
+    kind = models.CharField(max_length=12, choices=RunKind)
+    environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.DO_NOTHING, related_name="+")
+    artefact = models.ForeignKey(Artefact, on_delete=models.DO_NOTHING, related_name="+")
+    policy = models.ForeignKey(RoutingPolicy, null=True, on_delete=models.DO_NOTHING, related_name="+")
+    alias = models.CharField(max_length=120)
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    is_lab = models.BooleanField()
+    source = models.CharField(max_length=10, choices=RunSource)
+
+    n = models.IntegerField(help_text="Runs")
+    passed = models.IntegerField()
+    failed = models.IntegerField()
+    inconclusive = models.IntegerField()
+    error = models.IntegerField()
+    with_target = models.IntegerField(help_text="Measured, and had a target")
+    hits = models.IntegerField(help_text="Restored within their target")
+    rollback_n = models.IntegerField(help_text="Measured: decided to restored")
+    rollback_us = models.BigIntegerField()
+    detect_n = models.IntegerField()
+    detect_us = models.BigIntegerField()
+    decide_n = models.IntegerField()
+    decide_us = models.BigIntegerField()
+    authorise_n = models.IntegerField()
+    authorise_us = models.BigIntegerField()
+    execute_n = models.IntegerField()
+    execute_us = models.BigIntegerField()
+    propagate_n = models.IntegerField()
+    propagate_us = models.BigIntegerField()
+    drain_n = models.IntegerField()
+    drain_us = models.BigIntegerField()
+    verify_n = models.IntegerField()
+    verify_us = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["month", "alias", "kind"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["month", "kind", "alias", "policy", "environment", "team", "artefact", "change_type", "is_lab", "source"],
+                nulls_distinct=False,
+                name="run_cell_once",
+            )
+        ]
+        indexes = [models.Index(fields=["alias", "month"], name="run_cell_by_alias")]
+
+    def __str__(self) -> str:
+        return f"{self.n} × {self.kind} of {self.alias} in {self.month:%Y-%m}"
+
+
+class RunBucket(models.Model):
+    """How many runs of a month took about so long: a histogram of one measure, from which percentiles over many runs are read.
+
+    Bucket i holds seconds above γ^(i-1) up to γ^i, with γ = 1.01/0.99: its middle is off by 1 % at most (DDSketch; Masson, Rim, Lee, VLDB 2019).
+    Kept as cells are, by change type and environment but not by team and alias: what those filter is few enough to be reckoned run by run.
+    """
+
+    app_privileges = ("SELECT",)
+
+    measure = models.CharField(max_length=10, choices=Measure)
+    month = models.DateField()
+    kind = models.CharField(max_length=12, choices=RunKind)
+    environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    is_lab = models.BooleanField()
+    source = models.CharField(max_length=10, choices=RunSource)
+    bucket = models.SmallIntegerField(help_text="-32768: nothing, or less than a microsecond")
+    n = models.IntegerField()
+
+    class Meta:
+        ordering = ["measure", "month", "kind", "bucket"]
+        constraints = [
+            models.UniqueConstraint(fields=["measure", "month", "kind", "environment", "change_type", "is_lab", "source", "bucket"], name="run_bucket_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.n} × {self.measure} of {self.kind} in {self.month:%Y-%m}"
