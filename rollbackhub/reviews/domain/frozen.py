@@ -69,7 +69,7 @@ def cell_words(value: Any, unit: Unit, *, zone: dt.tzinfo) -> str:
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
-        return "Yes" if value else "No"
+        return "yes" if value else "no"
     if unit == "seconds":
         return in_words(float(value))
     if unit == "share":
@@ -81,7 +81,7 @@ def cell_words(value: Any, unit: Unit, *, zone: dt.tzinfo) -> str:
         day = dt.date.fromisoformat(value)
         return f"{day:%b %Y}" if unit == "month" else f"{day.day} {day:%b %Y}"
     if unit == "count":
-        return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}".rstrip("0").rstrip(".")
     return str(value)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from django.db.models import QuerySet
 
 from rollbackhub.analytics.answer import Answer, Cell, Column, Table
+from rollbackhub.analytics.domain.facts import URL, facts_matching
 from rollbackhub.analytics.enums import RunKind
 from rollbackhub.analytics.models import RunFact
 from rollbackhub.common.sentences import counted
@@ -32,7 +34,7 @@ SEGMENTS = (Column("segment", "Segment"), Column("misses", "Misses in which it t
 
 def misses(scope: Scope) -> Answer:
     """Runs of the quarter that were restored later than their target. One query."""
-    facts = list(runs_of(scope).filter(hit__isnull=False).order_by("-at", "-id"))
+    facts = list(runs_of(scope).filter(hit__isnull=False).annotate(url=URL).order_by("-at", "-id"))
     if not facts:
         return Answer(
             headline="No run was measured against a target in this quarter.", empty="Drills and rollbacks that are restored and have a target stand here."
@@ -53,9 +55,8 @@ def misses(scope: Scope) -> Answer:
 
 
 def runs_of(scope: Scope) -> QuerySet[RunFact]:
-    """The runs of the team in the quarter, lab data only in a review of the lab."""
-    found = RunFact.objects.filter(team=scope.team, at__gte=scope.begins_at, at__lt=scope.ends_at)
-    return found if scope.review.is_lab else found.filter(is_lab=False)
+    """The runs of the team in the quarter, as analytics count them."""
+    return facts_matching(scope.wanted)
 
 
 def _headline(measured: int, missed: int, counts: Counter[Segment]) -> str:
@@ -79,15 +80,8 @@ def _seconds(fact: RunFact, segment: Segment) -> float | None:
     return value
 
 
-def _row(fact: RunFact, segment: Segment | None, seconds: float | None) -> tuple[Cell, ...]:
+def _row(fact: Any, segment: Segment | None, seconds: float | None) -> tuple[Cell, ...]:
     took, target = fact.rollback_seconds, fact.target_seconds
     over = took - target if took is not None and target is not None else None
     kind = RunKind(fact.kind).label
-    return (fact.alias, fact.at, kind, took, target, over, segment.label if segment else None, seconds, page_of(fact))
-
-
-def page_of(fact: RunFact) -> str:
-    """The page of a run; none of an imported one."""
-    if fact.rollback_id is not None:
-        return f"/rollbacks/{fact.rollback_id}/"
-    return f"/drills/{fact.execution_id}/" if fact.execution_id else ""
+    return (fact.alias, fact.at, kind, took, target, over, segment.label if segment else None, seconds, fact.url)
