@@ -56,7 +56,7 @@ def test_promised_has_open_actions_and_those_closed_since_the_overdue_first(buil
 
 def test_compliance_counts_what_was_due_without_the_excused(built: dict[str, BuiltItem]) -> None:
     item = built["compliance"]
-    assert item.headline == "2 of 3 due drills were done (67%), 1 passed; 1 missed, 1 excused."
+    assert item.headline == "2 of 3 due drills were done (67 %), 1 passed; 1 missed, 1 excused."
     assert rows(item, "Drills by plan") == [
         {"plan": "Reasoner monthly", "planned": 4, "passed": 1, "failed": 1, "missed": 1, "excused": 1, "open": 0, "done": 2 / 3}
     ]

@@ -52,6 +52,7 @@ def _context(record: Record, *, drawings: Mapping[tuple[str, str], str], problem
     decided = {wish.pk: [decision.text for decision in wish.decisions.all()] for wish in record.wishes}
     return {
         "title": f"Quarterly review of {review.team.name}, {review.quarter_name}",
+        "running": f"Quarterly review {review.quarter_name}",
         "review": review,
         "state": state_sentence(review, missing=record.missing_roles, zone=zone),
         "problem": problem,
@@ -86,6 +87,7 @@ def _item(record: Record, item: ReviewItem, drawings: Mapping[tuple[str, str], s
     return {
         "id": item.agenda,
         "title": str(item),
+        "name": item.get_agenda_display(),
         "headline": item.headline,
         "empty": item.content.get("empty", ""),
         "figures": [(title, drawing) for title, drawing in figures if drawing],

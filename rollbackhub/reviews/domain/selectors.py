@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import BooleanField, Count, ExpressionWrapper, Prefetch, Q, QuerySet
 
 from rollbackhub.accounts.enums import Role
 from rollbackhub.common.errors import NotFound
@@ -87,5 +87,6 @@ def get_item(review_id: UUID, agenda: str) -> ReviewItem:
 
 
 def get_document(review_id: UUID) -> ReviewDocument | None:
-    """What is known of the review's documents, without their content; None when nobody has asked for any. One query."""
-    return ReviewDocument.objects.defer("pdf", "html").filter(review=review_id).first()
+    """What is known of the review's documents, without their content but with `has_pdf`; None when nobody has asked for any. One query."""
+    has_pdf = ExpressionWrapper(Q(pdf__isnull=False), output_field=BooleanField())
+    return ReviewDocument.objects.defer("pdf", "html").annotate(has_pdf=has_pdf).filter(review=review_id).first()

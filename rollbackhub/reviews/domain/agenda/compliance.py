@@ -55,7 +55,7 @@ def compliance(scope: Scope) -> Answer:
 
 def _headline(total: Counter[str]) -> str:
     done, due = sum(total[state] for state in DONE), sum(total[state] for state in SETTLED)
-    share = f" ({done / due:.0%})" if due else ""
+    share = f" ({round(100 * done / due)} %)" if due else ""
     further = [f"{total[state]} {state.label.lower()}" for state in (PlannedState.MISSED, PlannedState.EXCUSED, PlannedState.OVERDUE) if total[state]]
     passed = f", {total[PlannedState.PASSED]} passed" if done else ""
     return f"{done} of {counted(due, 'due drill')} {'was' if done == 1 else 'were'} done{share}{passed}{'; ' + ', '.join(further) if further else ''}."
