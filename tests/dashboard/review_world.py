@@ -96,18 +96,31 @@ def addresses_of_reviews(reviews: Reviews) -> dict[str, str]:
     return {
         "reviews": reverse("reviews:list"),
         "reviews-none": reverse("reviews:list") + "?state=signed&team=search",
-        "review-new": reverse("reviews:new"),
         **{f"review-{name}": reverse("reviews:detail", args=[getattr(reviews, name).pk]) for name in ("coming", "prepared", "held", "signed", "amendment")},
-        "review-edit": reverse("reviews:edit", args=[prepared]),
         "review-attendance": reverse("reviews:attendance", args=[prepared]),
         "review-minutes": reverse("reviews:minutes", args=[held, "compliance"]),
         "review-minutes-closed": reverse("reviews:minutes", args=[reviews.signed.pk, "compliance"]),
         "review-wish": reverse("reviews:wish", args=[prepared]),
-        "review-decision": reverse("reviews:decision", args=[held]),
-        "review-action": reverse("reviews:action", args=[held]),
         "review-sign": reverse("reviews:sign", args=[held]),
-        "review-amend": reverse("reviews:amend", args=[reviews.amendment.pk]),
         "present": reverse("reviews:present", args=[held]),
         **{f"present-{agenda}": reverse("reviews:present-item", args=[held, agenda]) for agenda in ("compliance", "decisions", "end")},
         "present-real": reverse("reviews:present-item", args=[prepared, "misses"]),
+    }
+
+
+def addresses_for_leads(addresses: dict[str, str]) -> dict[str, str]:
+    """The pages that are a lead's alone, from the addresses of the others."""
+    prepared, held, signed = (addresses[f"review-{name}"] for name in ("prepared", "held", "signed"))
+    return {
+        "review-new": "/reviews/new/",
+        "review-edit": f"{prepared}edit/",
+        "review-decision": f"{held}decisions/?item=compliance",
+        "review-action": f"{held}actions/",
+        "review-amend": f"{signed}amend/",
+        "review-coming-lead": addresses["review-coming"],
+        "review-held-lead": held,
+        "review-prepared-lead": prepared,
+        "review-sign-lead": f"{held}sign/",
+        "review-attendance-lead": f"{prepared}attendance/",
+        "present-end-lead": f"{held}present/end/",
     }
