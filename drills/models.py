@@ -61,6 +61,7 @@ class DrillPlan(models.Model):
     )
     is_active = models.BooleanField(default=True)
     planned_until = models.DateTimeField(null=True, help_text="Its drills are written down until then")
+    planned_by = models.CharField(max_length=300, blank=True, editable=False, help_text="The rhythm that they were written down by; another one plans anew")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -74,17 +75,28 @@ class DrillPlan(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def target_artefact(self) -> Artefact:
+        """The artefact whose rollback it drills."""
+        found = self.policy.artefact if self.policy is not None else self.artefact
+        assert found is not None, "a constraint wants one of the two"
+        return found
+
 
 class PlannedDrill(models.Model):
     """One drill of a plan: when it is due, and what became of it. Beat and people start it by the same function, once."""
 
     plan = models.ForeignKey(DrillPlan, on_delete=models.PROTECT, related_name="planned")
-    slot = models.DateTimeField(help_text="The time by the cadence (unannounced: the period's first instant)")
-    starts_at = models.DateTimeField(help_text="When it is to start")
+    slot = models.DateTimeField(help_text="Its name among the drills of its plan: a cron expression's time, or its month's or quarter's first day as of UTC")
+    period_starts_at = models.DateTimeField(help_text="The first instant of the period that it stands for")
+    period_ends_at = models.DateTimeField(help_text="The end of that period, exclusive")
+    starts_at = models.DateTimeField(help_text="When it is to start; nobody is told while it is unannounced and has not begun")
     latest_at = models.DateTimeField(help_text="Not started by then, it is missed")
     state = models.CharField(max_length=10, choices=PlannedState, default=PlannedState.DUE)
     policy = models.ForeignKey(RoutingPolicy, null=True, on_delete=models.SET_NULL, related_name="planned_drills", help_text="The alias that was chosen")
     execution = models.OneToOneField(Execution, null=True, on_delete=models.SET_NULL, related_name="planned_drill")
+    draw = models.JSONField(default=dict, help_text="What its time and its alias were drawn from, so that they can be drawn again")
+    tried_at = models.DateTimeField(null=True, help_text="When it was last tried to start it")
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True, help_text="When it passed, failed, was missed or excused")
     why = models.TextField(blank=True, help_text="Why it waits, failed, was missed or excused, in words")
@@ -108,10 +120,16 @@ class PlannedDrill(models.Model):
         indexes = [
             models.Index(fields=["starts_at"], condition=models.Q(state__in=OPEN_STATES), name="planned_drill_open"),
             models.Index(fields=["state", "starts_at"], name="planned_drill_by_state"),
+            models.Index(fields=["plan", "-slot"], name="planned_drill_by_plan"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.plan} on {self.starts_at:%Y-%m-%d}"
+        return f"{self.plan}, {self.slot:%Y-%m-%d}"
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether nobody is told its time: unannounced, and not begun."""
+        return not self.plan.announced and self.state in OPEN_STATES
 
 
 class QuietPeriod(models.Model):
@@ -139,6 +157,8 @@ class CalendarFeed(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     last_used_at = models.DateTimeField(null=True)
+    etag = models.CharField(max_length=64, blank=True, help_text="Of what was answered last")
+    changed_at = models.DateTimeField(null=True, help_text="When the answer was first another one")
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -158,6 +178,7 @@ class FindingAction(models.Model):
     subject = models.CharField(max_length=200)
     last_seen_execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="+", help_text="The newest drill that found it")
     times_seen = models.PositiveIntegerField(default=1)
+    recurrences = models.PositiveIntegerField(default=0, help_text="How often it was found again after it had been mended")
     closing_execution = models.ForeignKey(Execution, null=True, on_delete=models.SET_NULL, related_name="+", help_text="The drill that no longer found it")
 
     class Meta:
@@ -166,3 +187,13 @@ class FindingAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.subject}"
+
+
+class DrillFollowUp(models.Model):
+    """That a drill's or rehearsal's findings have become actions: each is followed once."""
+
+    execution = models.OneToOneField(Execution, on_delete=models.CASCADE, primary_key=True, related_name="follow_up")
+    followed_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"follow-up of {str(self.pk)[:8]}"

@@ -203,6 +203,11 @@ SPECTACULAR_SETTINGS = {
         "ProofStateEnum": "rollbackhub.executions.enums.ProofState",
         "ReleaseStateEnum": "rollbackhub.releases.enums.ReleaseState",
         "FindingCodeEnum": "rollbackhub.executions.enums.FindingCode",
+        "CadenceEnum": "drills.enums.Cadence",
+        "PlannedStateEnum": "drills.enums.PlannedState",
+        "ActionStateEnum": "rollbackhub.actions.enums.ActionState",
+        "ClosedActionStateEnum": "rollbackhub.api.actions.serializers.CLOSED",
+        "ActionOriginEnum": "rollbackhub.actions.enums.ActionOrigin",
         "RollbackScopeEnum": "rollbackhub.api.rollbacks.serializers.SCOPES",
     },
     "SERVE_INCLUDE_SCHEMA": False,
@@ -235,9 +240,9 @@ UNFOLD = {"SITE_TITLE": "RollbackHub settings", "SITE_HEADER": "RollbackHub sett
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"one_line": {"()": "rollbackhub.common.logs.OneLine"}},
+    "filters": {"one_line": {"()": "rollbackhub.common.logs.OneLine"}, "no_feed_secrets": {"()": "rollbackhub.common.logs.HideFeedSecrets"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no_feed_secrets"]}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "httpx": {"level": "WARNING"},

@@ -6,10 +6,13 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView, TemplateView
 
+from drills.views import calendar_feed
 from rollbackhub.local.health.views import healthz
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
+    # Public by its secret: calendars cannot sign in.
+    path("drills/calendar/<str:secret>.ics", calendar_feed, name="calendar-feed"),
     path("admin/", admin.site.urls),
     # Nothing here sends e-mail: what would need it says what to do instead.
     path("accounts/password/reset/", TemplateView.as_view(template_name="account/password_reset.html")),

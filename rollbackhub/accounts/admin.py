@@ -143,9 +143,9 @@ class PersonAdmin(DjangoUserAdmin, AuditedModelAdmin):  # type: ignore[type-arg,
 
 @admin.register(Team)
 class TeamAdmin(AuditedModelAdmin):
-    """Teams own artefacts."""
+    """Teams own artefacts, and their drills are planned by their working hours."""
 
-    list_display = ["name", "slug"]
+    list_display = ["name", "slug", "timezone", "work_starts", "work_ends"]
     search_fields = ["name", "slug"]
 
 

@@ -14,6 +14,8 @@ from knox.models import AbstractAuthToken
 
 from rollbackhub.accounts.enums import Role, Scope
 
+LEAST_WORKING_HOURS = dt.timedelta(hours=1)
+
 
 class Team(models.Model):
     """Owns artefacts and runs drills."""
@@ -32,10 +34,21 @@ class Team(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse a time zone that does not exist."""
+        """Refuse a time zone that does not exist, and working hours that are none: drills are planned by them."""
         super().clean()
+        wrong = {}
         if self.timezone not in zoneinfo.available_timezones():
-            raise ValidationError({"timezone": f"There is no time zone {self.timezone!r}. Use an IANA name such as Asia/Kolkata."})
+            wrong["timezone"] = f"There is no time zone {self.timezone!r}. Use an IANA name such as Asia/Kolkata."
+        # A field that could not be read is None, and says so itself.
+        if self.work_starts is not None and self.work_ends is not None and _hours(self.work_starts, self.work_ends) < LEAST_WORKING_HOURS:
+            wrong["work_ends"] = "Work ends an hour after it starts at the earliest, on the same day: unannounced drills come within working hours."
+        if wrong:
+            raise ValidationError(wrong)
+
+
+def _hours(starts: dt.time, ends: dt.time) -> dt.timedelta:
+    day = dt.date.min
+    return dt.datetime.combine(day, ends) - dt.datetime.combine(day, starts)
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing] # knox has no types

@@ -20,6 +20,9 @@ REHEARSED = (RunKind.DRILL, RunKind.REHEARSAL)
 ROLLED_BACK = (RunKind.ROLLBACK,)
 """In production. A roll-forward is another way out and is not counted among them."""
 
+IN_PRODUCTION = (RunKind.ROLLBACK, RunKind.ROLL_FORWARD)
+"""Decided by somebody: what has authority, exposure, and users who waited."""
+
 COMPARABLE = (*REHEARSED, *ROLLED_BACK)
 """Runs of a rollback's procedure: what drills and production are compared by."""
 
@@ -54,3 +57,13 @@ class Measure(models.TextChoices):
 
 SEGMENTS = tuple(measure for measure in Measure if measure != Measure.ROLLBACK)
 """The clock of a rollback, in its order."""
+
+
+class ProductionMeasure(models.TextChoices):
+    """What only production has: how long people took, and how long users waited."""
+
+    DETECT = "detect", "Decision: detected to decided"
+    AUTHORISE = "authorise", "Approval: decided to authorised"
+    RECOVERY = "recovery", "Recovery: detected to restored"
+    RECOVERY_FROM_DECISION = "decided_recovery", "Recovery: decided to restored, since no detection is recorded"
+    EXPOSURE = "exposure", "Exposure: requests, not seconds"

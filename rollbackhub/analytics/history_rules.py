@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rollbackhub.accounts.enums import Role
-from rollbackhub.analytics.enums import RunKind
+from rollbackhub.analytics.enums import IN_PRODUCTION, RunKind
 from rollbackhub.common.clock import seconds_between
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.rollbacks.enums import AuthorisedBy, RollbackState, RollForwardState
@@ -26,8 +26,6 @@ COLUMNS = (
     *("rollback_seconds", "target_seconds", "verdict", "outcome", "authority", "authorised_how", "exposure"),
     *TEXTS,
 )
-IN_PRODUCTION = (RunKind.ROLLBACK, RunKind.ROLL_FORWARD)
-"""Decided by somebody, in production: what has authority and exposure."""
 OUTCOMES: dict[RunKind, tuple[str, ...]] = {
     RunKind.ROLLBACK: (
         RollbackState.VERIFIED,

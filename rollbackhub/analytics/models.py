@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.analytics.enums import Measure, RunKind, RunSource
+from rollbackhub.analytics.enums import REHEARSED, Measure, ProductionMeasure, RunKind, RunSource
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import ChangeType
@@ -90,6 +91,11 @@ class RunFact(models.Model):
     drain_seconds = models.FloatField(null=True)
     verify_seconds = models.FloatField(null=True)
     exposure = models.BigIntegerField(null=True, help_text="Requests that the bad version served; a whole rollback's, on its first fact only")
+    exposure_estimated = models.BigIntegerField(null=True, help_text="Of the exposure, what was estimated; null: all of it was counted, or a file told it")
+    is_whole = models.BooleanField(
+        db_default=True, help_text="It stands for its whole rollback: of several aliases the first one. What is the whole's is counted there"
+    )
+    finding_codes = ArrayField(models.CharField(max_length=24), default=list, db_default=[], help_text="What it caught, each code once")
     is_lab = models.BooleanField(default=False)
 
     class Meta:
@@ -103,8 +109,8 @@ class RunFact(models.Model):
             models.CheckConstraint(
                 condition=models.Q(hit=None, rollback_seconds=None)
                 | models.Q(hit=None, target_seconds=None)
-                | models.Q(hit=True, rollback_seconds__lte=models.F("target_seconds"))
-                | models.Q(hit=False, rollback_seconds__gt=models.F("target_seconds")),
+                | models.Q(hit=True, target_seconds__isnull=False, rollback_seconds__isnull=False, rollback_seconds__lte=models.F("target_seconds"))
+                | models.Q(hit=False, target_seconds__isnull=False, rollback_seconds__isnull=False, rollback_seconds__gt=models.F("target_seconds")),
                 name="run_fact_hit_is_within_its_target",
             ),
         ]
@@ -112,6 +118,15 @@ class RunFact(models.Model):
             models.Index(fields=["-at", "-id"], name="run_fact_newest"),
             models.Index(fields=["month", "kind"], name="run_fact_by_month"),
             models.Index(fields=["policy", "kind", "-at"], name="run_fact_by_policy"),
+            models.Index(fields=["alias", "-at", "-id"], name="run_fact_by_alias"),
+            models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
+            # What a production rollback is compared with: the newest passed drill of its path before it.
+            models.Index(
+                fields=["alias", "artefact", "-at", "-id"],
+                condition=models.Q(kind__in=REHEARSED, verdict=Verdict.PASSED, rollback_seconds__gt=0),
+                name="run_fact_passed_drills",
+            ),
+            models.Index(fields=["-at", "-id"], condition=models.Q(kind=RunKind.ROLLBACK, rollback_seconds__gt=0), name="run_fact_measured_rollbacks"),
         ]
 
     def __str__(self) -> str:
@@ -204,3 +219,119 @@ class RunBucket(models.Model):
 
     def __str__(self) -> str:
         return f"{self.n} × {self.measure} of {self.kind} in {self.month:%Y-%m}"
+
+
+class ProductionCell(models.Model):
+    """Rollbacks and roll-forwards of a month by who decided and how they ended, and the exposure that they had.
+
+    Kept by triggers on the facts as RunCell is (migrations/0005_production_rollups.py); nobody else may write it.
+    """
+
+    app_privileges = ("SELECT",)
+
+    month = models.DateField()
+    kind = models.CharField(max_length=12, choices=RunKind)
+    environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.DO_NOTHING, related_name="+")
+    alias = models.CharField(max_length=120)
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    authority = models.CharField(max_length=20, blank=True)
+    authorised_how = models.CharField(max_length=12, blank=True)
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    outcome = models.CharField(max_length=20)
+    is_lab = models.BooleanField()
+    source = models.CharField(max_length=10, choices=RunSource)
+
+    n = models.IntegerField(help_text="Runs: one an alias")
+    wholes = models.IntegerField(help_text="Rollbacks, whatever the number of their aliases")
+    exposure_n = models.IntegerField(help_text="Whose exposure is known")
+    exposure = models.BigIntegerField()
+    exposure_estimated = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["month", "alias", "kind"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "month",
+                    "kind",
+                    "environment",
+                    "team",
+                    "alias",
+                    "change_type",
+                    "authority",
+                    "authorised_how",
+                    "verdict",
+                    "outcome",
+                    "is_lab",
+                    "source",
+                ],
+                name="production_cell_once",
+            )
+        ]
+        indexes = [models.Index(fields=["alias", "month"], name="production_cell_by_alias")]
+
+    def __str__(self) -> str:
+        return f"{self.n} × {self.kind} of {self.alias} in {self.month:%Y-%m}"
+
+
+class ProductionBucket(models.Model):
+    """How many decisions and recoveries of a month took about so long, by authority: RunBucket's histogram, of what production alone has.
+
+    Decisions (`detect`, `authorise`) count once a rollback, recoveries once an alias.
+    """
+
+    app_privileges = ("SELECT",)
+
+    measure = models.CharField(max_length=20, choices=ProductionMeasure)
+    month = models.DateField()
+    kind = models.CharField(max_length=12, choices=RunKind)
+    environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    authority = models.CharField(max_length=20, blank=True)
+    authorised_how = models.CharField(max_length=12, blank=True)
+    is_lab = models.BooleanField()
+    source = models.CharField(max_length=10, choices=RunSource)
+    bucket = models.SmallIntegerField(help_text="As in RunBucket")
+    n = models.IntegerField()
+
+    class Meta:
+        ordering = ["measure", "month", "kind", "bucket"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["measure", "month", "kind", "environment", "change_type", "authority", "authorised_how", "is_lab", "source", "bucket"],
+                name="production_bucket_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.n} × {self.measure} of {self.kind} in {self.month:%Y-%m}"
+
+
+class FindingCell(models.Model):
+    """How many runs of a month caught what. Kept as the cells are."""
+
+    app_privileges = ("SELECT",)
+
+    month = models.DateField()
+    kind = models.CharField(max_length=12, choices=RunKind)
+    environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.DO_NOTHING, related_name="+")
+    alias = models.CharField(max_length=120)
+    change_type = models.CharField(max_length=20, choices=ChangeType)
+    code = models.CharField(max_length=24)
+    is_lab = models.BooleanField()
+    source = models.CharField(max_length=10, choices=RunSource)
+    n = models.IntegerField(help_text="Runs that caught it")
+
+    class Meta:
+        ordering = ["month", "alias", "code"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["month", "kind", "environment", "team", "alias", "change_type", "code", "is_lab", "source"], name="finding_cell_once"
+            )
+        ]
+        indexes = [models.Index(fields=["alias", "month"], name="finding_cell_by_alias")]
+
+    def __str__(self) -> str:
+        return f"{self.n} × {self.code} of {self.alias} in {self.month:%Y-%m}"

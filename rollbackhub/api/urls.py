@@ -12,6 +12,11 @@ app_name = "api"
 RESOURCES = [
     "rollbacks",
     "drills",
+    "drill_plans",
+    "planned_drills",
+    "quiet_periods",
+    "calendar_feeds",
+    "actions",
     "executions",
     "aliases",
     "policies",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+
+_FEED = re.compile(r"(/drills/calendar/)[^/\s]+?(\.ics)")
 
 
 class OneLine(logging.Filter):
@@ -11,4 +14,16 @@ class OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Always true; takes the traceback off."""
         record.exc_info = record.exc_text = None
+        return True
+
+
+class HideFeedSecrets(logging.Filter):
+    """Lets a record through without the secret of a calendar's address, which Django names when something goes wrong there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always true; a message with such an address is written out without it."""
+        message = record.getMessage()
+        hidden = _FEED.sub(r"\1…\2", message)
+        if hidden != message:
+            record.msg, record.args = hidden, None
         return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drills.enums import PlannedState
+from rollbackhub.actions.enums import ActionState
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
 from rollbackhub.executions.models import Execution
@@ -95,6 +97,21 @@ REVIEWS = {
     ReviewState.HELD: Look("Held, awaiting sign-off", "hourglass", "warn"),
     ReviewState.SIGNED: Look("Signed off", "circle-check", "ok"),
 }
+PLANNED = {
+    PlannedState.DUE: Look("Due", "calendar-due", "idle"),
+    PlannedState.OVERDUE: Look("Overdue", "alert-triangle", "warn"),
+    PlannedState.RUNNING: Look("Running", "loader-2", "busy", spin=True),
+    PlannedState.PASSED: Look("Passed", "circle-check", "ok"),
+    PlannedState.FAILED: Look("Failed", "circle-x", "bad"),
+    PlannedState.MISSED: Look("Missed", "calendar-x", "bad"),
+    PlannedState.EXCUSED: Look("Excused", "hand-stop", "idle"),
+}
+ACTIONS = {
+    ActionState.OPEN: Look("Open", "circle-dashed", "busy"),
+    ActionState.DONE: Look("Done", "circle-check", "ok"),
+    ActionState.NOT_DOING: Look("Not doing", "ban", "idle"),
+}
+ACTION_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
 
 
 def look_of_execution(execution: Execution) -> Look:

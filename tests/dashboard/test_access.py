@@ -31,6 +31,7 @@ ARGUMENTS: dict[str, Any] = {
     "alias": "smart-reasoner",
     "slug": "reasoner-model",
     "event_id": 1,
+    "import_id": uuid.UUID(int=1),
 }
 FOR_EVERYBODY_SIGNED_IN = {"dashboard:account"}
 REFUSED_BY_THE_DOMAIN = {"rollbacks:break-glass": {"admin"}}

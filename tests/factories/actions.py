@@ -15,20 +15,20 @@ from tests.factories.accounts import TeamFactory, UserFactory
 
 
 class ActionFactory(DjangoModelFactory):
-    """An open action out of a review, due in a week. Traits: `overdue`, `done`."""
+    """Open, due in four weeks, out of a drill. Traits: `done`, `not_doing`."""
 
     class Meta:
         model = Action
 
     class Params:
-        overdue = factory.Trait(due_on=factory.LazyFunction(lambda: now().date() - dt.timedelta(days=5)))
-        done = factory.Trait(state=ActionState.DONE, closed_at=factory.LazyFunction(now), closed_by_label="Olga Call", closed_reason="It is mended.")
+        done = factory.Trait(state=ActionState.DONE, closed_at=factory.LazyFunction(now), closed_by_label="Olga Call", closed_reason="Mended.")
+        not_doing = factory.Trait(state=ActionState.NOT_DOING, closed_at=factory.LazyFunction(now), closed_by_label="Lee Lead", closed_reason="It goes away.")
 
     title = factory.Sequence("Mend gateway {}".format)
     team = factory.SubFactory(TeamFactory, slug="platform")
     owner = factory.SubFactory(UserFactory, roles=[Role.ON_CALL])
-    due_on = factory.LazyFunction(lambda: now().date() + dt.timedelta(days=7))
-    origin = ActionOrigin.REVIEW
-    origin_label = "Review Platform 2026 Q2"
-    origin_url = "/reviews/"
-    created_by_label = "Lee Lead"
+    due_on = factory.LazyFunction(lambda: now().date() + dt.timedelta(days=28))
+    origin = ActionOrigin.DRILL
+    origin_label = "Drill 1a2b3c4d of smart-reasoner in staging"
+    origin_url = "/drills/"
+    created_by_label = "drill findings"

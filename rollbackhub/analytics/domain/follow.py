@@ -21,7 +21,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.housekeeping import register_job
 from rollbackhub.executions.domain.selectors import segments_of
 from rollbackhub.executions.enums import DECIDED_BY_PEOPLE, ExecutionState, Segment
-from rollbackhub.executions.models import Execution
+from rollbackhub.executions.models import Execution, Finding
 from rollbackhub.rollbacks.domain.selectors import segments_of_rollback
 from rollbackhub.rollbacks.enums import OPEN_STATES
 from rollbackhub.rollbacks.models import Rollback, RollbackPart, RollForward
@@ -89,9 +89,10 @@ def _follow(execution_ids: Sequence[UUID]) -> int:
             return 0
         facts = []
         rollbacks = _rollbacks_of(execution_ids)
+        caught = _caught_by(execution_ids)
         for execution in Execution.objects.filter(pk__in=execution_ids, state=ExecutionState.FINISHED).select_related("policy__artefact").order_by("pk"):
             try:
-                facts.append(fact_of(execution, **rollbacks.get(execution.pk, {})))
+                facts.append(fact_of(execution, codes=caught.get(execution.pk, ()), **rollbacks.get(execution.pk, {})))
             except (OperationalError, InterfaceError):
                 raise
             except Exception as error:
@@ -120,7 +121,22 @@ def _rollbacks_of(execution_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     return found
 
 
-def fact_of(execution: Execution, *, rollback: Rollback | None = None, part: RollbackPart | None = None, forward: RollForward | None = None) -> RunFact:
+def _caught_by(execution_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """The codes of what each execution caught. One query."""
+    found: dict[UUID, list[str]] = {}
+    for execution_id, code in Finding.objects.filter(execution__in=execution_ids).order_by("code").values_list("execution", "code").distinct():
+        found.setdefault(execution_id, []).append(code)
+    return found
+
+
+def fact_of(
+    execution: Execution,
+    *,
+    codes: Sequence[str] = (),
+    rollback: Rollback | None = None,
+    part: RollbackPart | None = None,
+    forward: RollForward | None = None,
+) -> RunFact:
     """The fact of a finished execution, from its recorded instants and its rollback's. Nothing is saved; no query with `policy__artefact` at hand.
 
     The exposure is a whole rollback's and stands with its first alias. Segments that were not reached are null.
@@ -150,6 +166,9 @@ def fact_of(execution: Execution, *, rollback: Rollback | None = None, part: Rol
         target_seconds=target,
         hit=None if seconds is None or target is None else seconds <= target,
         exposure=_exposure_of(rollback) if rollback and part and part.position == 0 else None,
+        exposure_estimated=rollback.exposure_estimated if rollback and part and part.position == 0 else None,
+        is_whole=part is None or part.position == 0,
+        finding_codes=list(codes),
         is_lab=execution.is_lab,
         **_seconds_by_segment(execution, rollback, forward),
     )

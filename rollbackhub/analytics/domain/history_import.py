@@ -22,8 +22,8 @@ from django.db.models import QuerySet
 
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
-from rollbackhub.analytics.enums import RunKind, RunSource
-from rollbackhub.analytics.history_rules import COLUMNS, IN_PRODUCTION, NEEDED, PastRun, Problem, example_rows, read_row
+from rollbackhub.analytics.enums import IN_PRODUCTION, RunKind, RunSource
+from rollbackhub.analytics.history_rules import COLUMNS, NEEDED, PastRun, Problem, example_rows, read_row
 from rollbackhub.analytics.models import HistoryImport, ImportedRun, RunFact
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
@@ -345,7 +345,7 @@ class _Reader:
             problems.append(
                 Problem("artefact", f"{alias[:60]} is an alias of {policy.artefact.slug}, not of {slug[:60]}. Correct one, or leave the artefact empty.")
             )
-        if policy is None and not slug and environment is not None and alias:
+        if policy is None and not slug and not problems and environment is not None:
             problems.append(Problem("artefact", f"There is no alias {alias[:60]} in {environment.slug} any more, or not yet: name its artefact."))
         if problems or environment is None:
             return None

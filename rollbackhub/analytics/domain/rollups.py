@@ -7,7 +7,7 @@ beyond that they come from buckets and are off by 1 % at most. Who shows them sa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class Spread:
 
 def totals(wanted: AnalyticsFilter, *, by: Sequence[str] = (), kinds: Collection[RunKind] = COMPARABLE) -> dict[Key, Totals]:
     """How many runs, by these columns of facts (`group`, `kind`, `month`, `change_type`, `alias`, `team__name` …). Two or three queries for any number."""
-    cells, days = _parts_of(wanted)
+    cells, days = parts_of(wanted)
     found: dict[Key, Totals] = {}
     if cells is not None:
         sums = {name: Sum(name) for name in ("n", *Verdict.values, "with_target", "hits")} | {"measured": Sum("rollback_n")}
@@ -84,7 +84,7 @@ def totals(wanted: AnalyticsFilter, *, by: Sequence[str] = (), kinds: Collection
     return found
 
 
-def all_of(found: dict[Key, Totals]) -> Totals:
+def all_of(found: Mapping[Any, Totals]) -> Totals:
     """Everything together."""
     return sum(found.values(), Totals())
 
@@ -147,7 +147,7 @@ def _exact(facts: QuerySet[RunFact], *, quantiles: Sequence[float], measures: Se
 def _from_buckets(
     wanted: AnalyticsFilter, *, quantiles: Sequence[float], measures: Sequence[Measure], by: Sequence[str], kinds: Collection[RunKind]
 ) -> dict[Key, Percentiles]:
-    cells, days = _parts_of(wanted)
+    cells, days = parts_of(wanted)
     parts: list[str] = []
     params: list[Any] = []
     names = [*by, "group", "measure", "bucket"]
@@ -163,7 +163,7 @@ def _from_buckets(
         listing = "".join(f'days."{name}", ' for name in by)
         values = ", ".join(f"('{measure.value}', days.{measure}_seconds)" for measure in measures)
         parts.append(
-            f'SELECT {listing}days."group", of.measure, analytics_bucket(of.seconds), 1'
+            f'SELECT {listing}days."group", of.measure, analytics_bucket(of.seconds) AS bucket, 1 AS n'
             f" FROM ({rows}) AS days CROSS JOIN LATERAL (VALUES {values}) AS of (measure, seconds) WHERE of.seconds IS NOT NULL"
         )
         params += found_params
@@ -196,7 +196,7 @@ def _sql(rows: QuerySet[Model, Any]) -> tuple[str, list[Any]]:
     return statement, list(params)
 
 
-def _parts_of(wanted: AnalyticsFilter) -> tuple[Q | None, Q | None]:
+def parts_of(wanted: AnalyticsFilter) -> tuple[Q | None, Q | None]:
     """A period as whole months (a condition on rollups) and the days around them (a condition on facts); None: nothing of that sort."""
     first, last = wanted.since, wanted.until
     if first is not None and last is not None and first >= last:

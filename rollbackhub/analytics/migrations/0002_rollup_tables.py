@@ -77,7 +77,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='runfact',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('hit', None), ('rollback_seconds', None)), models.Q(('hit', None), ('target_seconds', None)), models.Q(('hit', True), ('rollback_seconds__lte', models.F('target_seconds'))), models.Q(('hit', False), ('rollback_seconds__gt', models.F('target_seconds'))), _connector='OR'), name='run_fact_hit_is_within_its_target'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('hit', None), ('rollback_seconds', None)), models.Q(('hit', None), ('target_seconds', None)), models.Q(('hit', True), ('rollback_seconds__isnull', False), ('rollback_seconds__lte', models.F('target_seconds')), ('target_seconds__isnull', False)), models.Q(('hit', False), ('rollback_seconds__gt', models.F('target_seconds')), ('rollback_seconds__isnull', False), ('target_seconds__isnull', False)), _connector='OR'), name='run_fact_hit_is_within_its_target'),
+        ),
+        migrations.AddIndex(
+            model_name='runfact',
+            index=models.Index(fields=['alias', '-at', '-id'], name='run_fact_by_alias'),
+        ),
+        migrations.AddIndex(
+            model_name='runfact',
+            index=models.Index(condition=models.Q(('kind__in', ('drill', 'rehearsal')), ('rollback_seconds__gt', 0)), fields=['policy', '-at', '-id'], name='run_fact_measured_drills'),
         ),
         migrations.AddField(
             model_name='runbucket',

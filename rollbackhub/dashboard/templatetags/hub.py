@@ -15,13 +15,25 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from drills.enums import PlannedState
 from rollbackhub.accounts.models import User
 from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.sentences import with_stop
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.icons import ICONS
-from rollbackhub.dashboard.looks import EXECUTIONS, LIFECYCLES, READINESS, RELEASES, REVIEWS, ROLLBACKS, VERDICTS, Look, look_of_execution
+from rollbackhub.dashboard.looks import (
+    EXECUTIONS,
+    LIFECYCLES,
+    PLANNED,
+    READINESS,
+    RELEASES,
+    REVIEWS,
+    ROLLBACKS,
+    VERDICTS,
+    Look,
+    look_of_execution,
+)
 from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
@@ -105,6 +117,19 @@ def review_pill(state: str) -> dict[str, Any]:
     """Where a quarterly review stands."""
     look = REVIEWS[ReviewState(state)]
     return {"look": look, "word": look.word}
+
+
+@register.inclusion_tag("components/state_pill.html")
+def planned_pill(state: str) -> dict[str, Any]:
+    """Where a planned drill stands."""
+    look = PLANNED[PlannedState(state)]
+    return {"look": look, "word": look.word}
+
+
+@register.filter
+def planned_look(state: str) -> Look:
+    """How a planned drill's state looks, where there is no room for its pill."""
+    return PLANNED[PlannedState(state)]
 
 
 @register.inclusion_tag("components/duration_against_target.html")

@@ -11,7 +11,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from drills.domain.listing import list_drills, list_measured
+from drills.domain.programme_selectors import list_planned
 from drills.domain.selectors import drills_and_rehearsals, no_drill
+from drills.enums import PlannedState
 from drills.models import Drill
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.audit.domain.listing import list_events_about
@@ -29,6 +31,8 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.registry.domain.selectors import list_environments
 
 CHART_DRILLS = 200
+SHOWN_OVERDUE = 5
+"""Of planned drills that are overdue; the calendar and the plans have all."""
 SAMPLE_KINDS = ("traffic", "metrics", "gateways", "baseline", "probe", "observed", "consumers", "job")
 PAGE_SAMPLES = 2000
 TABLE_SAMPLES = 200
@@ -57,6 +61,8 @@ def drill_list(request: HttpRequest) -> HttpResponse:
         "scale": request.GET.get("scale", ""),
         "chart_templates": chart_templates(),
         "limit": CHART_DRILLS,
+        "overdue": list_planned(state=PlannedState.OVERDUE, limit=SHOWN_OVERDUE + 1),
+        "shown_overdue": SHOWN_OVERDUE,
     }
     return render(request, "drills/list.html", context)
 

@@ -62,6 +62,7 @@ def rollbackable_now() -> Share:
 _HISTORY_SQL = """
     WITH live AS (
         SELECT p.id FROM routing_routingpolicy p JOIN registry_environment e ON e.id = p.environment_id AND e.kind = 'production'
+        WHERE %(policies)s::bigint[] IS NULL OR p.id = ANY(%(policies)s)
     ), begun AS (
         SELECT live.id AS policy_id, stood.* FROM live CROSS JOIN LATERAL (
             SELECT c.at, c.id, c.rollbackable FROM readiness_readinesschange c
@@ -79,13 +80,13 @@ _HISTORY_SQL = """
 """
 
 
-def list_share_history(*, since: dt.datetime) -> list[Share]:
+def list_share_history(*, since: dt.datetime, policies: Sequence[int] | None = None) -> list[Share]:
     """The share of live aliases that could be rolled back, at every instant at which it changed since then, oldest first.
 
-    The first entry may be older: what stood when the time began. One query.
+    The first entry may be older: what stood when the time began. `policies`: of these aliases (their policies' ids) alone. One query.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_HISTORY_SQL, {"since": since})
+        cursor.execute(_HISTORY_SQL, {"since": since, "policies": None if policies is None else list(policies)})
         return [Share(at=at, rollbackable=int(able), total=int(total)) for at, able, total in cursor.fetchall()]
 
 

@@ -1,0 +1,61 @@
+"""What the owner of a plan is told about its drills, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from zoneinfo import ZoneInfo
+
+from drills.domain.schedule import period_in_words
+from drills.enums import PlannedState
+from drills.models import PlannedDrill
+from rollbackhub.accounts.domain.notices import list_people_with, put_away, tell
+from rollbackhub.accounts.enums import Role
+from rollbackhub.accounts.models import User
+from rollbackhub.common.sentences import with_stop
+
+AHEAD = "ahead"
+
+
+def tell_ahead(planned: PlannedDrill) -> None:
+    """That an announced drill is about to come."""
+    zone = ZoneInfo(planned.plan.team.timezone)
+    starts = planned.starts_at.astimezone(zone)
+    when = f"{starts:%A} {starts.day} {starts:%B} at {starts:%H:%M} ({zone.key})"
+    _tell(planned, AHEAD, f"Drill ahead: {planned.plan.name}", f"It starts by itself on {when}. It needs nobody, but somebody who can look when it fails.")
+
+
+def tell_of(planned: PlannedDrill) -> None:
+    """That it is overdue, was missed or has failed; nothing in another state. An unannounced one that is overdue is named without its time."""
+    plan, state = planned.plan, PlannedState(planned.state)
+    period = period_in_words(planned.period_starts_at, planned.period_ends_at, zone=ZoneInfo(plan.team.timezone))
+    subject = {
+        PlannedState.OVERDUE: f"Drill overdue: {plan.name}",
+        PlannedState.MISSED: f"Drill missed: {plan.name}",
+        PlannedState.FAILED: f"Drill failed: {plan.name}",
+    }.get(state)
+    if subject is not None:
+        url = f"/drills/{planned.execution_id}/" if state == PlannedState.FAILED and planned.execution_id else ""
+        _tell(planned, state, subject, f"The drill of {period}. {with_stop(planned.why)}", url=url)
+
+
+def put_away_notices(planned: PlannedDrill) -> None:
+    """What was said of it before is settled by what it is now."""
+    state = PlannedState(planned.state)
+    over = [AHEAD] if state != PlannedState.DUE else []
+    over += [PlannedState.OVERDUE] if state != PlannedState.OVERDUE else []
+    over += [PlannedState.MISSED] if state == PlannedState.EXCUSED else []
+    put_away(_key(planned, what) for what in over)
+
+
+def _tell(planned: PlannedDrill, what: str, subject: str, text: str, *, url: str = "") -> None:
+    tell(people=_people(planned), key=_key(planned, what), subject=subject, text=text, url=url or f"/drills/plans/{planned.plan_id}/")
+
+
+def _people(planned: PlannedDrill) -> Iterable[User]:
+    """The owner; the platform leads while the owner cannot sign in any more."""
+    owner = planned.plan.owner
+    return [owner] if owner.is_active else list_people_with(Role.PLATFORM_LEAD)
+
+
+def _key(planned: PlannedDrill, what: str) -> str:
+    return f"planned-drill:{planned.pk}:{what}"

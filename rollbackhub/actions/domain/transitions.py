@@ -1,0 +1,229 @@
+"""The only writers of actions: opened, changed, closed, opened again. Each is on the audit log, and the owner is told."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+
+from rollbackhub.accounts.domain.notices import put_away, tell
+from rollbackhub.accounts.models import Team, User
+from rollbackhub.accounts.rules import Capability, may, require
+from rollbackhub.actions.enums import ActionOrigin, ActionState
+from rollbackhub.actions.models import Action
+from rollbackhub.actions.rules import TRANSITIONS
+from rollbackhub.audit.actors import Actor
+from rollbackhub.audit.domain.record import record
+from rollbackhub.common import clock
+from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
+
+LONGEST_TITLE = 200
+LONGEST_TEXT = 4000
+
+
+def open_action(
+    *,
+    title: str,
+    team: Team,
+    owner: User,
+    due_on: dt.date,
+    origin: ActionOrigin,
+    origin_label: str,
+    origin_url: str,
+    actor: Actor,
+    detail: str = "",
+    is_lab: bool = False,
+) -> Action:
+    """Give a person something to do by a day (the last one, in the team's zone). They are told. Raises InvalidInput with sentences per field."""
+    title, detail = title.strip(), detail.strip()
+    _require_valid(title=title, detail=detail, owner=owner)
+    with transaction.atomic():
+        action = Action.objects.create(
+            title=title,
+            detail=detail,
+            team=team,
+            owner=owner,
+            due_on=due_on,
+            origin=origin,
+            origin_label=origin_label[:200],
+            origin_url=origin_url,
+            is_lab=is_lab,
+            created_by_label=actor.label,
+        )
+        _record("action.opened", action, actor, {"owner": owner.username, "due_on": due_on.isoformat(), "origin": origin, "origin_url": origin_url})
+        _tell_owner(action, "opened", f"To do by {due_on:%d %b %Y}: {action.title}")
+    return action
+
+
+def change_action(
+    *,
+    action_id: UUID,
+    actor: Actor,
+    user: User,
+    title: str | None = None,
+    detail: str | None = None,
+    owner: User | None = None,
+    due_on: dt.date | None = None,
+) -> Action:
+    """Change what is given of an open action; a new owner is told. By its owner, or by who may drill.
+
+    Raises NotFound, Forbidden, InvalidInput, Conflict `wrong_state` (it is closed).
+    """
+    with transaction.atomic():
+        action = _locked(action_id)
+        _require_may(action, user=user)
+        if action.state != ActionState.OPEN:
+            raise _wrong_state(action, "Open it again before you change it.")
+        given = {
+            "title": title.strip() if title is not None else None,
+            "detail": detail.strip() if detail is not None else None,
+            "owner": owner,
+            "due_on": due_on,
+        }
+        changes: dict[str, list[Any]] = {}
+        for field, value in given.items():
+            before = getattr(action, field)
+            if value is not None and value != before:
+                setattr(action, field, value)
+                changes[field] = [_plain(before), _plain(value)]
+        if not changes:
+            return action
+        _require_valid(title=action.title, detail=action.detail, owner=action.owner if "owner" in changes else None)
+        action.save(update_fields=list(changes))
+        _record("action.changed", action, actor, {"changes": changes})
+        if "owner" in changes:
+            put_away([_key(action, "opened"), _key(action, "reopened")])
+            _tell_owner(action, "handed_over", f"Now yours, by {action.due_on:%d %b %Y}: {action.title}")
+    return action
+
+
+def close_action(*, action_id: UUID, actor: Actor, user: User | None, reason: str = "", state: ActionState = ActionState.DONE) -> Action:
+    """Say that it is done (`reason`: what was done, may be empty), or that it will not be (`NOT_DOING`, with the reason).
+
+    `user` None: the system, which needs no right. Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
+    """
+    text = _text(reason)
+    if state == ActionState.OPEN:
+        raise InvalidInput("An action is closed as done or as not doing.", fields={"state": ["Choose done or not_doing."]})
+    if state == ActionState.NOT_DOING and not text:
+        raise InvalidInput("Say why it will not be done.", code="reason_missing", fields={"reason": ["Say why it will not be done."]})
+    return _move(
+        action_id,
+        state,
+        "action.closed",
+        actor=actor,
+        user=user,
+        reason=text,
+        closed_at=clock.now(),
+        closed_by_label=actor.label,
+        closed_reason=text,
+    )
+
+
+def reopen_action(*, action_id: UUID, reason: str, actor: Actor, user: User | None, due_on: dt.date | None = None) -> Action:
+    """Open a closed action again: it was not done after all. `due_on`: a new day; without it the day stays.
+
+    `user` None: the system. Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
+    """
+    text = _text(reason)
+    if not text:
+        raise InvalidInput("Say why it is open again.", code="reason_missing", fields={"reason": ["Say why it is open again."]})
+    day = {} if due_on is None else {"due_on": due_on}
+    with transaction.atomic():
+        action = _move(
+            action_id, ActionState.OPEN, "action.reopened", actor=actor, user=user, reason=text, closed_at=None, closed_by_label="", closed_reason="", **day
+        )
+        # Once for each time: the instant tells them apart.
+        _tell_owner(action, f"reopened:{clock.now():%Y%m%d%H%M%S}", f"Open again: {action.title}", text)
+    return action
+
+
+def may_act_on(action: Action, *, user: User) -> bool:
+    """Whether this person may change or close it: its owner, or who may drill."""
+    return (user.is_active and action.owner_id == user.pk) or may(user=user, capability=Capability.DRILL)
+
+
+def due_in(days: int, *, team: Team) -> dt.date:
+    """The day so many days from today, in the team's zone."""
+    return clock.now().astimezone(ZoneInfo(team.timezone)).date() + dt.timedelta(days=days)
+
+
+def no_action() -> NotFound:
+    """What is said of an action that does not exist."""
+    return NotFound("There is no such action.", code="action_not_found")
+
+
+def _move(action_id: UUID, to: ActionState, event: str, *, actor: Actor, user: User | None, reason: str, **fields: Any) -> Action:
+    with transaction.atomic():
+        action = _locked(action_id)
+        if user is not None:
+            _require_may(action, user=user)
+        before = ActionState(action.state)
+        if to not in TRANSITIONS[before]:
+            raise _wrong_state(action, f"It cannot become {to.label.lower()}.")
+        for name, value in (fields | {"state": to}).items():
+            setattr(action, name, value)
+        action.save(update_fields=["state", *fields])
+        _record(event, action, actor, {"from": before, "to": to, "reason": reason})
+        if to != ActionState.OPEN:
+            put_away([_key(action, "opened"), _key(action, "handed_over")])
+        return action
+
+
+def _locked(action_id: UUID) -> Action:
+    action = Action.objects.select_for_update(of=("self",)).select_related("team", "owner").filter(pk=action_id).first()
+    if action is None:
+        raise no_action()
+    return action
+
+
+def _require_may(action: Action, *, user: User) -> None:
+    if not may_act_on(action, user=user):
+        try:
+            require(user=user, capability=Capability.DRILL)
+        except Forbidden as error:
+            raise Forbidden(f"This action is {action.owner}'s. {error.message}") from error
+
+
+def _require_valid(*, title: str, detail: str, owner: User | None) -> None:
+    fields: dict[str, list[str]] = {}
+    if not title or len(title) > LONGEST_TITLE:
+        fields["title"] = [f"Say in 1 to {LONGEST_TITLE} characters what is to be done."]
+    if len(detail) > LONGEST_TEXT:
+        fields["detail"] = [f"At most {LONGEST_TEXT} characters."]
+    if owner is not None and (owner.is_service or not owner.is_active):
+        fields["owner"] = [f"{owner.username} is {'a service account' if owner.is_service else 'not active'}. A person who can sign in owns an action."]
+    if fields:
+        raise InvalidInput("The action cannot be kept: " + " ".join(said for found in fields.values() for said in found), fields=fields)
+
+
+def _text(reason: str) -> str:
+    text = reason.strip()
+    if len(text) > LONGEST_TEXT:
+        raise InvalidInput(f"The reason may have at most {LONGEST_TEXT} characters.", fields={"reason": [f"At most {LONGEST_TEXT} characters."]})
+    return text
+
+
+def _wrong_state(action: Action, what: str) -> Conflict:
+    return Conflict(f"The action is {action.get_state_display().lower()}. {what}", code="wrong_state", state=action.state)
+
+
+def _record(event: str, action: Action, actor: Actor, data: dict[str, Any]) -> None:
+    record(event=event, actor=actor, subject_type="action", subject_id=action.pk, data={"title": action.title, **data})
+
+
+def _tell_owner(action: Action, what: str, subject: str, text: str = "") -> None:
+    tell(people=[action.owner], key=_key(action, what), subject=subject, text=text or action.origin_label, url=action.origin_url)
+
+
+def _key(action: Action, what: str) -> str:
+    return f"action:{action.pk}:{what}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, User):
+        return value.username
+    return value.isoformat() if isinstance(value, dt.date) else value

@@ -1,0 +1,191 @@
+"""Question 1: how long rollbacks take against their target, by change type, month and alias; drills and production apart and together."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.utils import timezone
+
+from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
+from rollbackhub.analytics.domain.facts import GROUP, URL, facts_matching
+from rollbackhub.analytics.domain.rollups import Percentiles, Spread, Totals, all_of, exact_percentiles, percentiles, totals
+from rollbackhub.analytics.enums import Measure, RunGroup, RunSource
+from rollbackhub.analytics.questions.saying import FEW, FILLS, IMPORTED, NOTHING, SIDE_BY_SIDE, TENTHS, address, noun_of, per_cent
+from rollbackhub.charts.run_durations import Middle, RunPoint, durations_by_month, durations_by_type
+from rollbackhub.common.durations import in_words
+from rollbackhub.common.sentences import counted
+from rollbackhub.common.verdict import Verdict
+from rollbackhub.registry.enums import ChangeType
+from rollbackhub.registry.models import SpeedTarget
+
+POINTS = 1_000
+"""Runs that the figure shows one by one: the newest."""
+
+ALIASES = 50
+"""Aliases in the table: those that missed their target most often. The others by a filter."""
+
+BARE_SQL = f"""
+    SELECT change_type, CASE WHEN kind IN ('drill', 'rehearsal') THEN 'drills' ELSE 'production' END AS grp, count(*), count(rollback_seconds),
+        percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY rollback_seconds), count(hit), count(*) FILTER (WHERE hit)
+        FROM analytics_runfact WHERE kind IN ('drill', 'rehearsal', 'rollback') GROUP BY GROUPING SETS ((1, 2), (1), (2), ());
+    SELECT month, CASE WHEN kind IN ('drill', 'rehearsal') THEN 'drills' ELSE 'production' END AS grp, count(*), count(rollback_seconds),
+        percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY rollback_seconds), count(hit), count(*) FILTER (WHERE hit)
+        FROM analytics_runfact WHERE kind IN ('drill', 'rehearsal', 'rollback') GROUP BY GROUPING SETS ((1, 2), (1));
+    SELECT alias, CASE WHEN kind IN ('drill', 'rehearsal') THEN 'drills' ELSE 'production' END AS grp, count(*), count(rollback_seconds),
+        percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY rollback_seconds), count(hit), count(*) FILTER (WHERE hit)
+        FROM analytics_runfact WHERE kind IN ('drill', 'rehearsal', 'rollback') GROUP BY GROUPING SETS ((1, 2), (1));
+    SELECT at, rollback_seconds, target_seconds, hit, change_type, alias, kind, verdict, source, execution_id, rollback_id
+        FROM analytics_runfact WHERE kind IN ('drill', 'rehearsal', 'rollback') AND rollback_seconds IS NOT NULL ORDER BY at DESC, id DESC LIMIT {POINTS}
+"""
+
+COUNTS = (
+    Column("runs", "Runs", "count"),
+    Column("measured", "Measured", "count"),
+    Column("median_seconds", "Median", "seconds"),
+    Column("p90_seconds", "90th percentile", "seconds"),
+    Column("within_target", "Within target", "share"),
+)
+
+
+def answer(wanted: AnalyticsFilter) -> Answer:
+    """Median, 90th percentile and target by change type, month and alias, and the newest runs one by one. A fixed number of queries."""
+    by_type = totals(wanted, by=("change_type", "group"))
+    everything = all_of(by_type)
+    if not everything.measured:
+        return Answer(headline=NOTHING, empty=FILLS)
+    measured = everything.measured
+    whole = percentiles(wanted, measured=measured)
+    of_types = percentiles(wanted, measured=measured, by=("change_type",))
+    of_months = percentiles(wanted, measured=measured, by=("month",))
+    by_month = totals(wanted, by=("month", "group"))
+    points = _points(wanted)
+    targets = {ChangeType(kind).label: float(seconds) for kind, seconds in SpeedTarget.objects.values_list("change_type", "seconds") if seconds is not None}
+    labels = [group.label for group in SIDE_BY_SIDE]
+    types = [kind for kind in ChangeType if any(key[0] == kind for key in by_type)]
+    months = sorted({key[0] for key in by_month})
+    figures = [
+        NamedFigure(
+            "durations-by-type",
+            "Rollback times against their target, by change type",
+            "Rollback times by change type, drills beside production, with median, 90th percentile and target. The table below has the same numbers.",
+            durations_by_type(
+                points=points,
+                middles=[middle for kind in types for middle in _middles(of_types, kind, kind.label)],
+                targets=targets,
+                groups=labels,
+                zone=timezone.localtime().strftime("%Z"),
+            ),
+        ),
+        NamedFigure(
+            "durations-by-month",
+            "Rollback times by month",
+            "Median and 90th percentile of rollback times by month, drills and production. The table below has the same numbers.",
+            durations_by_month(middles=[middle for month in months for middle in _middles(of_months, month, month)], groups=labels),
+        ),
+    ]
+    shown = f"The figure shows each of the {counted(len(points), 'measured run')}."
+    if measured > len(points):
+        shown = f"The figure shows the newest {len(points):,} of {measured:,} measured runs one by one; medians and percentiles are over all of them."
+    notes = [
+        "Drills are drills and rehearsals in staging; production is rollbacks, without roll-forwards. Rollback time is from the decision until restored.",
+        shown,
+        whole.note,
+        f"A 90th percentile of fewer than {TENTHS} runs is left out. Within target: of the measured runs that had one, by the target of their day.",
+        *([f"{counted(everything.imported, 'imported run')} among them. {IMPORTED}"] if everything.imported else []),
+    ]
+    tables = [
+        _table("By change type", Column("change_type", "Change type"), [(kind.label, kind) for kind in types], by_type, of_types),
+        _table("By month", Column("month", "Month", "month"), [(month, month) for month in reversed(months)], by_month, of_months),
+        _alias_table(wanted, notes),
+    ]
+    numbers = {
+        f"{group}_{name}": value
+        for group in RunGroup
+        if (found := whole.found.get((Measure.ROLLBACK, group))) is not None
+        for name, value in (("median", found.seconds[0]), ("p90", found.seconds[1]), ("measured", float(found.measured)))
+    }
+    return Answer(headline=_headline(by_type, whole), figures=figures, tables=tables, notes=notes, extra=numbers)
+
+
+def _points(wanted: AnalyticsFilter) -> list[RunPoint]:
+    """The newest measured runs. One query."""
+    names = ("at", "rollback_seconds", "target_seconds", "hit", "change_type", "alias", "verdict", "source", "group", "url")
+    newest = facts_matching(wanted).filter(rollback_seconds__isnull=False).annotate(group=GROUP, url=URL).order_by("-at", "-pk").values_list(*names)[:POINTS]
+    zone = timezone.get_current_timezone()
+    return [
+        RunPoint(
+            group=RunGroup(group).label,
+            change_type=ChangeType(change_type).label,
+            alias=alias,
+            at=at.astimezone(zone).replace(tzinfo=None),
+            seconds=seconds,
+            target_seconds=target,
+            hit=hit,
+            verdict=Verdict(verdict).label,
+            imported=source == RunSource.IMPORTED,
+            url=url,
+        )
+        for at, seconds, target, hit, change_type, alias, verdict, source, group, url in newest
+    ]
+
+
+def _middles(spread: Spread, key: object, name: str | dt.date) -> list[Middle]:
+    found = [(group, spread.found.get((Measure.ROLLBACK, group, key))) for group in SIDE_BY_SIDE]
+    return [Middle(group.label, name, of.seconds[0], _ninth(of), of.measured) for group, of in found if of is not None]
+
+
+def _ninth(found: Percentiles) -> float | None:
+    return found.seconds[1] if found.measured >= TENTHS else None
+
+
+def _table(title: str, first: Column, names: list[tuple[Cell, Any]], counts: dict[tuple[Any, ...], Totals], spread: Spread) -> Table:
+    """Rows for drills, production and both together (where there are both)."""
+    rows: list[list[Cell]] = []
+    for name, key in names:
+        mine = {group: found for group in SIDE_BY_SIDE if (found := counts.get((key, group))) is not None}
+        for group in (*mine, *([RunGroup.TOGETHER] if len(mine) == 2 else [])):
+            rows.append(
+                [name, group.label, *_numbers(all_of(mine) if group == RunGroup.TOGETHER else mine[group], spread.found.get((Measure.ROLLBACK, group, key)))]
+            )
+    return Table(title=title, columns=[first, Column("group", "What"), *COUNTS], rows=rows)
+
+
+def _numbers(counts: Totals, found: Percentiles | None) -> list[Cell]:
+    median, ninth = (found.seconds[0], _ninth(found)) if found else (None, None)
+    return [counts.n, counts.measured, median, ninth, counts.hits / counts.with_target if counts.with_target else None]
+
+
+def _alias_table(wanted: AnalyticsFilter, notes: list[str]) -> Table:
+    """The aliases that missed most often, each with a link to its own answer; percentiles run by run. Two queries."""
+    counts = totals(wanted, by=("alias", "group"))
+    aliases: dict[str, Totals] = {}
+    for (alias, _), found in counts.items():
+        aliases[alias] = aliases.get(alias, Totals()) + found
+    in_order = sorted(aliases, key=lambda alias: (aliases[alias].hits - aliases[alias].with_target, -aliases[alias].n, alias))
+    shown = in_order[:ALIASES]
+    if len(in_order) > len(shown):
+        notes.append(f"The table by alias has the {len(shown)} of {len(in_order):,} aliases that missed their target most often; a filter shows the others.")
+    spread = exact_percentiles(facts_matching(wanted).filter(alias__in=shown), by=("alias",))
+    table = _table("By alias", Column("alias", "Alias"), [(alias, alias) for alias in shown], counts, spread)
+    rows = [[*row, address("durations", wanted, alias=str(row[0]))] for row in table.rows]
+    return Table(title=table.title, columns=[*table.columns, Column("url", "Page")], rows=rows, url_column=len(table.columns))
+
+
+def _headline(by_type: dict[tuple[Any, ...], Totals], whole: Spread) -> str:
+    said = []
+    for group in reversed(SIDE_BY_SIDE):
+        counts = all_of({key: found for key, found in by_type.items() if key[1] == group})
+        found = whole.found.get((Measure.ROLLBACK, group))
+        if found is None:
+            said.append(f"none of {noun_of(group, counts.n)} was measured" if counts.n else f"there was no {noun_of(group, 1).removeprefix('1 ')}")
+            continue
+        middle = f"half of {noun_of(group, found.measured)} took {in_words(found.seconds[0])} or less"
+        if found.measured == 1:
+            middle = f"the one {noun_of(group, 1).removeprefix('1 ')} took {in_words(found.seconds[0])}"
+        ninth = f", nine in ten {in_words(found.seconds[1])} or less" if found.measured >= TENTHS else ""
+        share = f", and {per_cent(counts.hits / counts.with_target)} were within target" if counts.with_target >= TENTHS else ""
+        few = " (few: take it as a hint)" if found.measured < FEW else ""
+        said.append(f"{middle}{ninth}{share}{few}")
+    sentence = "; ".join(said)
+    return f"{sentence[0].upper()}{sentence[1:]}."
