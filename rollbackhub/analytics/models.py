@@ -118,8 +118,6 @@ class RunFact(models.Model):
             models.Index(fields=["-at", "-id"], name="run_fact_newest"),
             models.Index(fields=["month", "kind"], name="run_fact_by_month"),
             models.Index(fields=["policy", "kind", "-at"], name="run_fact_by_policy"),
-            models.Index(fields=["alias", "-at", "-id"], name="run_fact_by_alias"),
-            models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
             # What a production rollback is compared with: the newest passed drill of its path before it.
             models.Index(
                 fields=["alias", "artefact", "-at", "-id"],
@@ -127,6 +125,8 @@ class RunFact(models.Model):
                 name="run_fact_passed_drills",
             ),
             models.Index(fields=["-at", "-id"], condition=models.Q(kind=RunKind.ROLLBACK, rollback_seconds__gt=0), name="run_fact_measured_rollbacks"),
+            models.Index(fields=["alias", "-at", "-id"], name="run_fact_by_alias"),
+            models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
         ]
 
     def __str__(self) -> str:

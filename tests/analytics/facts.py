@@ -7,8 +7,8 @@ from typing import Any
 
 from rollbackhub.analytics.models import RunFact
 from rollbackhub.routing.models import RoutingPolicy
+from tests.factories.analytics import ImportedRunFactory
 from tests.factories.executions import ExecutionFactory
-from tests.factories.history import ImportedRunFactory
 
 START = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
 

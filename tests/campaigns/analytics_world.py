@@ -56,7 +56,15 @@ def fill(begin: int, end: int, *, until: dt.datetime) -> None:
             with connection.transaction(), connection.cursor() as cursor:
                 cursor.execute("SET LOCAL session_replication_role = replica")
                 cursor.execute("SELECT setseed(0.42 + %s / 1e8)", [first])
-                runs = RUNS % {"first": first, "last": min(first + BATCH, end) - 1, "begin": begin, "count": end - begin, "until": f"'{until.isoformat()}'", "years": YEARS, "aliases": ALIASES}
+                runs = RUNS % {
+                    "first": first,
+                    "last": min(first + BATCH, end) - 1,
+                    "begin": begin,
+                    "count": end - begin,
+                    "until": f"'{until.isoformat()}'",
+                    "years": YEARS,
+                    "aliases": ALIASES,
+                }
                 for statement in (runs, IMPORTS, EXECUTIONS, ROLLBACKS, PARTS, ROLL_FORWARDS, FINDINGS, RELEASES, READINESS):
                     cursor.execute(statement)
                 cursor.execute("SET LOCAL session_replication_role = origin")

@@ -69,14 +69,3 @@ def kaplan_meier(over: Sequence[float], still_open: Sequence[float]) -> Survival
                 median = seconds
         at_risk -= 1
     return Survival(steps, median, len(events), len(still_open))
-
-
-def percent(share: float) -> str:
-    """`7 %`, `0.4 %`: with a decimal where rounding would say nothing."""
-    value = share * 100
-    return f"{value:.1f} %" if 0 < value < 1 or 99 < value < 100 else f"{value:.0f} %"
-
-
-def interval_in_words(estimate: Estimate) -> str:
-    """`24 % (95 % interval 18 % to 31 %)`."""
-    return f"{percent(estimate.value)} (95 % interval {percent(estimate.low)} to {percent(estimate.high)})"

@@ -16,7 +16,20 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-QUESTIONS: tuple[str, ...] = ("durations", "segments", "hit_rate", "control")
+QUESTIONS: tuple[str, ...] = (
+    "durations",
+    "segments",
+    "hit_rate",
+    "calibration",
+    "decisions",
+    "compliance",
+    "findings",
+    "retention",
+    "dora",
+    "exposure",
+    "ways_out",
+    "control",
+)
 """Names of the modules, which are the last part of their pages' addresses, too."""
 
 

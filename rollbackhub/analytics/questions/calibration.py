@@ -15,9 +15,9 @@ from django.db.models import F
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
 from rollbackhub.analytics.domain.facts import URL, facts_matching
 from rollbackhub.analytics.domain.rollups import all_of, totals
-from rollbackhub.analytics.domain.statistics import geometric_mean, interval_in_words, percent, wilson
-from rollbackhub.analytics.domain.wording import address_of_run, source_in_words
+from rollbackhub.analytics.domain.statistics import geometric_mean, wilson
 from rollbackhub.analytics.enums import ROLLED_BACK
+from rollbackhub.analytics.questions.wording import address_of_run, bounds_in_words, interval_in_words, source_in_words
 from rollbackhub.charts.calibration_scatter import CalibrationPoint, calibration_scatter
 from rollbackhub.common.sentences import counted
 from rollbackhub.registry.enums import ChangeType
@@ -145,7 +145,7 @@ def _by_type(pairs: Sequence[Pair]) -> Table:
             near = wilson(sum(1 for ratio in ratios if 1 / FACTOR <= ratio <= FACTOR), len(ratios))
             mean = geometric_mean(ratios) if len(ratios) >= ENOUGH else None
             said = f"{mean.value:.2f} ({mean.low:.2f} to {mean.high:.2f})" if mean else "too few to say"
-            rows.append([str(change_type.label), len(ratios), said, near.value, f"{percent(near.low)} to {percent(near.high)}"])
+            rows.append([str(change_type.label), len(ratios), said, near.value, bounds_in_words(near)])
     columns = [
         Column("change_type", "Change type"),
         Column("pairs", "Pairs", "count"),

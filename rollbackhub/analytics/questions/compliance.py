@@ -14,8 +14,8 @@ from drills.enums import PlannedState
 from drills.models import PlannedDrill
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
 from rollbackhub.analytics.domain.facts import start_of
-from rollbackhub.analytics.domain.statistics import interval_in_words, percent, wilson
-from rollbackhub.analytics.domain.wording import TOO_FEW, months_between
+from rollbackhub.analytics.domain.statistics import wilson
+from rollbackhub.analytics.questions.wording import TOO_FEW, bounds_in_words, interval_in_words, months_between
 from rollbackhub.charts.stacked_months import stacked_months
 from rollbackhub.charts.stacked_rows import stacked_rows
 from rollbackhub.common.sentences import counted
@@ -84,7 +84,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     months = months_between(by_month)
     figures = [
         NamedFigure(
-            key="compliance_by_month",
+            key="compliance-by-month",
             title="Planned drills by month and what became of them",
             label=f"{headline} The table below has the numbers month by month.",
             figure=stacked_months(
@@ -95,7 +95,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
             ),
         ),
         NamedFigure(
-            key="compliance_by_team",
+            key="compliance-by-team",
             title="Planned drills by team and what became of them",
             label="For each team the share of its planned drills that started on time, late, were missed or excused. The table below has the same numbers.",
             figure=stacked_rows(
@@ -180,7 +180,7 @@ def _table(title: str, key: str, heading: str, found: Mapping[Any, Counts]) -> T
     rows: list[Sequence[Cell]] = []
     for name, counts in found.items():
         share = wilson(counts.on_time, counts.planned)
-        interval = f"{percent(share.low)} to {percent(share.high)}" if counts.planned >= ENOUGH else TOO_FEW
+        interval = bounds_in_words(share) if counts.planned >= ENOUGH else TOO_FEW
         rows.append([name, *_numbers(counts), share.value, interval])
     return Table(f"Planned drills {title.lower()}", columns, rows)
 

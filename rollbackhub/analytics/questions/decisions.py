@@ -12,8 +12,8 @@ from rollbackhub.accounts.enums import Role
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
 from rollbackhub.analytics.domain.production import DECISIONS, ProductionTotals, production_percentiles, production_totals
 from rollbackhub.analytics.domain.rollups import Percentiles
-from rollbackhub.analytics.domain.wording import how_in_words, listed, role_in_words
 from rollbackhub.analytics.enums import ProductionMeasure
+from rollbackhub.analytics.questions.wording import how_in_words, listed, role_in_words
 from rollbackhub.charts.spread_rows import SpreadRow, spread_rows
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.sentences import counted
@@ -52,8 +52,8 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     figures = [
         figure
         for key, title, found, order, words in (
-            ("decisions_by_authority", "Decision and approval latency by authority level", by_role.found, ROLES, role_in_words),
-            ("decisions_by_way", "Decision and approval latency by own authority, approval and break-glass", by_how.found, HOWS, how_in_words),
+            ("decisions-by-authority", "Decision and approval latency by authority level", by_role.found, ROLES, role_in_words),
+            ("decisions-by-way", "Decision and approval latency by own authority, approval and break-glass", by_how.found, HOWS, how_in_words),
         )
         if (figure := _figure(key, title, found, order, words)) is not None
     ]

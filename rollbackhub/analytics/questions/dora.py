@@ -16,9 +16,9 @@ from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, 
 from rollbackhub.analytics.domain.facts import start_of
 from rollbackhub.analytics.domain.production import production_percentiles, production_totals
 from rollbackhub.analytics.domain.rollups import Percentiles
-from rollbackhub.analytics.domain.statistics import interval_in_words, percent, wilson
-from rollbackhub.analytics.domain.wording import TOO_FEW
+from rollbackhub.analytics.domain.statistics import wilson
 from rollbackhub.analytics.enums import ProductionMeasure, RunSource
+from rollbackhub.analytics.questions.wording import TOO_FEW, bounds_in_words, interval_in_words
 from rollbackhub.charts.duration_curve import duration_curve
 from rollbackhub.charts.rate_intervals import RatePoint, rate_intervals
 from rollbackhub.common.durations import in_words
@@ -120,7 +120,7 @@ def _rate_figure(periods: Sequence[tuple[str, int, int]]) -> NamedFigure:
         share = wilson(failed, n)
         points.append(RatePoint(name, failed, n, share.value, share.low, share.high))
     return NamedFigure(
-        key="change_fail_rate",
+        key="change-fail-rate",
         title="Change fail rate by period, with 95 % intervals",
         label="; ".join(f"{point.period}: {point.hits:,} of {point.n:,}" for point in points[-8:]) + ". The table below has every period.",
         figure=rate_intervals(points=points, axis="Change fail rate"),
@@ -138,7 +138,7 @@ def _rate_table(periods: Sequence[tuple[str, int, int]]) -> Table:
     rows: list[list[Cell]] = []
     for name, n, failed in reversed(periods):
         share = wilson(failed, n)
-        rows.append([name, n, failed, share.value, f"{percent(share.low)} to {percent(share.high)}" if n >= ENOUGH else TOO_FEW])
+        rows.append([name, n, failed, share.value, bounds_in_words(share) if n >= ENOUGH else TOO_FEW])
     return Table("Change fail rate by period", columns, rows)
 
 
@@ -149,7 +149,7 @@ def _curve_figure(recovered: Mapping[ProductionMeasure, Percentiles]) -> NamedFi
     ]
     label = "; ".join(f"{CURVES[measure].lower()}: half within {in_words(found.seconds[0])} of {found.measured:,}" for measure, found in recovered.items())
     return NamedFigure(
-        key="recovery_time",
+        key="recovery-time",
         title="Failed deployment recovery time: share restored within a time",
         label=f"{label}. The table below has the percentiles.",
         figure=duration_curve(curves=curves, axis="Recovery time", share="Restored"),

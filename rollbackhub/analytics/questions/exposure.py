@@ -9,8 +9,8 @@ from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, 
 from rollbackhub.analytics.domain.facts import URL, facts_matching
 from rollbackhub.analytics.domain.production import ProductionTotals, production_percentiles, production_totals
 from rollbackhub.analytics.domain.rollups import Percentiles
-from rollbackhub.analytics.domain.wording import address_of_run, months_between, source_in_words
 from rollbackhub.analytics.enums import ROLLED_BACK, ProductionMeasure, RunSource
+from rollbackhub.analytics.questions.wording import address_of_run, months_between, source_in_words
 from rollbackhub.charts.exposure_curve import exposure_curve
 from rollbackhub.charts.stacked_months import stacked_months
 from rollbackhub.charts.stacked_rows import stacked_rows
@@ -96,7 +96,7 @@ def _month_figure(found: Found) -> NamedFigure:
     parts = [_parts(_by(found, month)) for month in months]
     series = [(name, [of[place] for of in parts]) for place, name in enumerate(PARTS) if any(of[place] for of in parts)]
     return NamedFigure(
-        key="exposure_by_month",
+        key="exposure-by-month",
         title="Requests served by bad versions, by month",
         label=f"{', '.join(name.lower() for name, _ in series)}: stacked month by month. The table below has the same numbers.",
         figure=stacked_months(months=months, series=series, axis="Requests", unit="requests"),
@@ -111,7 +111,7 @@ def _alias_figure(found: Found) -> NamedFigure:
     parts = [_parts(_by(found, alias)) for alias in worst]
     series = [(name, [of[place] for of in parts]) for place, name in enumerate(PARTS) if any(of[place] for of in parts)]
     return NamedFigure(
-        key="exposure_by_alias",
+        key="exposure-by-alias",
         title="Requests served by bad versions, by alias",
         label=f"The {len(worst)} aliases with most of it, the worst on top. The table below has all.",
         figure=stacked_rows(groups=worst, series=series, axis="Requests"),
@@ -121,7 +121,7 @@ def _alias_figure(found: Found) -> NamedFigure:
 def _curve_figure(each: Percentiles) -> NamedFigure:
     steps = sorted((each.seconds[place], quantile) for place, quantile in enumerate(QUANTILES))
     return NamedFigure(
-        key="exposure_per_rollback",
+        key="exposure-per-rollback",
         title="Requests served by the bad version, rollback by rollback",
         label=f"Half of {counted(each.measured, 'rollback')} had at most {each.seconds[0]:,.0f} requests, nine of ten at most {each.seconds[1]:,.0f}.",
         figure=exposure_curve(steps=steps),

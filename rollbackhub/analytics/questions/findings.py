@@ -15,10 +15,11 @@ from rollbackhub.actions.enums import ActionState
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
 from rollbackhub.analytics.domain.facts import dimensions_of, start_of
 from rollbackhub.analytics.domain.rollups import parts_of, totals
-from rollbackhub.analytics.domain.statistics import Survival, interval_in_words, kaplan_meier, percent, wilson
-from rollbackhub.analytics.domain.wording import TOO_FEW
+from rollbackhub.analytics.domain.statistics import Survival, kaplan_meier, wilson
 from rollbackhub.analytics.enums import COMPARABLE, REHEARSED, ROLLED_BACK, RunKind, RunSource
 from rollbackhub.analytics.models import FindingCell, RunFact
+from rollbackhub.analytics.questions.saying import per_cent
+from rollbackhub.analytics.questions.wording import TOO_FEW, interval_in_words
 from rollbackhub.charts.duration_curve import duration_curve
 from rollbackhub.charts.stacked_rows import stacked_rows
 from rollbackhub.common import clock
@@ -70,7 +71,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     if drills or production:
         figures.append(
             NamedFigure(
-                key="findings_by_code",
+                key="findings-by-code",
                 title="What drills and production rollbacks caught",
                 label="; ".join(f"{_label(code)}: {drills.get(code, 0):,} drills, {production.get(code, 0):,} rollbacks" for code in codes) + ".",
                 figure=stacked_rows(
@@ -86,7 +87,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     if curve is not None and len(curve.steps) > 1:
         figures.append(
             NamedFigure(
-                key="time_to_mend",
+                key="time-to-mend",
                 title="Time to mend what drills caught",
                 label=f"{_median_in_words(curve)} of {counted(curve.n, 'finding')}, {curve.censored:,} still open. The table below has the medians by code.",
                 figure=duration_curve(curves=[("Mended", curve.steps)], axis="Time since it was found", share="Mended"),
@@ -169,7 +170,7 @@ def _headline(drills: Mapping[str, int], drilled: int, mendings: Sequence[Mendin
     if drills and drilled:
         most = max(drills, key=lambda code: (drills[code], code))
         parts.append(
-            f"In {counted(drilled, 'drill')}, most often caught: {_label(most).lower()} ({counted(drills[most], 'drill')}, {percent(drills[most] / drilled)})"
+            f"In {counted(drilled, 'drill')}, most often caught: {_label(most).lower()} ({counted(drills[most], 'drill')}, {per_cent(drills[most] / drilled)})"
         )
     if curve is not None:
         open_ones = sum(1 for mending in mendings if mending.state == ActionState.OPEN)

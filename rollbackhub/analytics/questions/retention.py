@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
 from rollbackhub.analytics.domain.facts import start_of
-from rollbackhub.analytics.domain.statistics import percent
+from rollbackhub.analytics.questions.saying import per_cent
 from rollbackhub.charts.retention_timeline import RetentionBar, retention_timeline
 from rollbackhub.charts.rollbackable_share import SharePoint, rollbackable_share
 from rollbackhub.common import clock
@@ -73,7 +73,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
         points = [SharePoint(_naive(max(share.at, since)), share.rollbackable, share.total) for share in _thinned(history)]
         figures.append(
             NamedFigure(
-                key="rollbackable_share",
+                key="rollbackable-share",
                 title="Share of live aliases that could be rolled back, over time",
                 label=f"{_share_in_words(history, since=since)} The table below has the numbers at each month's end.",
                 figure=rollbackable_share(points=points, since=_naive(max(since, history[0].at)), now=_naive(until)),
@@ -83,7 +83,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     if risks:
         figures.append(
             NamedFigure(
-                key="retention_risks",
+                key="retention-risks",
                 title="Versions whose retention window or provider ends within 90 days",
                 label=f"{counted(len(risks), 'version')}, what ends first on top. The table below has the same dates.",
                 figure=retention_timeline(bars=[_bar(risk) for risk in risks[:20]], now=_naive(now)),
@@ -151,10 +151,10 @@ def _share_in_words(history: Sequence[Share], *, since: dt.datetime) -> str:
     if not history:
         return ""
     first, last = history[0], history[-1]
-    now_said = f"{last.rollbackable:,} of {counted(last.total, 'live alias', 'live aliases')} can be rolled back ({percent(last.rollbackable / last.total)})"
+    now_said = f"{last.rollbackable:,} of {counted(last.total, 'live alias', 'live aliases')} can be rolled back ({per_cent(last.rollbackable / last.total)})"
     if len(history) == 1 or not first.total:
         return f"{now_said}."
-    return f"{now_said}; it was {first.rollbackable:,} of {first.total:,} ({percent(first.rollbackable / first.total)}) on {max(first.at, since):%Y-%m-%d}."
+    return f"{now_said}; it was {first.rollbackable:,} of {first.total:,} ({per_cent(first.rollbackable / first.total)}) on {max(first.at, since):%Y-%m-%d}."
 
 
 def _thinned(history: Sequence[Share]) -> list[Share]:

@@ -9,9 +9,9 @@ from typing import Any
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
 from rollbackhub.analytics.domain.production import ProductionTotals, production_totals
 from rollbackhub.analytics.domain.rollups import Percentiles, percentiles
-from rollbackhub.analytics.domain.statistics import interval_in_words, percent, wilson
-from rollbackhub.analytics.domain.wording import TOO_FEW, months_between
+from rollbackhub.analytics.domain.statistics import wilson
 from rollbackhub.analytics.enums import IN_PRODUCTION, Measure, RunGroup, RunKind, RunSource
+from rollbackhub.analytics.questions.wording import TOO_FEW, bounds_in_words, interval_in_words, months_between
 from rollbackhub.charts.spread_rows import SpreadRow, spread_rows
 from rollbackhub.charts.stacked_months import stacked_months
 from rollbackhub.charts.stacked_rows import stacked_rows
@@ -104,7 +104,7 @@ def _outcome_figure(ways: Mapping[RunKind, Mapping[tuple[Any, ...], int]]) -> Na
     series = [(str(verdict.label), [sum(n for (_, _, of, _), n in ways[kind].items() if of == verdict) for kind in kinds]) for verdict in verdicts]
     label = "; ".join(f"{WAYS[kind]}: {_passed(ways[kind]):,} of {sum(ways[kind].values()):,} passed" for kind in kinds)
     return NamedFigure(
-        key="ways_out_outcomes",
+        key="ways-out-outcomes",
         title="How roll-backs and roll-forwards ended",
         label=f"{label}. The table below has the same numbers.",
         figure=stacked_rows(groups=[WAYS[kind] for kind in kinds], series=series, axis="Share of its runs", as_shares=True),
@@ -114,7 +114,7 @@ def _outcome_figure(ways: Mapping[RunKind, Mapping[tuple[Any, ...], int]]) -> Na
 def _time_figure(times: Mapping[RunKind, Percentiles]) -> NamedFigure:
     rows = [SpreadRow(WAYS[kind], "Decided to restored", spread.seconds[0], spread.seconds[1], spread.measured) for kind, spread in times.items()]
     return NamedFigure(
-        key="ways_out_times",
+        key="ways-out-times",
         title="How long roll-backs and roll-forwards took",
         label="; ".join(f"{row.group}: median {in_words(row.median)}, nine of ten within {in_words(row.p90)}, {row.n:,} measured" for row in rows) + ".",
         figure=spread_rows(rows=rows, axis="Decided to restored"),
@@ -128,7 +128,7 @@ def _month_figure(ways: Mapping[RunKind, Mapping[tuple[Any, ...], int]]) -> Name
             by_month[kind, month] = by_month.get((kind, month), 0) + n
     months = months_between({month for _, month in by_month})
     return NamedFigure(
-        key="ways_out_by_month",
+        key="ways-out-by-month",
         title="Roll-backs and roll-forwards by month",
         label="How often each way out was taken, month by month.",
         figure=stacked_months(
@@ -153,7 +153,7 @@ def _table(ways: Mapping[RunKind, Mapping[tuple[Any, ...], int]], times: Mapping
     for kind, way in ways.items():
         n, passed, spread = sum(way.values()), _passed(way), times.get(kind)
         share = wilson(passed, n) if n else None
-        interval = f"{percent(share.low)} to {percent(share.high)}" if share and n >= ENOUGH else TOO_FEW
+        interval = bounds_in_words(share) if share and n >= ENOUGH else TOO_FEW
         imported = sum(count for (_, _, _, source), count in way.items() if source == RunSource.IMPORTED)
         seconds = spread.seconds if spread is not None and spread.measured >= ENOUGH else (None, None)
         rows.append([WAYS[kind], n, imported, passed, share.value if share else None, interval, spread.measured if spread else 0, *seconds])

@@ -1,4 +1,4 @@
-"""Words and cells that several questions share."""
+"""Words of the questions about people, production and planning; what all questions say alike stands in saying.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from rollbackhub.accounts.enums import Role
+from rollbackhub.analytics.domain.statistics import Estimate
 from rollbackhub.analytics.enums import RunSource
+from rollbackhub.analytics.questions.saying import per_cent
 from rollbackhub.rollbacks.enums import AuthorisedBy
 
 TOO_FEW = "too few to say"
@@ -48,3 +50,13 @@ def months_between(months: Iterable[dt.date]) -> list[dt.date]:
 def listed(parts: Sequence[str]) -> str:
     """`a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def interval_in_words(estimate: Estimate) -> str:
+    """`24 % (95 % interval 18 % to 31 %)`."""
+    return f"{per_cent(estimate.value)} (95 % interval {bounds_in_words(estimate)})"
+
+
+def bounds_in_words(estimate: Estimate) -> str:
+    """`18 % to 31 %`."""
+    return f"{per_cent(estimate.low)} to {per_cent(estimate.high)}"
