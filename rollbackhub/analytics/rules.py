@@ -19,6 +19,9 @@ SIGMAS = 3
 D2 = 1.128
 """The mean moving range of two normal values is so many standard deviations (Shewhart's d2 for n = 2)."""
 
+ROUNDING = 1e-9
+"""Values that differ by this share or less are equal: they went through logarithms."""
+
 Side = Literal["slower", "faster"]
 
 
@@ -61,9 +64,12 @@ def signals_in(seconds: Sequence[float], limits: Limits) -> list[Signal]:
     Rule 1: one value beyond a limit. Rule 2: nine or more in a row on one side of the centre, told once. (L. S. Nelson, The Shewhart control
     chart: tests for special causes, Journal of Quality Technology 16, 1984; the Western Electric handbook of 1956 has eight in a row.)
     """
-    found = [
-        Signal(1, "slower" if value > limits.high else "faster", place, place) for place, value in enumerate(seconds) if not limits.low <= value <= limits.high
-    ]
+    found: list[Signal] = []
+    for place, value in enumerate(seconds):
+        if value > limits.high * (1 + ROUNDING):
+            found.append(Signal(1, "slower", place, place))
+        elif value < limits.low * (1 - ROUNDING):
+            found.append(Signal(1, "faster", place, place))
     start, side = 0, _side(seconds[0], limits) if seconds else None
     for place in range(1, len(seconds) + 1):
         here = _side(seconds[place], limits) if place < len(seconds) else None
@@ -75,4 +81,6 @@ def signals_in(seconds: Sequence[float], limits: Limits) -> list[Signal]:
 
 
 def _side(value: float, limits: Limits) -> Side | None:
-    return "slower" if value > limits.centre else "faster" if value < limits.centre else None
+    if abs(value - limits.centre) <= limits.centre * ROUNDING:
+        return None
+    return "slower" if value > limits.centre else "faster"
