@@ -190,7 +190,7 @@ def make_strangers(cast: Cast) -> None:
     FindingFactory(execution=run)
     make_fact(ExecutionFactory(policy=drilled, passed=True), at=on(8, 8), took=999.0)
     IncidentFactory(title="Not ours", environment=production, aliases=[live], opened_at=on(8, 8))
-    ActionFactory(title="Not ours to do", team=team, owner=cast.on_call, overdue=True)
+    ActionFactory(title="Not ours to do", team=team, owner=cast.on_call, due_on=dt.date(2026, 8, 1))
     VersionFactory(artefact=artefact, label="not-ours-1", lifecycle=Lifecycle.SUPERSEDED, superseded_at=on(8, 1))
     plan = DrillPlan.objects.create(name="Not ours", team=team, owner=cast.on_call, environment=staging, policy=drilled, seed=8)
     PlannedDrill.objects.create(plan=plan, slot=on(8, 4), starts_at=on(8, 4), latest_at=on(8, 5), state=PlannedState.MISSED)

@@ -54,11 +54,11 @@ def test_promised_has_open_actions_and_those_closed_since_the_overdue_first(buil
     assert [row["decision"] for row in rows(item, "Decided in 2026 Q2")] == ["Rollbacks of prompts need no approval."]
 
 
-def test_compliance_counts_what_was_due_without_the_excused(built: dict[str, BuiltItem]) -> None:
+def test_compliance_counts_the_excused_as_planned_and_not_done(built: dict[str, BuiltItem]) -> None:
     item = built["compliance"]
-    assert item.headline == "2 of 3 due drills were done (67 %), 1 passed; 1 missed, 1 excused."
+    assert item.headline == "2 of 4 planned drills were done (50 %), 1 passed; 1 missed, 1 excused."
     assert rows(item, "Drills by plan") == [
-        {"plan": "Reasoner monthly", "planned": 4, "passed": 1, "failed": 1, "missed": 1, "excused": 1, "open": 0, "done": 2 / 3}
+        {"plan": "Reasoner monthly", "planned": 4, "passed": 1, "failed": 1, "missed": 1, "excused": 1, "open": 0, "done": 0.5}
     ]
     assert [row["why"] for row in rows(item, "Missed")] == ["The hub was down for the whole day.", "Freeze before the launch."]
 

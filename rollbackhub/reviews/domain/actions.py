@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from uuid import UUID
 
 from django.db import transaction
@@ -10,8 +11,8 @@ from django.db import transaction
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
+from rollbackhub.actions.domain.transitions import open_action
 from rollbackhub.actions.enums import ActionOrigin
-from rollbackhub.actions.models import Action
 from rollbackhub.audit.actors import Actor
 from rollbackhub.common import clock
 from rollbackhub.common.errors import InvalidInput
@@ -33,11 +34,11 @@ def give_action(*, review_id: UUID, title: str, owner: User, due_on: dt.date, ac
         more = detail.replace("\x00", "").strip()
         if len(more) > MAX_TEXT:
             raise InvalidInput("The detail is too long.", fields={"detail": [f"At most {MAX_TEXT:,} characters."]})
-        if due_on < clock.now().date():
+        if due_on < clock.now().astimezone(zoneinfo.ZoneInfo(review.team.timezone)).date():
             raise InvalidInput("The day is over.", code="day_is_over", fields={"due_on": ["The day is over: name one to come."]})
         require_owner(owner)
         require_state(review, *IN_MEETING, to="to give actions")
-        action = Action.objects.create(
+        action = open_action(
             title=what,
             detail=more,
             team=review.team,
@@ -47,7 +48,7 @@ def give_action(*, review_id: UUID, title: str, owner: User, due_on: dt.date, ac
             origin_label=f"Review {review}",
             origin_url=address_of(review),
             is_lab=review.is_lab,
-            created_by_label=actor.label,
+            actor=actor,
         )
         link = ReviewAction.objects.create(
             review=review, item=item_of(review, agenda), action=action, title=what, owner_label=actor_of(owner).label, due_on=due_on

@@ -7,8 +7,9 @@ from collections import Counter
 from drills.enums import PlannedState
 from drills.models import PlannedDrill
 from rollbackhub.analytics.answer import Answer, Cell, Column, Table
+from rollbackhub.analytics.questions import compliance as question
 from rollbackhub.common.sentences import counted
-from rollbackhub.reviews.domain.agenda.scope import Scope, shortened
+from rollbackhub.reviews.domain.agenda.scope import Scope, figures_of, shortened
 
 PLANS = (
     Column("plan", "Plan"),
@@ -17,13 +18,13 @@ PLANS = (
     Column("failed", "Failed", "count"),
     Column("missed", "Missed", "count"),
     Column("excused", "Excused", "count"),
-    Column("open", "Not due or running", "count"),
-    Column("done", "Done of those due", "share"),
+    Column("open", "To come or running", "count"),
+    Column("done", "Done of those planned", "share"),
 )
 NOT_DONE = (Column("plan", "Plan"), Column("due", "Due", "instant"), Column("state", "What became of it"), Column("why", "Why"))
 DONE = (PlannedState.PASSED, PlannedState.FAILED)
-SETTLED = (*DONE, PlannedState.MISSED)
-"""What counts: an excused drill is neither done nor missed."""
+SETTLED = (*DONE, PlannedState.RUNNING, PlannedState.OVERDUE, PlannedState.MISSED, PlannedState.EXCUSED)
+"""Their time has come. An excused drill was planned and not done."""
 
 
 def compliance(scope: Scope) -> Answer:
@@ -50,7 +51,12 @@ def compliance(scope: Scope) -> Answer:
     if not_done:
         title, shown = shortened("Missed, overdue or excused", not_done)
         tables.append(Table(title, NOT_DONE, shown))
-    return Answer(headline=_headline(total), tables=tables, notes=["An excused drill counts neither as done nor as missed. A failed one was done."])
+    return Answer(
+        headline=_headline(total),
+        figures=figures_of(question.answer(scope.wanted), "compliance-by-month"),
+        tables=tables,
+        notes=["Planned are those whose time has come; an excused drill was planned and not done, a failed one was done."],
+    )
 
 
 def _headline(total: Counter[str]) -> str:
@@ -58,7 +64,7 @@ def _headline(total: Counter[str]) -> str:
     share = f" ({round(100 * done / due)} %)" if due else ""
     further = [f"{total[state]} {state.label.lower()}" for state in (PlannedState.MISSED, PlannedState.EXCUSED, PlannedState.OVERDUE) if total[state]]
     passed = f", {total[PlannedState.PASSED]} passed" if done else ""
-    return f"{done} of {counted(due, 'due drill')} {'was' if done == 1 else 'were'} done{share}{passed}{'; ' + ', '.join(further) if further else ''}."
+    return f"{done} of {counted(due, 'planned drill')} {'was' if done == 1 else 'were'} done{share}{passed}{'; ' + ', '.join(further) if further else ''}."
 
 
 def _row(name: str, states: Counter[str]) -> tuple[Cell, ...]:

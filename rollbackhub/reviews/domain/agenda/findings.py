@@ -6,11 +6,12 @@ from drills.models import FindingAction
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.actions.enums import ActionState
 from rollbackhub.analytics.answer import Answer, Cell, Column, Table
+from rollbackhub.analytics.questions import findings as question
 from rollbackhub.common.sentences import counted
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import REHEARSES, ExecutionState, FindingCode
 from rollbackhub.executions.models import Execution
-from rollbackhub.reviews.domain.agenda.scope import Scope, shortened
+from rollbackhub.reviews.domain.agenda.scope import Scope, figures_of, shortened
 
 FAILED = (
     Column("alias", "Alias"),
@@ -48,14 +49,15 @@ def findings(scope: Scope) -> Answer:
     if still_open:
         title, open_rows = shortened("Open findings", [_open_row(link, scope) for link in still_open])
         tables.append(Table(title, OPEN, open_rows, url_column=6))
-    overdue = sum(link.action.due_on < scope.at.date() for link in still_open)
+    overdue = sum(link.action.due_on < scope.today for link in still_open)
     late = f", {overdue} overdue" if overdue else ""
     if not failed and not still_open:
         return Answer(headline="No drill failed in this quarter, and no finding is open.")
     headline = (
         f"{counted(len(failed), 'drill')} failed in this quarter; {counted(len(still_open), 'finding')} {'is' if len(still_open) == 1 else 'are'} open{late}."
     )
-    return Answer(headline=headline, tables=tables, notes=["Open findings as of the preparation, whenever they were found."])
+    figures = figures_of(question.answer(scope.wanted), "findings-by-code", "time-to-mend")
+    return Answer(headline=headline, figures=figures, tables=tables, notes=["Open findings as of the preparation, whenever they were found."])
 
 
 def _failed_row(run: Execution) -> tuple[Cell, ...]:
@@ -65,7 +67,7 @@ def _failed_row(run: Execution) -> tuple[Cell, ...]:
 
 def _open_row(link: FindingAction, scope: Scope) -> tuple[Cell, ...]:
     action = link.action
-    state = "Overdue" if action.due_on < scope.at.date() else action.get_state_display()
+    state = "Overdue" if action.due_on < scope.today else action.get_state_display()
     code = FindingCode(link.code).label if link.code in FindingCode.values else link.code
     name = f"{code}: {link.subject}"
     return (name, link.policy.alias, actor_of(action.owner).label, action.due_on, state, link.times_seen, f"/drills/{link.last_seen_execution_id}/")

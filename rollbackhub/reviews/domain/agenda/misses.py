@@ -11,9 +11,10 @@ from rollbackhub.analytics.answer import Answer, Cell, Column, Table
 from rollbackhub.analytics.domain.facts import URL, facts_matching
 from rollbackhub.analytics.enums import RunKind
 from rollbackhub.analytics.models import RunFact
+from rollbackhub.analytics.questions import hit_rate, segments
 from rollbackhub.common.sentences import counted
 from rollbackhub.executions.enums import Segment
-from rollbackhub.reviews.domain.agenda.scope import Scope, shortened
+from rollbackhub.reviews.domain.agenda.scope import Scope, figures_of, shortened
 
 MEASURED = (Segment.DECIDE, Segment.AUTHORISE, Segment.EXECUTE, Segment.PROPAGATE, Segment.DRAIN)
 """Between decision and restoration; detecting comes before, verifying after."""
@@ -33,13 +34,13 @@ SEGMENTS = (Column("segment", "Segment"), Column("misses", "Misses in which it t
 
 
 def misses(scope: Scope) -> Answer:
-    """Runs of the quarter that were restored later than their target. One query."""
-    facts = list(runs_of(scope).filter(hit__isnull=False).annotate(url=URL).order_by("-at", "-id"))
-    if not facts:
+    """Runs of the quarter that were restored later than their target. Two queries, and those of the figures."""
+    measured = runs_of(scope).filter(hit__isnull=False).count()
+    if not measured:
         return Answer(
             headline="No run was measured against a target in this quarter.", empty="Drills and rollbacks that are restored and have a target stand here."
         )
-    missed = [fact for fact in facts if not fact.hit]
+    missed = list(runs_of(scope).filter(hit=False).annotate(url=URL).order_by("-at", "-id"))
     costliest = [_costliest(fact) for fact in missed]
     counts = Counter(segment for segment, _ in costliest if segment)
     tables: list[Table] = []
@@ -50,7 +51,13 @@ def misses(scope: Scope) -> Answer:
         by_segment = [(segment.label, counts[segment], seconds) for segment, seconds in sums.items() if seconds]
         tables = [Table(title, MISSES, shown, url_column=8), Table("By segment", SEGMENTS, by_segment)]
     return Answer(
-        headline=_headline(len(facts), len(missed), counts), tables=tables, notes=["From the decision until restored, drills and rollbacks together."]
+        headline=_headline(measured, len(missed), counts),
+        figures=[
+            *figures_of(hit_rate.answer(scope.wanted), "hit-rate-by-month"),
+            *figures_of(segments.answer(scope.wanted), "segments"),
+        ],
+        tables=tables,
+        notes=["From the decision until restored, drills and rollbacks together."],
     )
 
 

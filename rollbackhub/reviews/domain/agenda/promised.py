@@ -36,7 +36,7 @@ def promised(scope: Scope) -> Answer:
         link for link in links.order_by("action__due_on", "pk") if link.action.state == ActionState.OPEN or (since and (link.action.closed_at or since) > since)
     ]
     open_ones = [link for link in actions if link.action.state == ActionState.OPEN]
-    overdue = [link for link in open_ones if link.action.due_on < scope.at.date()]
+    overdue = [link for link in open_ones if link.action.due_on < scope.today]
     rows = [
         _row(link, scope) for link in [*overdue, *(link for link in open_ones if link not in overdue), *(link for link in actions if link not in open_ones)]
     ]
@@ -59,7 +59,7 @@ def _headline(all_of_them: int, still_open: int, overdue: int) -> str:
 
 def _row(link: ReviewAction, scope: Scope) -> tuple[Cell, ...]:
     action = link.action
-    state = "Overdue" if action.state == ActionState.OPEN and action.due_on < scope.at.date() else action.get_state_display()
+    state = "Overdue" if action.state == ActionState.OPEN and action.due_on < scope.today else action.get_state_display()
     return (
         action.title,
         actor_of(action.owner).label,

@@ -7,10 +7,11 @@ import datetime as dt
 from django.db.models import Q
 
 from rollbackhub.analytics.answer import Answer, Cell, Column, Table
+from rollbackhub.analytics.questions import retention as question
 from rollbackhub.common.sentences import counted
 from rollbackhub.registry.domain.retention import Retention, describe_retention, list_retention
 from rollbackhub.reviews.domain.agenda.proof import live_readiness
-from rollbackhub.reviews.domain.agenda.scope import Scope, shortened
+from rollbackhub.reviews.domain.agenda.scope import Scope, figures_of, shortened
 from rollbackhub.routing.domain.served import first_served
 
 AHEAD = dt.timedelta(days=92)
@@ -49,7 +50,8 @@ def retention_risks(scope: Scope) -> Answer:
         words = f"{counted(len(rows), 'version')} {'goes' if len(rows) == 1 else 'go'} within 92 days, none of which is needed."
     else:
         words = "no version goes within 92 days."
-    return Answer(headline=f"{share}; {words}", tables=tables, notes=["As of the preparation."])
+    figures = figures_of(question.answer(scope.wanted), "rollbackable-share")
+    return Answer(headline=f"{share}; {words}", figures=figures, tables=tables, notes=["As of the preparation."])
 
 
 def _row(row: Retention) -> tuple[Cell, ...]:

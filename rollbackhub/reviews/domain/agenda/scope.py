@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.analytics.answer import AnalyticsFilter
+from rollbackhub.analytics.answer import AnalyticsFilter, Answer, NamedFigure
 from rollbackhub.reviews.models import Review
 from rollbackhub.reviews.rules import instant_of, quarter_after
 
@@ -46,10 +47,10 @@ class Scope:
         """The first instant after it."""
         return instant_of(quarter_after(self.quarter))
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the quarter has ended."""
-        return self.at >= self.ends_at
+    @cached_property
+    def today(self) -> dt.date:
+        """The day in the team's zone: actions are due by its days."""
+        return self.at.astimezone(zoneinfo.ZoneInfo(self.team.timezone)).date()
 
     @property
     def wanted(self) -> AnalyticsFilter:
@@ -65,6 +66,12 @@ class Scope:
             .order_by("-quarter", "-held_at")
             .first()
         )
+
+
+def figures_of(answer: Answer, *keys: str) -> list[NamedFigure]:
+    """Those figures of an answer of analytics, in this order, as far as it has them."""
+    found = {figure.key: figure for figure in answer.figures}
+    return [found[key] for key in keys if key in found]
 
 
 def shortened(title: str, rows: Sequence[T]) -> tuple[str, Sequence[T]]:

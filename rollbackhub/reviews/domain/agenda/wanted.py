@@ -68,7 +68,7 @@ def _missed_often(scope: Scope) -> list[tuple[Cell, ...]]:
 
 
 def _overdue(scope: Scope) -> list[tuple[Cell, ...]]:
-    late = Action.objects.filter(team=scope.team, state=ActionState.OPEN, due_on__lt=scope.at.date()).select_related("owner").order_by("due_on", "created_at")
+    late = Action.objects.filter(team=scope.team, state=ActionState.OPEN, due_on__lt=scope.today).select_related("owner").order_by("due_on", "created_at")
     rows = late if scope.review.is_lab else late.filter(is_lab=False)
     return [
         (
