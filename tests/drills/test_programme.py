@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from drills.domain.programme import start_due
+import pytest
+
+from drills.domain.planning import plan_ahead
+from drills.domain.programme import mark_late, settle_running, start_due
 from drills.enums import PlannedState
+from drills.models import PlannedDrill
 from rollbackhub.executions.models import Execution
 from tests.drills.conftest import Clock, Plan, drills_of
 

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from drills.enums import PlannedState
-from drills.models import DrillPlan, FindingAction, PlannedDrill
+from drills.models import DrillPlan, FindingAction
 from incidents.enums import IncidentState
 from rollbackhub.accounts.models import Team, User
 from rollbackhub.actions.enums import ActionOrigin, ActionState
@@ -20,6 +20,7 @@ from rollbackhub.reviews.models import Review
 from rollbackhub.routing.models import RoutingPolicy
 from tests.factories.accounts import TeamFactory
 from tests.factories.actions import ActionFactory
+from tests.factories.drills import DrillPlanFactory, PlannedDrillFactory
 from tests.factories.executions import ExecutionFactory, FindingFactory
 from tests.factories.fixtures import Cast
 from tests.factories.incidents import IncidentFactory
@@ -92,7 +93,7 @@ def _promises(team: Team, cast: Cast) -> None:
 
 
 def _plans(team: Team, policy: RoutingPolicy, owner: User) -> DrillPlan:
-    plan = DrillPlan.objects.create(name="Reasoner monthly", team=team, owner=owner, environment=policy.environment, policy=policy, seed=7)
+    plan: DrillPlan = DrillPlanFactory(name="Reasoner monthly", team=team, owner=owner, environment=policy.environment, policy=policy, seed=7)
     for slot, state, why in (
         (on(7, 7), PlannedState.PASSED, ""),
         (on(8, 4), PlannedState.FAILED, "It was too slow."),
@@ -101,7 +102,7 @@ def _plans(team: Team, policy: RoutingPolicy, owner: User) -> DrillPlan:
         (on(10, 6), PlannedState.DUE, ""),
     ):
         started = slot if state in (PlannedState.PASSED, PlannedState.FAILED) else None
-        PlannedDrill.objects.create(
+        PlannedDrillFactory(
             plan=plan,
             slot=slot,
             starts_at=slot,
@@ -192,5 +193,5 @@ def make_strangers(cast: Cast) -> None:
     IncidentFactory(title="Not ours", environment=production, aliases=[live], opened_at=on(8, 8))
     ActionFactory(title="Not ours to do", team=team, owner=cast.on_call, due_on=dt.date(2026, 8, 1))
     VersionFactory(artefact=artefact, label="not-ours-1", lifecycle=Lifecycle.SUPERSEDED, superseded_at=on(8, 1))
-    plan = DrillPlan.objects.create(name="Not ours", team=team, owner=cast.on_call, environment=staging, policy=drilled, seed=8)
-    PlannedDrill.objects.create(plan=plan, slot=on(8, 4), starts_at=on(8, 4), latest_at=on(8, 5), state=PlannedState.MISSED)
+    plan = DrillPlanFactory(name="Not ours", team=team, owner=cast.on_call, environment=staging, policy=drilled, seed=8)
+    PlannedDrillFactory(plan=plan, slot=on(8, 4), starts_at=on(8, 4), latest_at=on(8, 5), state=PlannedState.MISSED)

@@ -14,7 +14,7 @@ import pytest
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
 from rollbackhub.common.errors import Conflict, Forbidden, NotFound, Unavailable
-from rollbackhub.reviews.domain import documents
+from rollbackhub.reviews.domain import documents, pdf
 from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents, write_pdf
 from rollbackhub.reviews.domain.drawing import clean_svg, draw_figures
 from rollbackhub.reviews.domain.frozen import frozen_figures
@@ -55,6 +55,8 @@ def document(cast: Cast, tmp_path: Path) -> Document:
     path = tmp_path / "review.pdf"
     assert made.pdf is not None, made.problem
     path.write_bytes(made.pdf)
+    (Path("/tmp/rv/r.pdf")).write_bytes(made.pdf)
+    (Path("/tmp/rv/r.html")).write_text(made.html)
     return Document(review, made, path)
 
 
@@ -146,13 +148,13 @@ def test_cleaned_figure_acts_links_and_fetches_nothing(evil: str) -> None:
 
 def test_pdf_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    refuse = documents._refuse
+    refuse = pdf.RefusingFetcher.fetch
 
-    def watched(url: str, *args: Any, **kwargs: Any) -> Any:
+    def watched(self: Any, url: str, headers: Any = None) -> Any:
         asked.append(url)
-        return refuse(url, *args, **kwargs)
+        return refuse(self, url, headers)
 
-    monkeypatch.setattr(documents, "_refuse", watched)
+    monkeypatch.setattr(pdf.RefusingFetcher, "fetch", watched)
     html = '<html lang="en"><title>x</title><link rel="stylesheet" href="http://127.0.0.1:9/a.css"><img alt="x" src="file:///etc/hostname"><p>words</p></html>'
     assert write_pdf(html).startswith(b"%PDF")
     assert sorted(asked) == ["file:///etc/hostname", "http://127.0.0.1:9/a.css"]

@@ -120,13 +120,12 @@ def build_documents(record: Record) -> Made:
 def write_pdf(html: str) -> bytes:
     """The document as PDF/UA-1: tagged, with title and language. Nothing is fetched. Raises Unavailable when WeasyPrint's libraries are missing."""
     try:
-        # Loads libraries of the system (Pango), which may not be there.
-        from weasyprint import HTML
+        # Not at the top: it loads libraries of the system, which may not be there.
+        from rollbackhub.reviews.domain.pdf import to_pdf
     except OSError as error:
         sentence = "There is no PDF: WeasyPrint needs Pango on this machine (Debian: apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0)."
         raise Unavailable(sentence, code="no_pango") from error
-    written = HTML(string=html, url_fetcher=_refuse).write_pdf(pdf_variant="pdf/ua-1")
-    return bytes(written)
+    return to_pdf(html)
 
 
 def get_made(review_id: UUID) -> ReviewDocument:
@@ -135,11 +134,6 @@ def get_made(review_id: UUID) -> ReviewDocument:
     if document is None:
         raise NotFound("These documents have not been made yet: ask for them on the review's page.", code="document_not_found", url=f"/reviews/{review_id}/")
     return document
-
-
-def _refuse(url: str, *args: Any, **kwargs: Any) -> Any:
-    """A document holds all that it shows: whatever would be fetched is not."""
-    raise ValueError(f"Documents of reviews fetch nothing, and {url[:100]} was asked for.")
 
 
 def _keep(review_id: UUID, fence: int, values: dict[str, Any]) -> bool:
