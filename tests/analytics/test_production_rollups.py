@@ -69,7 +69,7 @@ def test_decision_counts_once_a_rollback_and_recovery_once_an_alias() -> None:
     for whole in (True, False):
         make_fact(policy, kind="rollback", detect_seconds=60.0, authorise_seconds=5.0, is_whole=whole, exposure=100 if whole else None)
     found = dict(ProductionBucket.objects.values_list("measure").annotate(Sum("n")))
-    assert found == {"detect": 1, "authorise": 1, "recovery": 2}
+    assert found == {"detect": 1, "authorise": 1, "recovery": 2, "exposure": 1}
     cell = ProductionCell.objects.get()
     assert (cell.n, cell.wholes, cell.exposure_n, cell.exposure) == (2, 1, 1, 100)
 

@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Coalesce
 
 from rollbackhub.analytics.answer import AnalyticsFilter
 from rollbackhub.analytics.domain.facts import dimensions_of, facts_matching
-from rollbackhub.analytics.domain.rollups import ACCURACY, EXACT_UP_TO, Percentiles, parts_of
+from rollbackhub.analytics.domain.rollups import EXACT_UP_TO, Percentiles, Spread, parts_of
 from rollbackhub.analytics.enums import IN_PRODUCTION, ProductionMeasure, RunKind
 from rollbackhub.analytics.models import ProductionBucket, ProductionCell, RunFact
 
@@ -56,9 +56,7 @@ class ProductionSpread:
     @property
     def note(self) -> str:
         """How they were reckoned, in a sentence."""
-        if self.is_exact:
-            return "Percentiles are exact: reckoned from every run."
-        return f"More than {EXACT_UP_TO:,} runs: percentiles come from a histogram and are off by {ACCURACY:.0%} at most. Counts are exact."
+        return Spread({}, self.is_exact).note
 
 
 def production_totals(wanted: AnalyticsFilter, *, by: Sequence[str], kinds: Collection[RunKind] = IN_PRODUCTION) -> dict[Key, ProductionTotals]:

@@ -99,7 +99,8 @@ def _releases(wanted: AnalyticsFilter) -> dict[dt.date, tuple[int, int]]:
         found = found.filter(began__lt=start_of(wanted.until))
     if not wanted.with_lab:
         found = found.filter(policy__environment__is_lab=False, policy__artefact__is_lab=False)
-    rows = found.order_by().values_list(TruncMonth("began", tzinfo=dt.UTC)).annotate(Count("pk"), Count("pk", filter=Q(state=ReleaseState.ROLLED_BACK)))
+    by_month = found.order_by().annotate(month=TruncMonth("began", tzinfo=dt.UTC)).values_list("month")
+    rows = by_month.annotate(n=Count("pk"), failed=Count("pk", filter=Q(state=ReleaseState.ROLLED_BACK)))
     return {month.date(): (n, failed) for month, n, failed in rows}
 
 

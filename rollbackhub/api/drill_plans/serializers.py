@@ -16,7 +16,7 @@ from rollbackhub.api.planned_drills.serializers import PlannedDrillRow
 LONGEST_REASON = 300
 
 
-class PlanFilters(ApiSerializer):
+class DrillPlanFilters(ApiSerializer):
     """Query parameters of drill plans."""
 
     team = serializers.SlugField(required=False)
@@ -24,7 +24,7 @@ class PlanFilters(ApiSerializer):
     owner = serializers.CharField(required=False, max_length=150, help_text="A username")
 
 
-class PlanChange(ApiSerializer):
+class DrillPlanChange(ApiSerializer):
     """What of a plan is to be another; what is left out stays."""
 
     name = serializers.CharField(required=False, max_length=120)
@@ -44,7 +44,7 @@ class PlanChange(ApiSerializer):
     active = serializers.BooleanField(required=False, help_text="true takes up a plan that has ended")
 
 
-class PlanRequest(PlanChange):
+class DrillPlanRequest(DrillPlanChange):
     """A plan to make."""
 
     name = serializers.CharField(max_length=120)
@@ -53,7 +53,7 @@ class PlanRequest(PlanChange):
     active = None  # type: ignore[assignment]
 
 
-class EndRequest(ApiSerializer):
+class DrillPlanEndRequest(ApiSerializer):
     """Why it ends."""
 
     reason = serializers.CharField(required=False, default="", max_length=LONGEST_REASON, allow_blank=True)

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from drills.domain.plans import change_plan, end_plan, get_plan, make_plan
 from drills.domain.programme_selectors import describe_plans, filter_plans
-from rollbackhub.api.drill_plans.serializers import DrillPlanRow, EndRequest, PlanChange, PlanFilters, PlanRequest
+from rollbackhub.api.drill_plans.serializers import DrillPlanChange, DrillPlanEndRequest, DrillPlanFilters, DrillPlanRequest, DrillPlanRow
 from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.lookups import named_artefact, named_environment, named_person, named_policy, named_team
 from rollbackhub.api.pagination import NewestIdFirst
@@ -26,7 +26,7 @@ class DrillPlanList(PagedView):
 
     permission_classes = [MayView]
     permission_by_method = {"POST": MayConfigure}
-    filters = PlanFilters
+    filters = DrillPlanFilters
     pagination_class = NewestIdFirst
     serializer_class = DrillPlanRow
 
@@ -40,14 +40,14 @@ class DrillPlanList(PagedView):
     @extend_schema(
         operation_id="drill_plans_create",
         summary="Make a drill plan",
-        request=PlanRequest,
+        request=DrillPlanRequest,
         responses={201: OpenApiResponse(DrillPlanRow, description="Its drills are written down already; its address is in the Location header")},
     )
     def post(self, request: Request) -> Response:
         """Of an alias, or of an artefact, of which one alias is drilled each time. 422 `invalid_plan` names the fields."""
 
         def act(key: str | None) -> Response:
-            wanted = PlanRequest(data=request.data)
+            wanted = DrillPlanRequest(data=request.data)
             wanted.is_valid(raise_exception=True)
             plan = make_plan(user=self.person, actor=self.actor, **_named(wanted.validated_data, where=wanted.validated_data["environment"]))
             content = _described(plan.pk)
@@ -71,13 +71,13 @@ class DrillPlanOne(OneView):
         """With what comes next and what was last."""
         return self.answer(_described(plan_id))
 
-    @extend_schema(operation_id="drill_plans_change", summary="Change a drill plan", request=PlanChange, responses=DrillPlanRow)
+    @extend_schema(operation_id="drill_plans_change", summary="Change a drill plan", request=DrillPlanChange, responses=DrillPlanRow)
     def post(self, request: Request, plan_id: int) -> Response:
         """What is sent; the rest stays. Drills that are still to come are planned anew, those that ran stay. 422 `invalid_plan` names the fields."""
 
         def act(key: str | None) -> Response:
             plan = get_plan(plan_id)
-            wanted = PlanChange(data=request.data)
+            wanted = DrillPlanChange(data=request.data)
             wanted.is_valid(raise_exception=True)
             values = dict(wanted.validated_data)
             active = {"is_active": values.pop("active")} if "active" in values else {}
@@ -93,13 +93,13 @@ class DrillPlanEnd(ApiView):
 
     permission_classes = [MayConfigure]
 
-    @extend_schema(operation_id="drill_plans_end", summary="End a drill plan", request=EndRequest, responses=DrillPlanRow)
+    @extend_schema(operation_id="drill_plans_end", summary="End a drill plan", request=DrillPlanEndRequest, responses=DrillPlanRow)
     def post(self, request: Request, plan_id: int) -> Response:
         """What was to come is taken off the calendar; what was due already is missed. 409 `plan_ended` when it has ended."""
 
         def act(key: str | None) -> Response:
             get_plan(plan_id)
-            wanted = EndRequest(data=request.data)
+            wanted = DrillPlanEndRequest(data=request.data)
             wanted.is_valid(raise_exception=True)
             end_plan(plan_id=plan_id, user=self.person, actor=self.actor, reason=wanted.validated_data["reason"])
             return Response(_described(plan_id))

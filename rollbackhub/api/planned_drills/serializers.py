@@ -26,7 +26,7 @@ class PlannedFilters(ApiSerializer):
     until = Instant(required=False, help_text="That may start before this instant")
 
 
-class ExcuseRequest(ApiSerializer):
+class DrillExcuseRequest(ApiSerializer):
     """Why it is not held."""
 
     reason = serializers.CharField(max_length=LONGEST_REASON, help_text="For the record: excused is not passed")

@@ -16,7 +16,7 @@ from rollbackhub.api.fields import NoBody
 from rollbackhub.api.idempotency import once
 from rollbackhub.api.pagination import NewestFirstCursor
 from rollbackhub.api.permissions import MayDrill, MayLeadInPerson, MayView
-from rollbackhub.api.planned_drills.serializers import DrawRow, ExcuseRequest, PlannedDrillDetail, PlannedDrillRow, PlannedFilters
+from rollbackhub.api.planned_drills.serializers import DrawRow, DrillExcuseRequest, PlannedDrillDetail, PlannedDrillRow, PlannedFilters
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import ApiView, OneView, PagedView
 from rollbackhub.common.errors import Conflict
@@ -85,13 +85,13 @@ class PlannedDrillExcuse(ApiView):
 
     permission_classes = [MayLeadInPerson]
 
-    @extend_schema(operation_id="planned_drills_excuse", summary="Excuse a planned drill", request=ExcuseRequest, responses=PlannedDrillDetail)
+    @extend_schema(operation_id="planned_drills_excuse", summary="Excuse a planned drill", request=DrillExcuseRequest, responses=PlannedDrillDetail)
     def post(self, request: Request, planned_id: int) -> Response:
         """By a lead, in a session only. One that is due, overdue or was missed; excused is not passed. 409 `wrong_state` otherwise."""
 
         def do(key: str | None) -> Response:
             get_planned(planned_id)
-            wanted = ExcuseRequest(data=request.data)
+            wanted = DrillExcuseRequest(data=request.data)
             wanted.is_valid(raise_exception=True)
             excuse_planned(planned_id=planned_id, reason=wanted.validated_data["reason"], actor=self.actor, user=self.person)
             return Response(described(planned_id))
