@@ -60,6 +60,8 @@ class NamedFigure:
     title: str
     label: str
     figure: Figure
+    table: int | None = None
+    """Index of the table with its numbers, where that is not the table of the figure's own place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 from django.utils import timezone
@@ -55,21 +54,21 @@ class Shown:
     title: str
     figure: PageFigure | None
     table: ShownTable | None
-    leads: bool
-    """Whether points of the figure lead to pages."""
 
 
 def shown_parts(answer: Answer) -> list[Shown]:
-    """The figures in their order, each with the table of the same place behind it; tables beyond stand alone."""
-    return [
+    """The figures in their order, each with the table of its numbers behind it; tables that belong to no figure stand alone after them."""
+    tables = [_shown(table, number=number) for number, table in enumerate(answer.tables, start=1)]
+    behind = [place if figure.table is None else figure.table for place, figure in enumerate(answer.figures)]
+    parts = [
         Shown(
-            title=figure.title if figure else table.title if table else "",
-            figure=PageFigure(f"figure-{figure.key}", as_content(figure.figure), figure.label) if figure else None,
-            table=_shown(table, number=place) if table else None,
-            leads=table is not None and table.url_column is not None,
+            title=figure.title,
+            figure=PageFigure(f"figure-{figure.key}", as_content(figure.figure), figure.label),
+            table=tables[place] if place < len(tables) else None,
         )
-        for place, (figure, table) in enumerate(zip_longest(answer.figures, answer.tables), start=1)
+        for figure, place in zip(answer.figures, behind, strict=True)
     ]
+    return [*parts, *(Shown(table.title, None, table) for place, table in enumerate(tables) if place not in behind)]
 
 
 def _shown(table: Table, *, number: int) -> ShownTable:

@@ -123,7 +123,7 @@ def test_answer_says_its_headline_its_notes_and_draws_its_figures(asked: list[An
     assert "Drills that did not restore are left out." in html
     assert re.findall(r'data-figure="([\w-]+)"( data-linked)? role="img" aria-label="([^"]+)"', html) == [
         ("figure-points", " data-linked", "Each run as a point"),
-        ("figure-months", "", "Bars by month"),
+        ("figure-months", " data-linked", "Bars by month"),
     ]
     assert html.count("The same as a table") == 2
     assert re.findall(r'href="/analytics/times/(\d).csv"', html) == ["1", "2", "3"]

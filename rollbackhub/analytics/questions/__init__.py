@@ -30,7 +30,7 @@ QUESTIONS: tuple[str, ...] = (
     "ways_out",
     "control",
 )
-"""Names of the modules, which are the last part of their pages' addresses, too."""
+"""Names of the modules. Their pages' addresses and words stand in `catalogue.py`."""
 
 
 def question_module(name: str) -> ModuleType:

@@ -134,6 +134,7 @@ def _figure(pairs: Sequence[Pair]) -> NamedFigure:
         title="Production rollback time against the drill before it",
         label=f"{counted(len(pairs), 'pair')}: in {slower:,} of them production took longer than its drill. The tables below have the same numbers.",
         figure=calibration_scatter(points=points, change_types=[str(label) for label in ChangeType.labels]),
+        table=1,
     )
 
 

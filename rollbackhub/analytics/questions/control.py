@@ -115,10 +115,14 @@ def answer(wanted: AnalyticsFilter) -> Answer:
         *([f"The table has the {len(shown)} of {len(paths):,} paths that signal first; a filter shows the others."] if len(paths) > len(shown) else []),
         IMPORTED,
     ]
+    charts = [_chart(path, wanted, table=number) for number, path in enumerate(charted, start=1)]
     return Answer(
         headline=_headline(paths, signalling),
-        figures=[_figure(path, wanted) for path in charted],
-        tables=[Table("Paths, those that signal first", _COLUMNS, [_row(path, wanted) for path in shown], url_column=len(_COLUMNS) - 1)],
+        figures=[figure for figure, _ in charts],
+        tables=[
+            Table("Paths, those that signal first", _COLUMNS, [_row(path, wanted) for path in shown], url_column=len(_COLUMNS) - 1),
+            *(table for _, table in charts),
+        ],
         notes=notes,
         extra={"paths": float(len(paths)), "signalling": float(len(signalling)), "too_few": float(short)},
     )
@@ -134,6 +138,15 @@ _COLUMNS = (
     Column("newest_seconds", "Newest", "seconds"),
     Column("signals", "Signals", "count"),
     Column("says", "What it says"),
+    Column("url", "Page"),
+)
+
+
+_DRILL_COLUMNS = (
+    Column("at", "Requested", "instant"),
+    Column("seconds", "Rollback time", "seconds"),
+    Column("signal", "What it signals"),
+    Column("source", "Source"),
     Column("url", "Page"),
 )
 
@@ -161,26 +174,32 @@ def _in_words(signal: Signal) -> str:
     return f"{signal.side}: {signal.last - signal.first + 1} in a row {'above' if signal.side == 'slower' else 'below'} the centre"
 
 
-def _figure(path: _Path, wanted: AnalyticsFilter) -> NamedFigure:
-    """The chart of a path. One query."""
+def _chart(path: _Path, wanted: AnalyticsFilter, *, table: int) -> tuple[NamedFigure, Table]:
+    """The chart of a path, and its drills as the table at this index. One query."""
     name = f"{path.policy.alias} in {path.policy.environment.name}"
     zone = timezone.get_current_timezone()
     why = {place: _in_words(signal) for signal in path.signals for place in range(signal.first, signal.last + 1)}
-    return NamedFigure(
+    drills = _drills_of(path, wanted)
+    figure = NamedFigure(
         f"control-{path.policy.pk}",
         f"Drill durations of {name}: {_standing(path).lower()}",
-        f"Control chart of the newest {len(path.seconds)} drills of {name}, with centre and limits. The table below has its limits and what it says.",
+        f"Control chart of the newest {len(path.seconds)} drills of {name}, with centre and limits. The tables below have the same numbers.",
         control_chart(
             points=[
                 ControlPoint(_local(drill.at, zone), drill.rollback_seconds, why.get(place, ""), drill.source == RunSource.IMPORTED, drill.url)
-                for place, drill in enumerate(_drills_of(path, wanted))
+                for place, drill in enumerate(drills)
             ],
             low=path.limits.low,
             centre=path.limits.centre,
             high=path.limits.high,
             zone=timezone.localtime().strftime("%Z"),
         ),
+        table=table,
     )
+    rows: list[list[Cell]] = [
+        [drill.at, drill.rollback_seconds, why.get(place, ""), RunSource(drill.source).label, drill.url] for place, drill in enumerate(drills)
+    ]
+    return figure, Table(f"Drills of {name}, the newest first", _DRILL_COLUMNS, rows[::-1], url_column=len(_DRILL_COLUMNS) - 1)
 
 
 def _drills_of(path: _Path, wanted: AnalyticsFilter) -> list[Any]:

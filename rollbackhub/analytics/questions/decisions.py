@@ -101,7 +101,7 @@ def _figure(key: str, title: str, found: Found, order: list[str], words: Callabl
     if not rows:
         return None
     label = "; ".join(f"{row.group}, {row.series.split(' ')[0].lower()}: median {in_words(row.median)}" for row in rows)
-    return NamedFigure(key=key, title=title, label=f"{label}. The table below has the same numbers.", figure=spread_rows(rows=rows, axis="Time"))
+    return NamedFigure(key=key, title=title, label=f"{label}. The table below has the same numbers.", figure=spread_rows(rows=rows, axis="Time"), table=0)
 
 
 def _table(found: Found, counts: Mapping[tuple[Any, ...], ProductionTotals]) -> Table:

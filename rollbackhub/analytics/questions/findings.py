@@ -82,6 +82,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
                     ],
                     axis="Runs that caught it",
                 ),
+                table=0,
             )
         )
     if curve is not None and len(curve.steps) > 1:
@@ -91,6 +92,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
                 title="Time to mend what drills caught",
                 label=f"{_median_in_words(curve)} of {counted(curve.n, 'finding')}, {curve.censored:,} still open. The table below has the medians by code.",
                 figure=duration_curve(curves=[("Mended", curve.steps)], axis="Time since it was found", share="Mended"),
+                table=1,
             )
         )
     notes = [

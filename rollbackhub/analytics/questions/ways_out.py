@@ -42,13 +42,15 @@ def answer(wanted: AnalyticsFilter) -> Answer:
         )
     ways = {kind: _of(found, kind) for kind in IN_PRODUCTION}
     times = {kind: spread for kind in IN_PRODUCTION if ways[kind] and (spread := _times(wanted, kind, n=sum(ways[kind].values()))) is not None}
-    figures = [_outcome_figure(ways), *([_time_figure(times)] if times else []), _month_figure(ways)]
+    by_month = _by_month(ways)
+    figures = [_outcome_figure(ways), *([_time_figure(times)] if times else []), _month_figure(by_month)]
+    tables = [_table(ways, times), _outcome_table(ways), _month_table(by_month)]
     notes = [
         "One run an alias. It passed when traffic was restored, and verified; for a roll-forward: the fix holds. Time: decided to restored.",
         "A roll-forward is chosen where the fix is small and sure: the two ways met different failures. That one did better does not show that it is better.",
         "Drills are not among them.",
     ]
-    return Answer(headline=_headline(ways, times), figures=figures, tables=[_table(ways, times), _outcome_table(ways)], notes=notes, extra=_extra(ways, times))
+    return Answer(headline=_headline(ways, times), figures=figures, tables=tables, notes=notes, extra=_extra(ways, times))
 
 
 Rows = Mapping[tuple[Any, ...], ProductionTotals]
@@ -108,6 +110,7 @@ def _outcome_figure(ways: Mapping[RunKind, Mapping[tuple[Any, ...], int]]) -> Na
         title="How roll-backs and roll-forwards ended",
         label=f"{label}. The table below has the same numbers.",
         figure=stacked_rows(groups=[WAYS[kind] for kind in kinds], series=series, axis="Share of its runs", as_shares=True),
+        table=1,
     )
 
 
@@ -118,23 +121,35 @@ def _time_figure(times: Mapping[RunKind, Percentiles]) -> NamedFigure:
         title="How long roll-backs and roll-forwards took",
         label="; ".join(f"{row.group}: median {in_words(row.median)}, nine of ten within {in_words(row.p90)}, {row.n:,} measured" for row in rows) + ".",
         figure=spread_rows(rows=rows, axis="Decided to restored"),
+        table=0,
     )
 
 
-def _month_figure(ways: Mapping[RunKind, Mapping[tuple[Any, ...], int]]) -> NamedFigure:
+def _by_month(ways: Mapping[RunKind, Mapping[tuple[Any, ...], int]]) -> dict[tuple[RunKind, dt.date], int]:
     by_month: dict[tuple[RunKind, dt.date], int] = {}
     for kind, way in ways.items():
         for (month, _, _, _), n in way.items():
             by_month[kind, month] = by_month.get((kind, month), 0) + n
+    return by_month
+
+
+def _month_figure(by_month: Mapping[tuple[RunKind, dt.date], int]) -> NamedFigure:
     months = months_between({month for _, month in by_month})
     return NamedFigure(
         key="ways-out-by-month",
         title="Roll-backs and roll-forwards by month",
-        label="How often each way out was taken, month by month.",
+        label="How often each way out was taken, month by month. The table below has the same numbers.",
         figure=stacked_months(
             months=months, series=[(WAYS[kind], [by_month.get((kind, month), 0) for month in months]) for kind in WAYS], axis="Runs", unit="runs"
         ),
+        table=2,
     )
+
+
+def _month_table(by_month: Mapping[tuple[RunKind, dt.date], int]) -> Table:
+    columns = [Column("month", "Month", "month"), *(Column(kind.value, words, "count") for kind, words in WAYS.items())]
+    months = months_between({month for _, month in by_month})
+    return Table("By month", columns, [[month, *(by_month.get((kind, month), 0) for kind in WAYS)] for month in reversed(months)])
 
 
 def _table(ways: Mapping[RunKind, Mapping[tuple[Any, ...], int]], times: Mapping[RunKind, Percentiles]) -> Table:
