@@ -195,3 +195,22 @@ def make_strangers(cast: Cast) -> None:
     VersionFactory(artefact=artefact, label="not-ours-1", lifecycle=Lifecycle.SUPERSEDED, superseded_at=on(8, 1))
     plan = DrillPlanFactory(name="Not ours", team=team, owner=cast.on_call, environment=staging, policy=drilled, seed=8)
     PlannedDrillFactory(plan=plan, slot=on(8, 4), starts_at=on(8, 4), latest_at=on(8, 5), state=PlannedState.MISSED)
+
+
+def add_more(quarter: Quarter) -> None:
+    """Five more of everything."""
+    production, staging = EnvironmentFactory(slug="production"), EnvironmentFactory(slug="staging")
+    for number in range(5):
+        artefact = ArtefactFactory(slug=f"more-{number}", team=quarter.team)
+        live = RoutingPolicyFactory(environment=production, alias=f"more-{number}", artefact=artefact)
+        drilled = RoutingPolicyFactory(environment=staging, alias=f"more-{number}", artefact=artefact)
+        ReadinessFactory(policy=live, not_ready=True)
+        failed = ExecutionFactory(policy=drilled, failed=True)
+        Execution.objects.filter(pk=failed.pk).update(created_at=on(8, 5 + number))
+        FindingFactory(execution=failed)
+        make_fact(ExecutionFactory(policy=drilled, passed=True), at=on(8, 5 + number), took=999.0)
+        IncidentFactory(title=f"More {number}", environment=production, aliases=[live], opened_at=on(8, 5 + number))
+        VersionFactory(artefact=artefact, label=f"more-{number}", lifecycle=Lifecycle.SUPERSEDED, superseded_at=on(8, 1))
+        PlannedDrillFactory(plan=quarter.plan, starts_at=on(7, 10 + number), slot=on(7, 10 + number), missed=True)
+        action = ActionFactory(title=f"More {number}", team=quarter.team, owner=quarter.owner, due_on=dt.date(2026, 8, 1))
+        ReviewActionFactory(review=quarter.last, action=action)

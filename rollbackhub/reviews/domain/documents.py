@@ -15,7 +15,7 @@ from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, NotFound, Unavailable
 from rollbackhub.reviews.domain.document_page import render_document
-from rollbackhub.reviews.domain.drawing import draw_figures
+from rollbackhub.reviews.domain.drawing import PAIR_WIDTH, WIDTH, draw_figures
 from rollbackhub.reviews.domain.frozen import frozen_figures
 from rollbackhub.reviews.domain.selectors import Record, get_record, get_review
 from rollbackhub.reviews.domain.writing import address_of
@@ -100,12 +100,15 @@ def make_documents(*, review_id: UUID) -> bool:
 
 def build_documents(record: Record) -> Made:
     """HTML and PDF of a review. What this machine cannot do is left out and said."""
-    figures = [(item.agenda, figure) for item in record.items for figure in frozen_figures(item.content)]
+    figures = []
+    for item in record.items:
+        found = frozen_figures(item.content)
+        figures += [(item.agenda, figure, WIDTH if len(found) == 1 else PAIR_WIDTH) for figure in found]
     problems: list[str] = []
     drawings: dict[tuple[str, str], str] = {}
     try:
-        drawn = draw_figures([figure for _, figure in figures])
-        drawings = {(agenda, figure.key): svg for (agenda, figure), svg in zip(figures, drawn, strict=True)}
+        drawn = draw_figures([(figure, width) for _, figure, width in figures])
+        drawings = {(agenda, figure.key): svg for (agenda, figure, _), svg in zip(figures, drawn, strict=True)}
     except Unavailable as error:
         problems.append(error.message)
     html = render_document(record, drawings=drawings, problem=" ".join(problems))
