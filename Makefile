@@ -94,11 +94,19 @@ mlflow: .venv-mlflow/.installed ## Bring in the MLflow server of the lab
 	@.venv-mlflow/bin/python -m pip install -q --disable-pip-version-check -r requirements-mlflow.txt
 	@touch $@
 
-# What the tests drive that comes from Debian; each program has its package's name.
-DEBIAN_PACKAGES := chromium haproxy git prometheus
+# What the tests drive that comes from Debian: programs, each package with one of its programs; and libraries and fonts that PDF is made with,
+# each package with the name of one of its files.
+DEBIAN_PROGRAMS := chromium:chromium haproxy:haproxy git:git prometheus:prometheus poppler-utils:pdftotext
+DEBIAN_LIBRARIES := libpango-1.0-0:libpango-1.0.so.0 libpangoft2-1.0-0:libpangoft2-1.0.so.0 libharfbuzz-subset0:libharfbuzz-subset.so.0
+DEBIAN_FONTS := fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
 debian-packages:
-	@missing=""; for program in $(DEBIAN_PACKAGES); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=""; for pair in $(DEBIAN_PROGRAMS); do command -v "$${pair#*:}" >/dev/null || missing="$$missing $${pair%%:*}"; done; \
+	if command -v apt-get >/dev/null; then \
+		libraries="$$(PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p)"; \
+		for pair in $(DEBIAN_LIBRARIES); do case "$$libraries" in *"$${pair#*:}"*) ;; *) missing="$$missing $${pair%%:*}" ;; esac; done; \
+		for pair in $(DEBIAN_FONTS); do [ -e "$${pair#*:}" ] || missing="$$missing $${pair%%:*}"; done; \
+	fi; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			echo "Installing$$missing for the tests…"; \

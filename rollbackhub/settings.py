@@ -247,6 +247,12 @@ LOGGING = {
     "loggers": {
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        # A line for each step of each document.
+        "choreographer": {"level": "WARNING"},
+        "kaleido": {"level": "WARNING"},
+        "weasyprint": {"level": "WARNING"},
+        "weasyprint.progress": {"level": "WARNING"},
+        "fontTools": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"filters": ["one_line"], "level": "WARNING"},
         # A line or two per task, canaries included; the engine says what matters about executions.

@@ -10,8 +10,9 @@ from typing import Any
 from django.utils import timezone
 
 from rollbackhub.analytics.answer import Answer, Cell, Column, Table, Unit
+from rollbackhub.charts.content import as_content
 from rollbackhub.common.durations import in_words
-from rollbackhub.dashboard.figures import PageFigure, as_content
+from rollbackhub.dashboard.figures import PageFigure
 from rollbackhub.dashboard.templatetags.hub import full_time, percent
 
 TABLE_ROWS = 200

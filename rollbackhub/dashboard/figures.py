@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from plotly.graph_objects import Figure
 
+from rollbackhub.charts.content import as_content
 from rollbackhub.charts.drill_durations import drill_durations
 from rollbackhub.charts.rows import DrillPoint, Mark, SegmentBar, TrafficPoint
 from rollbackhub.charts.segments_waterfall import segments_waterfall
@@ -46,13 +47,6 @@ class PageFigure:
 def chart_templates() -> dict[str, Any]:
     """The looks of both themes, for charts.js."""
     return {theme: json.loads(Figure(layout={"template": template(theme)}).to_json() or "{}")["layout"]["template"] for theme in THEMES}
-
-
-def as_content(figure: Figure) -> dict[str, Any]:
-    """The figure as JSON values, without plotly's own template."""
-    content = json.loads(figure.to_json() or "{}")
-    content["layout"].pop("template", None)
-    return dict(content)
 
 
 def segments_figure(*, execution: Execution, segments: Sequence[SegmentTime]) -> PageFigure | None:

@@ -12,6 +12,7 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
+from rollbackhub.reviews.enums import ReviewState
 from rollbackhub.rollbacks.enums import RollbackState
 
 
@@ -89,6 +90,12 @@ RELEASES = {
     ReleaseState.SUPERSEDED: Look("Superseded", "history", "idle"),
     ReleaseState.ROLLED_BACK: Look("Rolled back", "arrow-back-up", "warn"),
     ReleaseState.ABANDONED: Look("Abandoned", "ban", "idle"),
+}
+REVIEWS = {
+    ReviewState.PREPARING: Look("Not prepared yet", "hourglass", "idle"),
+    ReviewState.PREPARED: Look("Prepared", "clipboard-check", "busy"),
+    ReviewState.HELD: Look("Held, awaiting sign-off", "hourglass", "warn"),
+    ReviewState.SIGNED: Look("Signed off", "circle-check", "ok"),
 }
 PLANNED = {
     PlannedState.DUE: Look("Due", "calendar-due", "idle"),

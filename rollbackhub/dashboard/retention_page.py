@@ -12,10 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from rollbackhub.accounts.models import Team
+from rollbackhub.charts.content import as_content
 from rollbackhub.charts.retention_timeline import RetentionBar, retention_timeline
 from rollbackhub.charts.rollbackable_share import SharePoint, rollbackable_share
 from rollbackhub.common import clock
-from rollbackhub.dashboard.figures import CHART_POINTS, PageFigure, as_content
+from rollbackhub.dashboard.figures import CHART_POINTS, PageFigure
 from rollbackhub.readiness.domain.selectors import Share
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.domain.interlocks import Interlock

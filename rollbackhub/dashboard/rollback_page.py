@@ -12,12 +12,13 @@ from uuid import UUID
 
 from rollbackhub.audit.domain.listing import list_events_of
 from rollbackhub.audit.models import AuditEvent
+from rollbackhub.charts.content import as_content
 from rollbackhub.charts.rollback_clock import rollback_clock
 from rollbackhub.charts.rows import SegmentBar
 from rollbackhub.common import clock
 from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.drill_page import StepRow, digest_of, step_rows
-from rollbackhub.dashboard.figures import PageFigure, TrafficRow, as_content, traffic_figure, traffic_rows, versions_in_order
+from rollbackhub.dashboard.figures import PageFigure, TrafficRow, traffic_figure, traffic_rows, versions_in_order
 from rollbackhub.dashboard.looks import Look
 from rollbackhub.dashboard.plans import PlanWords, plan_yaml, weights_yaml, words_of
 from rollbackhub.dashboard.rollback_plan import proofs_of_requests

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollbackhub.charts.check_series import check_series
+from rollbackhub.charts.content import as_content
 from rollbackhub.charts.rows import Mark, SeriesValue
 from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
-from rollbackhub.dashboard.figures import CHART_POINTS, PageFigure, as_content
+from rollbackhub.dashboard.figures import CHART_POINTS, PageFigure
 from rollbackhub.dashboard.looks import VERDICTS, Look
 from rollbackhub.executions.domain.looks import LookTaken, Verification, get_verification
 from rollbackhub.executions.models import CheckResult, Execution

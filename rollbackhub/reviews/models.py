@@ -12,6 +12,7 @@ from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import Team
 from rollbackhub.actions.models import Action
 from rollbackhub.reviews.enums import Agenda, ReviewState
+from rollbackhub.reviews.rules import quarter_name
 
 
 class Review(models.Model):
@@ -29,7 +30,11 @@ class Review(models.Model):
     prepared_at = models.DateTimeField(null=True, help_text="When its figures were frozen")
     prepare_seconds = models.FloatField(null=True, help_text="How long its queries took, all together")
     prepare_problem = models.TextField(blank=True, help_text="Why it could not be prepared the last time")
+    prepare_at = models.DateTimeField(null=True, help_text="When its figures are due to be frozen; null: they are")
+    published_at = models.DateTimeField(null=True, help_text="A worker was called to prepare it then")
     claimed_until = models.DateTimeField(null=True, help_text="A process prepares it until then")
+    fence = models.PositiveIntegerField(default=0, help_text="Counts the claims: only the newest may write")
+    number = models.PositiveIntegerField(default=1, help_text="Counts up with every change")
     held_at = models.DateTimeField(null=True)
     signed_at = models.DateTimeField(null=True)
     is_lab = models.BooleanField(default=False)
@@ -43,10 +48,24 @@ class Review(models.Model):
             models.CheckConstraint(condition=models.Q(amends=None) | ~models.Q(amendment_reason=""), name="review_amendment_has_reason"),
             models.CheckConstraint(condition=models.Q(state=ReviewState.PREPARING) | models.Q(prepared_at__isnull=False), name="review_prepared_has_instant"),
             models.CheckConstraint(condition=models.Q(state=ReviewState.SIGNED) ^ models.Q(signed_at=None), name="review_signed_has_instant"),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=(ReviewState.HELD, ReviewState.SIGNED)) | models.Q(held_at__isnull=False), name="review_held_has_instant"
+            ),
         ]
+        indexes = [models.Index(fields=["prepare_at"], condition=models.Q(state=ReviewState.PREPARING), name="review_to_prepare")]
 
     def __str__(self) -> str:
-        return f"{self.team} {self.quarter:%Y} Q{(self.quarter.month + 2) // 3}"
+        return f"{self.team} {self.quarter_name}"
+
+    @property
+    def quarter_name(self) -> str:
+        """`2026 Q3`."""
+        return quarter_name(self.quarter)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something of it may still change; from the first signature on only further ones come (the domain looks)."""
+        return self.state != ReviewState.SIGNED
 
 
 class ReviewItem(models.Model):
@@ -59,6 +78,9 @@ class ReviewItem(models.Model):
     content = models.JSONField(default=dict, help_text="Frozen tables: title, columns, rows; and figures as Plotly's JSON")
     query_seconds = models.FloatField()
     minutes = models.TextField(blank=True, help_text="Markdown, as it was written")
+    minutes_number = models.PositiveIntegerField(default=0, help_text="Counts up with every change of the minutes")
+    minutes_by_label = models.CharField(max_length=200, blank=True)
+    minutes_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["review", "position"]
@@ -86,13 +108,30 @@ class Attendance(models.Model):
         return self.name
 
 
+class WantedDecision(models.Model):
+    """A decision that somebody wants from the meeting, entered beforehand."""
+
+    review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="wanted_decisions")
+    text = models.TextField()
+    asked_by_label = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["review", "id"]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
 class ReviewDecision(models.Model):
     """What the meeting decided."""
 
     review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="decisions")
     item = models.ForeignKey(ReviewItem, null=True, on_delete=models.SET_NULL, related_name="decisions")
+    wanted = models.ForeignKey(WantedDecision, null=True, on_delete=models.SET_NULL, related_name="decisions", help_text="The wish that it answers")
     text = models.TextField()
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    owner_label = models.CharField(max_length=200)
     decided_at = models.DateTimeField()
 
     class Meta:
@@ -108,12 +147,15 @@ class ReviewAction(models.Model):
     review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="action_links")
     item = models.ForeignKey(ReviewItem, null=True, on_delete=models.SET_NULL, related_name="action_links")
     action = models.OneToOneField(Action, on_delete=models.PROTECT, related_name="review_link")
+    title = models.CharField(max_length=200, help_text="As the meeting agreed it, whatever becomes of the action")
+    owner_label = models.CharField(max_length=200)
+    due_on = models.DateField()
 
     class Meta:
         ordering = ["review", "id"]
 
     def __str__(self) -> str:
-        return str(self.action)
+        return self.title
 
 
 class SignOff(models.Model):
@@ -124,6 +166,7 @@ class SignOff(models.Model):
     review = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="sign_offs")
     role = models.CharField(max_length=20, choices=Role)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    signer_label = models.CharField(max_length=200)
     note = models.CharField(max_length=300, blank=True)
     signed_at = models.DateTimeField()
 
@@ -135,4 +178,29 @@ class SignOff(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} as {self.get_role_display()}"
+        return f"{self.signer_label} as {self.get_role_display()}"
+
+
+class ReviewDocument(models.Model):
+    """The review as documents, made by a task from what is frozen. Made again when the review has changed and somebody asks."""
+
+    review = models.OneToOneField(Review, on_delete=models.CASCADE, primary_key=True, related_name="document")
+    wanted_number = models.PositiveIntegerField(help_text="The review's number that was asked for")
+    wanted_at = models.DateTimeField()
+    made_number = models.PositiveIntegerField(null=True, help_text="The review's number that it shows")
+    made_at = models.DateTimeField(null=True)
+    make_seconds = models.FloatField(null=True)
+    pdf = models.BinaryField(null=True)
+    html = models.TextField(blank=True)
+    problem = models.TextField(blank=True, help_text="What is missing in it, or why it could not be made, and what to do")
+    due_at = models.DateTimeField(null=True, help_text="When it is to be made; null: it is")
+    published_at = models.DateTimeField(null=True)
+    claimed_until = models.DateTimeField(null=True)
+    fence = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["review"]
+        indexes = [models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="review_document_due")]
+
+    def __str__(self) -> str:
+        return f"documents of {self.review}"

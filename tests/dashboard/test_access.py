@@ -19,6 +19,12 @@ from tests.factories.fixtures import Cast
 ARGUMENTS: dict[str, Any] = {
     "drill_id": uuid.UUID(int=1),
     "rollback_id": uuid.UUID(int=1),
+    "review_id": uuid.UUID(int=1),
+    "attendance_id": 1,
+    "wanted_id": 1,
+    "decision_id": 1,
+    "agenda": "misses",
+    "screen": "misses",
     "hold_id": 1,
     "version_id": 1,
     "release_id": 1,

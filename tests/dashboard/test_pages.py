@@ -10,6 +10,7 @@ from rollbackhub.rollbacks.models import CoordinatedProcedure
 from rollbackhub.routing.models import RoutingPolicy
 from tests.dashboard.people import client_of, page
 from tests.dashboard.release_world import make_release
+from tests.dashboard.review_world import addresses_of_reviews, make_reviews
 from tests.dashboard.world import World
 from tests.factories.fixtures import Cast
 from tests.factories.rollbacks import CoordinatedProcedureFactory, CoordinatedStepFactory
@@ -79,6 +80,7 @@ def addresses_of(world: World) -> dict[str, str]:
         "releases": reverse("releases:list"),
         "release": reverse("releases:detail", args=[make_release(world).pk]),
         "release-start": reverse("releases:start", args=["production", "support-reply"]),
+        **addresses_of_reviews(make_reviews()),
         "audit": reverse("audit:list"),
         "audit-event": reverse("audit:event", args=[world.event_id]),
     }
@@ -114,6 +116,7 @@ def test_pages_with_a_world_all_open(cast: Cast, world: World) -> None:
         ("registry:live", "No environment yet"),
         ("registry:retention", "No version is registered yet"),
         ("releases:list", "No release yet"),
+        ("reviews:list", "No review yet"),
         ("audit:list", "Nothing is recorded yet"),
     ],
 )

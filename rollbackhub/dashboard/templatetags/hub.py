@@ -22,7 +22,18 @@ from rollbackhub.common.durations import in_words
 from rollbackhub.common.sentences import with_stop
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.icons import ICONS
-from rollbackhub.dashboard.looks import EXECUTIONS, LIFECYCLES, PLANNED, READINESS, RELEASES, ROLLBACKS, VERDICTS, Look, look_of_execution
+from rollbackhub.dashboard.looks import (
+    EXECUTIONS,
+    LIFECYCLES,
+    PLANNED,
+    READINESS,
+    RELEASES,
+    REVIEWS,
+    ROLLBACKS,
+    VERDICTS,
+    Look,
+    look_of_execution,
+)
 from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
@@ -30,6 +41,7 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
+from rollbackhub.reviews.enums import ReviewState
 from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState
 from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.models import Candidate, PolicyRevision
@@ -97,6 +109,13 @@ def rollback_pill(state: str) -> dict[str, Any]:
 def release_pill(state: str) -> dict[str, Any]:
     """Where a release stands."""
     look = RELEASES[ReleaseState(state)]
+    return {"look": look, "word": look.word}
+
+
+@register.inclusion_tag("components/state_pill.html")
+def review_pill(state: str) -> dict[str, Any]:
+    """Where a quarterly review stands."""
+    look = REVIEWS[ReviewState(state)]
     return {"look": look, "word": look.word}
 
 
