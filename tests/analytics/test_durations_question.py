@@ -89,8 +89,8 @@ def test_figure_has_every_point_its_target_and_tells_groups_apart_by_symbol(runs
     assert sorted(series["Production"]["y"]) == [200.0, 300.0, 700.0]
     assert set(series["Drills"]["marker"]["symbol"]) == {"circle-dot"}, "they were imported"
     assert sorted(series["Production"]["marker"]["symbol"]) == ["diamond-dot", "diamond-dot", "diamond-open-dot"], "700 s missed 600 s"
-    assert [note["text"] for note in content["layout"]["annotations"]] == ["target 10 min"]
-    assert content["layout"]["xaxis"]["ticktext"] == ["Model"]
+    assert [shape["y0"] for shape in content["layout"]["shapes"]] == [600]
+    assert content["layout"]["xaxis"]["ticktext"] == ["Model<br>10 min"]
 
 
 def test_beyond_a_number_the_newest_runs_are_shown_and_it_is_said(runs: None, monkeypatch: pytest.MonkeyPatch) -> None:
