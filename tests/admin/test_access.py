@@ -15,6 +15,8 @@ from rollbackhub.audit.domain.sequence import sequence_pending
 from rollbackhub.audit.models import AuditEvent, AuditLeaf, AuditTreeHead
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
 from rollbackhub.registry.models import StabilityHold
+from rollbackhub.reviews.enums import ReviewState
+from rollbackhub.reviews.models import Review
 from rollbackhub.rollbacks.models import Approval, HeldTraffic, Rollback, RollForward
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 from tests.admin.addresses import AUDITED, READ_ONLY, REGISTERED, address, name_of
@@ -25,6 +27,7 @@ from tests.factories.executions import CheckResultFactory, FindingFactory, Sampl
 from tests.factories.fixtures import Cast
 from tests.factories.incidents import IncidentRollbackFactory
 from tests.factories.registry import ConnectionFactory, VersionFactory
+from tests.factories.reviews import make_review
 from tests.factories.rollbacks import ApprovalFactory, HeldTrafficFactory, NoticeFactory, RollForwardFactory, StabilityHoldFactory
 from tests.factories.routing import GatewayFactory
 
@@ -34,6 +37,7 @@ EVIDENCE = {
     *(PolicyRevision, RoutingPolicy, Gateway),
     *(Rollback, Approval, RollForward, HeldTraffic, StabilityHold, Incident),
     *(ApiToken, Notice),
+    *(Review,),
 }
 
 
@@ -53,6 +57,7 @@ def world(cast: Cast) -> Cast:
     HeldTrafficFactory()
     StabilityHoldFactory()
     NoticeFactory()
+    make_review(ReviewState.SIGNED)
     return cast
 
 
