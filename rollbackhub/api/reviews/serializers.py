@@ -36,7 +36,7 @@ class ReviewFilters(ApiSerializer):
     state = serializers.ChoiceField(ReviewState.choices, required=False)
 
 
-class ReviewRequest(ApiSerializer):
+class OpenReviewRequest(ApiSerializer):
     """A review to open."""
 
     team = serializers.SlugRelatedField(slug_field="slug", queryset=Team.objects.all(), help_text="The team's slug")

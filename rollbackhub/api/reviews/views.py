@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rollbackhub.api.fields import NoBody
 from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.permissions import MayLeadInPerson, MayView
-from rollbackhub.api.reviews.serializers import ReviewDetail, ReviewFilters, ReviewRequest, ReviewRow
+from rollbackhub.api.reviews.serializers import ReviewDetail, ReviewFilters, OpenReviewRequest, ReviewRow
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import ApiView, OneView, PagedView
 from rollbackhub.reviews.domain.opening import open_review
@@ -38,14 +38,14 @@ class ReviewList(PagedView):
     @extend_schema(
         operation_id="reviews_create",
         summary="Open a quarterly review",
-        request=ReviewRequest,
+        request=OpenReviewRequest,
         responses={201: OpenApiResponse(ReviewRow, description="It is prepared a day before its meeting, or at once")},
     )
     def post(self, request: Request) -> Response:
         """409 `review_exists` when the team has one for that quarter. No token may open one."""
 
         def act(key: str | None) -> Response:
-            wanted = ReviewRequest(data=request.data)
+            wanted = OpenReviewRequest(data=request.data)
             wanted.is_valid(raise_exception=True)
             review = open_review(account=self.person, actor=self.actor, **wanted.validated_data)
             content = dict(ReviewRow(get_review(review.pk)).data)
