@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 from typing import Literal
 
 LEAST_DRILLS = 8
@@ -27,7 +28,7 @@ Side = Literal["slower", "faster"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is usual, in seconds: the centre (the geometric mean) and the limits of three sigma around its logarithm."""
+    """What is usual, in seconds: the centre (the median) and the limits of three sigma around its logarithm."""
 
     low: float
     centre: float
@@ -47,13 +48,14 @@ class Signal:
 def control_limits(seconds: Sequence[float]) -> Limits:
     """Of an individuals chart on the logarithm of the seconds (each above 0), the spread taken from the mean moving range.
 
-    Durations are skewed: on their own scale the lower limit would lie below zero and the upper one would be passed by chance too often.
+    Durations are skewed: on their own scale the lower limit would lie below zero and the upper one would be passed by chance too often. The centre is
+    the median: one drill that took an hour would lift a mean so far that all the others stand in a row below it.
     Raises ValueError for fewer than LEAST_DRILLS values.
     """
     if len(seconds) < LEAST_DRILLS:
         raise ValueError(f"a control chart takes {LEAST_DRILLS} values at least")
     logs = [math.log(value) for value in seconds]
-    centre = sum(logs) / len(logs)
+    centre = median(logs)
     sigma = sum(abs(after - before) for before, after in pairwise(logs)) / (len(logs) - 1) / D2
     return Limits(math.exp(centre - SIGMAS * sigma), math.exp(centre), math.exp(centre + SIGMAS * sigma))
 

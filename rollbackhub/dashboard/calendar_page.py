@@ -59,14 +59,14 @@ class Month:
     hidden: list[PlannedRow]
 
     @property
-    def previous(self) -> str:
-        """As the address names it; empty where there is none."""
-        return month_name(self.first - dt.timedelta(days=1)) if self.first > OLDEST else ""
+    def previous(self) -> dt.date | None:
+        """The first day of the month before; None where there is none."""
+        return (self.first - dt.timedelta(days=1)).replace(day=1) if self.first > OLDEST else None
 
     @property
-    def next(self) -> str:
-        """As the address names it; empty where there is none."""
-        return month_name(_after(self.first)) if self.first < NEWEST else ""
+    def next(self) -> dt.date | None:
+        """The first day of the month after; None where there is none."""
+        return _after(self.first) if self.first < NEWEST else None
 
     @property
     def is_empty(self) -> bool:
@@ -78,18 +78,13 @@ class Month:
         return next((day for week in self.weeks for day in week if day.date == date and day.within), None)
 
 
-def month_name(day: dt.date) -> str:
-    """`2026-12`."""
-    return f"{day:%Y-%m}"
-
-
 def read_month(text: str) -> dt.date | None:
     """The first day of the month that an address names; None for what is none."""
     try:
         first = dt.datetime.strptime(text, "%Y-%m").replace(tzinfo=dt.UTC).date()
     except ValueError:
         return None
-    return first if OLDEST <= first <= NEWEST and text == month_name(first) else None
+    return first if OLDEST <= first <= NEWEST and text == f"{first:%Y-%m}" else None
 
 
 def span_of(first: dt.date) -> tuple[dt.datetime, dt.datetime]:

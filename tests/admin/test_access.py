@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from drills.models import Drill
+from drills.models import CalendarFeed, Drill, DrillPlan, FindingAction, PlannedDrill, QuietPeriod
 from incidents.models import Incident
 from rollbackhub.accounts.models import ApiToken, Notice
+from rollbackhub.actions.models import Action
 from rollbackhub.audit.domain.sequence import sequence_pending
 from rollbackhub.audit.models import AuditEvent, AuditLeaf, AuditTreeHead
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
@@ -22,7 +23,7 @@ from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 from tests.admin.addresses import AUDITED, READ_ONLY, REGISTERED, address, name_of
 from tests.factories.accounts import PASSWORD, ApiTokenFactory, RoleAssignmentFactory, UserFactory
 from tests.factories.audit import AuditEventFactory
-from tests.factories.drills import DrillFactory
+from tests.factories.drills import CalendarFeedFactory, DrillFactory, FindingActionFactory, PlannedDrillFactory, QuietPeriodFactory
 from tests.factories.executions import CheckResultFactory, FindingFactory, SampleFactory
 from tests.factories.fixtures import Cast
 from tests.factories.incidents import IncidentRollbackFactory
@@ -36,6 +37,7 @@ EVIDENCE = {
     *(Execution, StepAttempt, CheckResult, Sample, Finding, Drill),
     *(PolicyRevision, RoutingPolicy, Gateway),
     *(Rollback, Approval, RollForward, HeldTraffic, StabilityHold, Incident),
+    *(DrillPlan, PlannedDrill, QuietPeriod, CalendarFeed, FindingAction, Action),
     *(ApiToken, Notice),
     *(Review,),
 }
@@ -58,6 +60,10 @@ def world(cast: Cast) -> Cast:
     StabilityHoldFactory()
     NoticeFactory()
     make_review(ReviewState.SIGNED)
+    PlannedDrillFactory()
+    QuietPeriodFactory()
+    CalendarFeedFactory()
+    FindingActionFactory()
     return cast
 
 
@@ -181,3 +187,14 @@ def test_pages_of_admin_hold_no_inline_script_and_no_other_host(sequenced: Cast)
             scripts = [tag.split(">")[0] for tag in text.split("<script")[1:]]
             assert all("src=" in tag or "application/json" in tag for tag in scripts)
             assert not [part for part in text.replace("'", '"').split('src="')[1:] if part.startswith(("http:", "https:", "//"))]
+
+
+def test_admin_tells_neither_the_time_nor_the_seed_of_an_unannounced_drill(cast: Cast) -> None:
+    planned = PlannedDrillFactory(plan__announced=False, plan__seed=123454321)
+    client = as_person(cast.admin)
+    for model, pk in ((PlannedDrill, planned.pk), (DrillPlan, planned.plan_id)):
+        for page in (client.get(address(model, "changelist")), client.get(address(model, "change", pk))):
+            text = page.content.decode()
+            assert page.status_code == 200
+            assert not any(told in text for told in (f"{planned.starts_at:%H:%M:%S}", f"{planned.starts_at:%Y-%m-%d %H:%M}", "123454321"))
+    assert "some time in" in client.get(address(PlannedDrill, "change", planned.pk)).content.decode()

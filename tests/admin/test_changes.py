@@ -95,16 +95,35 @@ def test_saving_without_a_change_records_nothing(admin: Client) -> None:
 
 
 def test_team_added_changed_and_deleted_is_recorded(admin: Client) -> None:
-    assert saved(admin.post(address(Team, "add"), {"slug": "search", "name": "Search"}))
+    hours = {"timezone": "UTC", "work_starts": "09:00", "work_ends": "17:00"}
+    assert saved(admin.post(address(Team, "add"), {"slug": "search", "name": "Search", **hours}))
     team = Team.objects.get()
-    assert saved(admin.post(address(Team, "change", team.pk), {"slug": "search", "name": "Search and find"}))
+    assert saved(admin.post(address(Team, "change", team.pk), {"slug": "search", "name": "Search and find", **hours, "work_ends": "16:00"}))
     assert saved(admin.post(address(Team, "delete", team.pk), {"post": "yes"}))
     assert not Team.objects.exists()
     assert [(event, data.get("fields")) for event, _, data in events()] == [
         ("accounts.team.added", [{"field": "slug", "after": "search"}, {"field": "name", "after": "Search"}]),
-        ("accounts.team.changed", [{"field": "name", "before": "Search", "after": "Search and find"}]),
+        (
+            "accounts.team.changed",
+            [{"field": "name", "before": "Search", "after": "Search and find"}, {"field": "work_ends", "before": "17:00:00", "after": "16:00:00"}],
+        ),
         ("accounts.team.deleted", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"timezone": "Mars/Base"}, "There is no time zone"),
+        ({"work_ends": "09:30"}, "an hour after it starts"),
+        ({"work_ends": "08:00"}, "an hour after it starts"),
+        ({"work_starts": "soon"}, "Enter a valid time"),
+    ],
+)
+def test_team_with_hours_that_are_none_is_refused_in_words(admin: Client, change: dict[str, str], part: str) -> None:
+    given = {"slug": "search", "name": "Search", "timezone": "Asia/Kolkata", "work_starts": "09:00", "work_ends": "17:00", **change}
+    assert part in errors_of(admin.post(address(Team, "add"), given))
+    assert not Team.objects.exists()
 
 
 def test_teams_deleted_from_the_list_are_recorded_one_by_one(admin: Client) -> None:

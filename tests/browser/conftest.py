@@ -22,11 +22,15 @@ from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
+from rollbackhub.analytics.catalogue import QUESTIONS
+from rollbackhub.analytics.domain.follow import follow_what_was_missed
 from rollbackhub.executions.models import StepAttempt
 from rollbackhub.readiness.domain.compute import compute_readiness
 from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
+from tests.dashboard.analytics_world import make_history
 from tests.dashboard.mechanism_world import MechanismWorld, addresses_of_mechanisms, make_mechanism_world
+from tests.dashboard.programme_world import Programme, addresses_of_programme, make_programme
 from tests.dashboard.rollback_world import make_rollbacks
 from tests.dashboard.test_pages import addresses_of
 from tests.dashboard.world import World, make_drill, make_world
@@ -53,6 +57,7 @@ class Site:
     url: str
     world: World
     mechanisms: MechanismWorld
+    programme: Programme
     cast: Cast
     addresses: dict[str, str]
     """Every page, by a short name."""
@@ -74,7 +79,14 @@ def site(
         mechanisms = make_mechanism_world()
         verified = make_drill(world.prompt, ago=dt.timedelta(days=1))
         keep_verification(verified, StepAttempt.objects.get(execution=verified, key="verify"), rate=0.03)
+        programme = make_programme(world)
+        make_history()
+        follow_what_was_missed()
         addresses = {
+            "analytics": "/analytics/",
+            **{f"analytics-{question.slug}": f"/analytics/{question.slug}/" for question in QUESTIONS},
+            "analytics-none": "/analytics/durations/?period=days&since=2020-01-01&until=2020-01-31",
+            **addresses_of_programme(programme),
             "drill-verified": f"/drills/{verified.pk}/",
             "checks": "/registry/artefacts/reasoner-model/checks/",
             **addresses_of(world),
@@ -93,7 +105,7 @@ def site(
             try:
                 _wait_for(f"http://127.0.0.1:{port}/accounts/login/", process, var / "web.log")
                 with django_db_blocker.block():
-                    yield Site(url=f"http://127.0.0.1:{port}", world=world, mechanisms=mechanisms, cast=cast, addresses=addresses)
+                    yield Site(url=f"http://127.0.0.1:{port}", world=world, mechanisms=mechanisms, programme=programme, cast=cast, addresses=addresses)
             finally:
                 process.terminate()
                 try:

@@ -15,6 +15,7 @@ LOOKS: list[tuple[Theme, int]] = [("light", 1280), ("dark", 1280), ("light", 380
 FIT_ONLY: list[tuple[Theme, int]] = [("dark", 380), ("light", 800)]
 
 
+@pytest.mark.timeout(600)  # more than a hundred pages
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_pages_all_are_accessible_fit_the_window_and_stay_at_home(theme: Theme, width: int, site: Site, visitor: Visitor) -> None:
     found: list[str] = []
@@ -77,7 +78,7 @@ def test_charts_are_drawn_with_their_points_and_axes(site: Site, visitor: Visito
             assert name in traffic.inner_text()
         page = visit.open("/drills/?alias=s")
         durations = page.locator("#figure-durations-drawing")
-        assert durations.locator(".scatterlayer .point").count() == 4 + 5
+        assert durations.locator(".scatterlayer .point").count() == 4 + 6
         for label in ("target 5 min (prompt)", "target 10 min (model, formerly prompt)", "target 15 min (eval set)", "target 30 min (agent code)"):
             assert label in durations.inner_text()
         assert "target 4 h (Support articles)" in durations.inner_text()

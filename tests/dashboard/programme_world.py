@@ -90,7 +90,7 @@ def addresses_of_programme(programme: Programme) -> dict[str, str]:
         "plan-ended": reverse("drills:plan", args=[programme.ended.pk]),
         "plan-new": reverse("drills:plan-new") + "?alias=smart-reasoner&environment=staging",
         "plan-edit": reverse("drills:plan-edit", args=[programme.plan.pk]),
-        **{f"planned-{state}": reverse("drills:planned", args=[planned.pk]) for state, planned in programme.planned.items()},
+        **{f"planned-{state}": reverse("drills:planned", args=[programme.planned[state].pk]) for state in ("overdue", "failed", "excused")},
         "planned-hidden": reverse("drills:planned", args=[programme.hidden.pk]),
         "calendar": reverse("drills:calendar"),
         "calendar-day": f"{reverse('drills:calendar')}?day={now():%Y-%m-%d}",

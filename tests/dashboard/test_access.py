@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
+from rollbackhub import urls as all_urls
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.dashboard import urls
 from tests.dashboard.people import client_of
@@ -31,9 +32,18 @@ ARGUMENTS: dict[str, Any] = {
     "alias": "smart-reasoner",
     "slug": "reasoner-model",
     "event_id": 1,
+    "question": "durations",
+    "number": 1,
+    "plan_id": 1,
+    "planned_id": 1,
+    "quiet_id": 1,
+    "feed_id": 1,
+    "action_id": uuid.UUID(int=1),
     "import_id": uuid.UUID(int=1),
 }
 FOR_EVERYBODY_SIGNED_IN = {"dashboard:account"}
+PUBLIC = {"healthz": "for probes: it tells no more than whether parts work", "calendar-feed": "by its secret: tests/drills/test_feeds.py"}
+"""Addresses beside pages, API, settings and signing in: open to nobody signed in, and why."""
 REFUSED_BY_THE_DOMAIN = {"rollbacks:break-glass": {"admin"}}
 """Who has the capability and is refused all the same: an administrator is no operational authority."""
 
@@ -69,6 +79,11 @@ def test_pages_every_one_names_its_capability() -> None:
     nameless = [name for name, pattern in PAGES.items() if not hasattr(pattern.callback, "capability")]
     assert nameless == []
     assert {name for name in PAGES if _capability(name) is None} == FOR_EVERYBODY_SIGNED_IN
+
+
+def test_addresses_beside_the_pages_are_known() -> None:
+    beside = {pattern.name for pattern in all_urls.urlpatterns if isinstance(pattern, URLPattern) and pattern.name}
+    assert beside == set(PUBLIC)
 
 
 @pytest.mark.django_db

@@ -12,14 +12,19 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rollbackhub.analytics.catalogue import QUESTIONS
+from rollbackhub.analytics.domain.follow import follow_what_was_missed
 from rollbackhub.analytics.models import RunFact
 from rollbackhub.analytics.questions import QUESTIONS as MODULES
+from rollbackhub.common.clock import now
+from rollbackhub.readiness.domain.compute import compute_readiness
 from rollbackhub.registry.models import Artefact
+from rollbackhub.releases.enums import ReleaseState
 from tests.dashboard.analytics_world import make_history
 from tests.dashboard.people import client_of, page
 from tests.dashboard.programme_world import make_programme
 from tests.dashboard.world import World
 from tests.factories.fixtures import Cast
+from tests.factories.releases import ReleaseFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -32,10 +37,10 @@ OF_THE_PAGE = 10
 def history(cast: Cast, world: World) -> list[RunFact]:
     """A year of runs, what the world's own drills have caught, a programme, releases that went wrong, and readiness judged."""
     make_programme(world)
-    for released in (make_release(world), ReleaseFactory(live=True)):
-        assert released
-    follow_runs()
+    for state in (ReleaseState.LIVE, ReleaseState.ROLLED_BACK):
+        ReleaseFactory(state=state, started_at=now())
     compute_readiness()
+    follow_what_was_missed()
     return make_history()
 
 

@@ -54,11 +54,11 @@ def cell(html: str, day: str) -> str:
 
 
 def test_drills_stand_on_their_days_with_state_in_words_and_time(cast: Cast) -> None:
-    due, passed = planned_at(at(25, 9, minute=30)), planned_at(at(3), passed=True)
+    due, passed = planned_at(at(25, 9, minute=30), plan__policy__alias="smart-reasoner"), planned_at(at(3), passed=True)
     planned_at(at(1, month=12))
     html = page(client_of(cast.auditor), CALENDAR)
     assert "Which drills are in November 2026?" in html
-    assert re.search(rf'(?s)href="/drills/planned/{due.pk}/".*?Due.*?09:30.*?{due.plan.policy.alias}<', cell(html, "2026-11-25"))
+    assert re.search(rf'(?s)href="/drills/planned/{due.pk}/".*?Due.*?09:30.*?smart-reasoner<', cell(html, "2026-11-25"))
     assert re.search(rf'(?s)href="/drills/planned/{passed.pk}/".*?Passed.*?10:00', cell(html, "2026-11-03"))
     assert html.count('class="entry tone') == 2, "December's is on another page"
     assert "today" in cell(html, "2026-11-23")

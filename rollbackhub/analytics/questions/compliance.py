@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Count, F, Q
 from django.db.models.functions import Coalesce, TruncMonth
 
+from drills.domain.programme import GRACE
 from drills.enums import PlannedState
 from drills.models import PlannedDrill
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
@@ -20,8 +21,6 @@ from rollbackhub.charts.stacked_months import stacked_months
 from rollbackhub.charts.stacked_rows import stacked_rows
 from rollbackhub.common.sentences import counted
 
-GRACE = dt.timedelta(minutes=5)
-"""A drill that has not started this long after its time is overdue, and no longer on time (the programme marks it so)."""
 ENOUGH = 5
 """Planned drills below which no share is concluded from."""
 
@@ -132,17 +131,13 @@ def _counts(wanted: AnalyticsFilter) -> dict[tuple[str, dt.date], Counts]:
         planned = planned.filter(Q(plan__artefact__change_type=wanted.change_type) | Q(plan__policy__artefact__change_type=wanted.change_type))
     if wanted.alias:
         planned = planned.alias(of=Coalesce("policy__alias", "plan__policy__alias")).filter(of=wanted.alias)
-    rows = (
-        planned.order_by()
-        .annotate(month=TruncMonth("starts_at", tzinfo=dt.UTC), team=F("plan__team__name"))
-        .values_list("team", "month")
-        .annotate(
-            Count("pk"),
-            Count("started_at"),
-            Count("pk", filter=Q(started_at__lte=F("starts_at") + GRACE)),
-            *(Count("pk", filter=Q(state=state)) for state in ("passed", "failed", "overdue", "missed", "excused")),
-        )
-    )
+    counts: dict[str, Any] = {
+        "planned_n": Count("pk"),
+        "done_n": Count("started_at"),
+        "on_time_n": Count("pk", filter=Q(started_at__lte=F("starts_at") + GRACE)),
+        **{f"{state}_n": Count("pk", filter=Q(state=state)) for state in ("passed", "failed", "overdue", "missed", "excused")},
+    }
+    rows = planned.order_by().annotate(month=TruncMonth("starts_at", tzinfo=dt.UTC), team=F("plan__team__name")).values_list("team", "month").annotate(**counts)
     return {(team, month.date()): Counts(*counts) for team, month, *counts in rows}
 
 

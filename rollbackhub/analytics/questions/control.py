@@ -40,7 +40,7 @@ BARE_SQL = f"""
         ) AS d
     ),
     limits AS (
-        SELECT id, alias, count(*) AS drills, avg(log) AS centre, 3 * avg(abs(moved)) / 1.128 AS reach
+        SELECT id, alias, count(*) AS drills, percentile_cont(0.5) WITHIN GROUP (ORDER BY log) AS centre, 3 * avg(abs(moved)) / 1.128 AS reach
         FROM newest GROUP BY id, alias HAVING count(*) >= {LEAST_DRILLS}
     ),
     sides AS (
@@ -106,7 +106,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     signalling = [path for path in paths if path.lasts]
     notes = [
         f"Each chart is an individuals chart of the newest {NEWEST} measured drills and rehearsals of a path (an alias in an environment), on the logarithm of "
-        "their seconds, since durations are skewed. The centre is their mean; the limits are three sigma around it, sigma being the mean moving range "
+        "their seconds, since durations are skewed. The centre is their median; the limits are three sigma around it, sigma being the mean moving range "
         "divided by 1.128.",
         f"Two signals: a drill beyond a limit (rule 1), and {RUN_LENGTH} or more in a row on one side of the centre (rule 2). L. S. Nelson, Journal of Quality "
         "Technology 16 (1984); the Western Electric handbook (1956) has the first and a second with eight in a row.",

@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, Func, Sum, Window
-from django.db.models.functions import Lead
+from django.db.models import Count, F, Func, Sum
 
 from drills.models import FindingAction
 from rollbackhub.actions.enums import ActionState
@@ -35,22 +34,21 @@ BARE_SQL = f"""
     SELECT kind, code, count(*) FROM analytics_runfact CROSS JOIN LATERAL unnest(finding_codes) AS caught (code)
         WHERE kind IN ('drill', 'rehearsal', 'rollback') GROUP BY kind, code;
     SELECT kind, count(*) FROM analytics_runfact WHERE kind IN ('drill', 'rehearsal', 'rollback') AND source = 'hub' GROUP BY kind;
-    SELECT link.code, link.policy_id, link.subject, action.state, action.created_at, action.closed_at,
-        lead(action.created_at) OVER (PARTITION BY link.policy_id, link.code, link.subject ORDER BY action.created_at)
+    SELECT link.code, action.state, action.created_at, action.closed_at, link.recurrences
         FROM drills_findingaction AS link JOIN actions_action AS action ON action.id = link.action_id ORDER BY action.created_at DESC LIMIT {NEWEST}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """One action for a finding. `seconds`: until it was mended, or its age while it is not (then it may take longer)."""
+    """One action for a finding. `seconds`: until it was mended for good, or its age while it is not (then it may take longer)."""
 
     code: str
     seconds: float
     mended: bool
     state: str
     came_back: bool
-    """It was mended, and the same was found again."""
+    """It was mended once, and found again."""
 
 
 def answer(wanted: AnalyticsFilter) -> Answer:
@@ -99,7 +97,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
         "A run counts once for each code that it caught. Imported runs have no findings, and are not among the runs.",
         "Time to mend is from the opening of a finding's action to its being done, by Kaplan and Meier: open ones, and those that will not be done,"
         " count as lasting longer than so far.",
-        "It came back: it was done, and a later drill of the same alias found the same at the same place.",
+        "It came back: it was done, and a later drill of the same alias found the same at the same place. Its time to mend goes on until it stays mended.",
     ]
     if len(mendings) == NEWEST:
         notes.append(f"The newest {NEWEST:,} actions are looked at.")
@@ -132,8 +130,7 @@ def _runs(found: Mapping[tuple[Any, ...], Any], kinds: Collection[RunKind]) -> i
 
 def _mendings(wanted: AnalyticsFilter) -> list[Mending]:
     """The newest actions for findings that were opened in the period. One query."""
-    again = Window(Lead("action__created_at"), partition_by=["policy", "code", "subject"], order_by="action__created_at")
-    links = FindingAction.objects.annotate(again_at=again)
+    links = FindingAction.objects.all()
     if wanted.since is not None:
         links = links.filter(action__created_at__gte=start_of(wanted.since))
     if wanted.until is not None:
@@ -148,13 +145,13 @@ def _mendings(wanted: AnalyticsFilter) -> list[Mending]:
     if not wanted.with_lab:
         links = links.filter(action__is_lab=False)
     now = clock.now()
-    rows = links.order_by("-action__created_at").values_list("code", "action__state", "action__created_at", "action__closed_at", "again_at")[:NEWEST]
-    return [_mending(code, state, opened, closed, again_at, now=now) for code, state, opened, closed, again_at in rows]
+    rows = links.order_by("-action__created_at").values_list("code", "action__state", "action__created_at", "action__closed_at", "recurrences")[:NEWEST]
+    return [_mending(code, state, opened, closed, recurrences, now=now) for code, state, opened, closed, recurrences in rows]
 
 
-def _mending(code: str, state: str, opened: dt.datetime, closed: dt.datetime | None, again_at: dt.datetime | None, *, now: dt.datetime) -> Mending:
+def _mending(code: str, state: str, opened: dt.datetime, closed: dt.datetime | None, recurrences: int, *, now: dt.datetime) -> Mending:
     done = state == ActionState.DONE and closed is not None
-    return Mending(code, max(((closed or now) - opened).total_seconds(), 0.0), done, state, done and again_at is not None)
+    return Mending(code, max(((closed or now) - opened).total_seconds(), 0.0), done, state, recurrences > 0)
 
 
 def _mended(mendings: Sequence[Mending]) -> Survival | None:
@@ -180,10 +177,10 @@ def _headline(drills: Mapping[str, int], drilled: int, mendings: Sequence[Mendin
             parts.append(f"{counted(curve.n, 'action')} for findings, {open_ones:,} open: too few to say how long mending takes ({ENOUGH} are needed)")
         else:
             parts.append(f"Of {counted(curve.n, 'action')} for findings {_median_in_words(curve)}; {open_ones:,} {'is' if open_ones == 1 else 'are'} open")
-        done = [mending for mending in mendings if mending.mended]
-        if len(done) >= ENOUGH:
-            back = sum(1 for mending in done if mending.came_back)
-            parts.append(f"{back:,} of {len(done):,} mended ones came back: {interval_in_words(wilson(back, len(done)))}")
+        once = [mending for mending in mendings if mending.mended or mending.came_back]
+        if len(once) >= ENOUGH:
+            back = sum(1 for mending in once if mending.came_back)
+            parts.append(f"{back:,} of {len(once):,} mended ones came back: {interval_in_words(wilson(back, len(once)))}")
     return ". ".join(parts) + "." if parts else "Only production rollbacks caught anything."
 
 

@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     # Checks would load every page and the whole API, which takes seconds.
     requires_system_checks: list[str] = []
-    help = "Does what is due by the clock: approval timers, the watch on held versions, incident records, mails."
+    help = "Does what is due by the clock: approval timers, the watch on held versions, incident records, planned drills, mails."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
