@@ -143,7 +143,7 @@ def test_run_of_the_hub_leads_to_its_page(db: None) -> None:
 
 
 def test_queries_do_not_grow_with_the_runs(db: None, django_assert_num_queries: Any) -> None:
-    counts = 9
+    counts = 6
     add_facts(alias_in("staging"), [1.0] * 3, end=END)
     with django_assert_num_queries(counts):
         durations.answer(AnalyticsFilter())

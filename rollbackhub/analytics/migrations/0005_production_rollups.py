@@ -7,7 +7,7 @@ from django.db import migrations
 
 CELL_KEY = ("month", "kind", "environment_id", "team_id", "alias", "change_type", "authority", "authorised_how", "verdict", "outcome", "is_lab", "source")
 CELL_COUNTS = ("n", "wholes", "exposure_n", "exposure", "exposure_estimated")
-BUCKET_KEY = ("measure", "month", "kind", "environment_id", "change_type", "authority", "authorised_how", "is_lab", "source", "bucket")
+BUCKET_KEY = ("span", "begins", "measure", "kind", "environment_id", "authority", "authorised_how", "is_lab", "bucket")
 FINDING_KEY = ("month", "kind", "environment_id", "team_id", "alias", "change_type", "code", "is_lab", "source")
 IN_PRODUCTION = "kind IN ('rollback', 'roll_forward')"
 
@@ -30,12 +30,12 @@ def _cells(facts: str, sign: str) -> str:
 
 
 def _buckets(facts: str, sign: str) -> str:
-    others = ", ".join(BUCKET_KEY[1:-1])
     return f"""
-        SELECT measure, {others}, analytics_bucket(seconds) AS bucket, sum({sign}) AS n
+        SELECT span, begins, measure, kind, environment_id, authority, authorised_how, is_lab, analytics_bucket(seconds) AS bucket, sum({sign}) AS n
         FROM {facts} CROSS JOIN LATERAL (VALUES {MEASURES}) AS measured (measure, seconds)
+            CROSS JOIN LATERAL (VALUES ('month', month), ('year', date_trunc('year', month)::date)) AS spans (span, begins)
         WHERE {IN_PRODUCTION} AND seconds IS NOT NULL
-        GROUP BY measure, {others}, analytics_bucket(seconds)
+        GROUP BY span, begins, measure, kind, environment_id, authority, authorised_how, is_lab, analytics_bucket(seconds)
     """
 
 
