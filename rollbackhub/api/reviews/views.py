@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rollbackhub.api.fields import NoBody
 from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.permissions import MayLeadInPerson, MayView
-from rollbackhub.api.reviews.serializers import ReviewDetail, ReviewFilters, OpenReviewRequest, ReviewRow
+from rollbackhub.api.reviews.serializers import OpenReviewRequest, ReviewDetail, ReviewFilters, ReviewRow
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import ApiView, OneView, PagedView
 from rollbackhub.reviews.domain.opening import open_review
