@@ -201,6 +201,7 @@ SPECTACULAR_SETTINGS = {
         "ReadinessReasonEnum": "rollbackhub.api.aliases.serializers.REASON_CODES",
         "PreflightStateEnum": "rollbackhub.readiness.enums.RunState",
         "ProofStateEnum": "rollbackhub.executions.enums.ProofState",
+        "ReviewStateEnum": "rollbackhub.reviews.enums.ReviewState",
         "ReleaseStateEnum": "rollbackhub.releases.enums.ReleaseState",
         "FindingCodeEnum": "rollbackhub.executions.enums.FindingCode",
         "CadenceEnum": "drills.enums.Cadence",

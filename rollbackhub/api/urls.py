@@ -29,6 +29,7 @@ RESOURCES = [
     "coordinated",
     "retention",
     "releases",
+    "reviews",
     "history_imports",
     "audit",
     "tokens",

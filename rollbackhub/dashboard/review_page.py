@@ -156,8 +156,7 @@ def item_view(record: Record, item: ReviewItem, *, on_the_wall: bool = False) ->
     for figure in found:
         content = dict(figure.content)
         if on_the_wall:
-            layout = content["layout"]
-            content["layout"] = {**layout, "font": {**layout.get("font", {}), "size": PRESENT_FONT}, "height": PRESENT_HEIGHT}
+            content["layout"] = _large(content["layout"])
         figures.append(PageFigure(f"figure-{item.agenda}-{figure.key}", content, f"{figure.title}. {figure.label}"))
     return ItemView(
         item=item,
@@ -168,6 +167,14 @@ def item_view(record: Record, item: ReviewItem, *, on_the_wall: bool = False) ->
         decisions=record.decisions_of(item),
         actions=record.actions_of(item),
     )
+
+
+def _large(layout: dict[str, Any]) -> dict[str, Any]:
+    """The layout of a figure that is read from across a room."""
+    axes = {name: axis for name, axis in layout.items() if name.startswith(("xaxis", "yaxis"))}
+    titled = {name: {**axis, "title": {**axis["title"], "font": {"size": PRESENT_FONT}}} for name, axis in axes.items() if "title" in axis}
+    height = max(PRESENT_HEIGHT, layout.get("height") or 0)
+    return {**layout, **titled, "font": {**layout.get("font", {}), "size": PRESENT_FONT}, "height": height}
 
 
 def document_view(document: ReviewDocument | None, review: Review) -> dict[str, Any]:

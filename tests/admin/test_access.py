@@ -17,6 +17,8 @@ from rollbackhub.audit.domain.sequence import sequence_pending
 from rollbackhub.audit.models import AuditEvent, AuditLeaf, AuditTreeHead
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
 from rollbackhub.registry.models import StabilityHold
+from rollbackhub.reviews.enums import ReviewState
+from rollbackhub.reviews.models import Review
 from rollbackhub.rollbacks.models import Approval, HeldTraffic, Rollback, RollForward
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 from tests.admin.addresses import AUDITED, READ_ONLY, REGISTERED, address, name_of
@@ -28,6 +30,7 @@ from tests.factories.executions import CheckResultFactory, FindingFactory, Sampl
 from tests.factories.fixtures import Cast
 from tests.factories.incidents import IncidentRollbackFactory
 from tests.factories.registry import ConnectionFactory, VersionFactory
+from tests.factories.reviews import make_review
 from tests.factories.rollbacks import ApprovalFactory, HeldTrafficFactory, NoticeFactory, RollForwardFactory, StabilityHoldFactory
 from tests.factories.routing import GatewayFactory
 
@@ -39,6 +42,7 @@ EVIDENCE = {
     *(DrillPlan, PlannedDrill, QuietPeriod, CalendarFeed, FindingAction, Action),
     *(ApiToken, Notice),
     *(RunFact, HistoryImport),
+    *(Review,),
 }
 
 
@@ -59,6 +63,7 @@ def world(cast: Cast) -> Cast:
     HeldTrafficFactory()
     StabilityHoldFactory()
     NoticeFactory()
+    make_review(ReviewState.SIGNED)
     PlannedDrillFactory()
     QuietPeriodFactory()
     CalendarFeedFactory()

@@ -78,7 +78,7 @@ def test_minutes_are_written_from_the_screen_and_stand_there(site: Site, visitor
     with visitor.visit("oncall") as visit:
         page = visit.open(f"{site.addresses['review-prepared']}present/findings/")
         page.get_by_role("link", name="Write minutes").click()
-        page.get_by_label("Minutes", exact=True).fill("The gateway is **mended**.\n\n<script>document.title = 'stolen'</script>")
+        page.get_by_role("textbox", name="Minutes").fill("The gateway is **mended**.\n\n<script>document.title = 'stolen'</script>")
         page.get_by_role("button", name="Show how it looks").click()
         page.get_by_role("heading", name="How it looks (not saved yet)").wait_for()
         page.get_by_role("button", name="Save").click()

@@ -16,10 +16,12 @@ from rollbackhub.accounts.models import User
 from rollbackhub.actions.enums import ActionState
 from rollbackhub.actions.models import Action
 from rollbackhub.audit.models import AuditEvent
+from rollbackhub.celery import app
 from rollbackhub.common.clock import now
 from rollbackhub.common.housekeeping import list_jobs
 from rollbackhub.reviews import tasks
 from rollbackhub.reviews.domain import due, preparing
+from rollbackhub.reviews.domain.agenda.build import build_agenda
 from rollbackhub.reviews.domain.documents import Made
 from rollbackhub.reviews.domain.due import call_workers
 from rollbackhub.reviews.domain.preparing import claim_review, prepare_review, request_preparation
@@ -94,17 +96,16 @@ def test_claim_is_one_at_a_time_and_ends_with_its_lease() -> None:
 @pytest.mark.django_db
 def test_preparer_that_was_overtaken_writes_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     review: Review = ReviewFactory()
-    build = preparing.build_agenda
 
     def overtaken(found: Review, *, at: dt.datetime) -> Any:
         request_preparation(review_id=review.pk, **by(cast.lead))
-        return build(found, at=at)
+        return build_agenda(found, at=at)
 
     monkeypatch.setattr(preparing, "build_agenda", overtaken)
     assert not prepare_review(review_id=review.pk)
     assert Review.objects.get(pk=review.pk).state == ReviewState.PREPARING
     assert not ReviewItem.objects.exists()
-    monkeypatch.setattr(preparing, "build_agenda", build)
+    monkeypatch.setattr(preparing, "build_agenda", build_agenda)
     assert prepare_review(review_id=review.pk)
 
 
@@ -114,7 +115,6 @@ def test_preparation_that_fails_says_so_and_is_tried_again_a_minute_later(monkey
         raise ZeroDivisionError
 
     review: Review = ReviewFactory()
-    build = preparing.build_agenda
     monkeypatch.setattr(preparing, "build_agenda", broken)
     with pytest.raises(ZeroDivisionError):
         prepare_review(review_id=review.pk)
@@ -123,7 +123,7 @@ def test_preparation_that_fails_says_so_and_is_tried_again_a_minute_later(monkey
     assert found.prepare_at
     assert 50 < (found.prepare_at - now()).total_seconds() <= 60
     assert call_workers() == 0
-    monkeypatch.setattr(preparing, "build_agenda", build)
+    monkeypatch.setattr(preparing, "build_agenda", build_agenda)
     assert prepare_review(review_id=review.pk)
     assert Review.objects.get(pk=review.pk).prepare_problem == ""
 
@@ -131,7 +131,7 @@ def test_preparation_that_fails_says_so_and_is_tried_again_a_minute_later(monkey
 @pytest.mark.django_db
 def test_what_is_due_calls_a_worker_once_and_is_done_here_when_none_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, list[str]]] = []
-    monkeypatch.setattr(due.app, "send_task", lambda name, args, retry: sent.append((name, args)))
+    monkeypatch.setattr(app, "send_task", lambda name, args, retry: sent.append((name, args)))
     monkeypatch.setattr("rollbackhub.reviews.domain.documents.build_documents", lambda record: Made("x", None, ""))
     review: Review = ReviewFactory()
     ReviewFactory(prepare_at=now() + dt.timedelta(days=1))
@@ -153,7 +153,7 @@ def test_broker_that_is_gone_does_not_keep_a_review_from_being_prepared(monkeypa
     def gone(name: str, args: list[str], retry: bool) -> None:
         raise ConnectionError("no broker")
 
-    monkeypatch.setattr(due.app, "send_task", gone)
+    monkeypatch.setattr(app, "send_task", gone)
     review: Review = ReviewFactory()
     assert call_workers() == 1
     assert Review.objects.get(pk=review.pk).state == ReviewState.PREPARED
