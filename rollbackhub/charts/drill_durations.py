@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +25,9 @@ HEIGHT, LOG_HEIGHT = 340, 460
 AROUND_PIXELS = 150
 """What legend and axis take of the height on a phone: the rest tells whether lines run into each other."""
 LINE_PIXELS = 16
-"""A label of a line is so high."""
+"""A row of a line's label is so high."""
+ROW_LETTERS = 30
+"""A row of it has at most so many letters: on a phone the plot is some 250 pixels wide."""
 LOG_TICKS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 14400.0, 86400.0, 604800.0)
 
 
@@ -66,14 +69,16 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: Sequence[tuple[str
     )
     free = 0.0
     for seconds in sorted(lines):
+        # No longer than a phone is wide.
+        rows = textwrap.wrap(f"target {in_words(seconds)} ({', '.join(lines[seconds])})", ROW_LETTERS)
         at = scale.pixels(seconds)
         lifted = max(at, free) - at
-        free = at + lifted + LINE_PIXELS
+        free = at + lifted + LINE_PIXELS * len(rows)
         figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=seconds, y1=seconds, yref="y", line={"dash": "dash"})
         # plotly takes the logarithm for annotations, and the value itself for shapes.
         y = math.log10(seconds) if scale.is_log else seconds
-        text = f"target {in_words(seconds)} ({', '.join(lines[seconds])})"
-        figure.add_annotation(x=1, xref="paper", xanchor="right", y=y, yref="y", yanchor="bottom", yshift=round(1 + lifted), text=text)
+        yshift = round(1 + lifted)
+        figure.add_annotation(x=1, xref="paper", xanchor="right", y=y, yref="y", yanchor="bottom", yshift=yshift, align="right", text="<br>".join(rows))
     return figure
 
 

@@ -21,6 +21,7 @@ from rollbackhub.registry.models import Version
 from rollbackhub.releases.domain.gate import Condition, Gate, check_gate
 from rollbackhub.releases.domain.planning import next_percent, path_after_first_step, step_candidates
 from rollbackhub.releases.domain.reach import lagging
+from rollbackhub.releases.domain.rehearsal import why_not_rehearsed
 from rollbackhub.releases.domain.selectors import rehearsals_of, rollback_of, weights_now
 from rollbackhub.releases.enums import OPEN_STATES, ReleaseState
 from rollbackhub.releases.models import Release, ReleaseStep
@@ -164,6 +165,8 @@ class ReleaseView:
     """What a rollback would go back to now, or went back to."""
     lagging: str
     """Why the weights do not serve everywhere yet; empty when they do."""
+    no_rehearsal: str = ""
+    """Why a rehearsal would be refused now; empty when nothing is known to stand in its way, or none is missing."""
 
     @property
     def is_open(self) -> bool:
@@ -242,6 +245,7 @@ class ReleaseView:
         state = {
             "state": [release.state, release.next_step, str(release.bypassed_at), release.end_reason, release.policy.revision_number],
             "gate": [(condition.code, condition.holds, condition.sentence) for condition in self.gate.conditions] if self.gate else [],
+            "no_rehearsal": self.no_rehearsal,
             "rehearsals": [(str(execution.pk), execution.state, execution.verdict) for execution in self.rehearsals],
         }
         return digest_of(state)
@@ -249,8 +253,8 @@ class ReleaseView:
     @property
     def stands(self) -> str:
         """What the buttons and dialogs outside the live part depend on."""
-        acts = [self.may_promote, self.wants_rehearsal, self.may_bypass, self.may_abandon]
-        return f"{self.release.state}.{self.release.next_step}." + "".join(str(int(may)) for may in acts)
+        acts = [self.may_promote, self.wants_rehearsal, self.no_rehearsal, self.may_bypass, self.may_abandon]
+        return f"{self.release.state}.{self.release.next_step}." + "".join(str(int(bool(may))) for may in acts)
 
 
 def look_at(release: Release) -> ReleaseView:
@@ -259,7 +263,7 @@ def look_at(release: Release) -> ReleaseView:
     going = release.state in OPEN_STATES
     steps = [StepView(number, percent, taken.get(number), going and number == release.next_step) for number, percent in enumerate(release.steps)]
     rollback = rollback_of(release) if release.state == ReleaseState.ROLLED_BACK else None
-    return ReleaseView(
+    view = ReleaseView(
         release=release,
         gate=check_gate(release) if release.state == ReleaseState.PLANNED else None,
         weights=weights_now(release),
@@ -270,6 +274,7 @@ def look_at(release: Release) -> ReleaseView:
         goes_back_to=_goes_back_to(release, rollback),
         lagging=lagging(release.policy) if release.state in (ReleaseState.ROLLING_OUT, ReleaseState.LIVE) else "",
     )
+    return dataclasses.replace(view, no_rehearsal=why_not_rehearsed(release)) if view.wants_rehearsal else view
 
 
 def _goes_back_to(release: Release, rollback: Rollback | None) -> list[Version]:

@@ -14,8 +14,10 @@ from rollbackhub.common.durations import in_words
 from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.plans import weights_yaml
 from rollbackhub.executions.actions import parse_params
+from rollbackhub.executions.domain.path import paths_of
 from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.enums import Segment
+from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Version
 from rollbackhub.rollbacks.domain.coordination import Coordination, coordinate, get_coordinated
 from rollbackhub.rollbacks.domain.proposal import ProposedPart, Target, proofs_for
@@ -76,8 +78,9 @@ class Choice:
 def read_choice(request: HttpRequest, *, environment: str) -> Choice:
     """The choice that the address names: aliases, or a coordinated procedure, all of it or those of its aliases that are named beside it.
 
+    An alias that serves one version alone has that named, unless another was rolled back before it: who asks twice does not mean the good one.
     Raises NotFound (an alias, a version or a procedure that is not there), InvalidInput (not in the procedure, or in another order).
-    Four queries for any number, two more with a coordinated procedure.
+    Four queries for any number, two more with a coordinated procedure, six when an alias serves one version alone.
     """
     names = list(dict.fromkeys(request.GET.getlist("alias")))
     procedure = _coordinated(request.GET.get("coordinated", ""), environment=environment)
@@ -103,6 +106,10 @@ def read_choice(request: HttpRequest, *, environment: str) -> Choice:
         if version is None:
             raise NotFound(f"{name} does not serve a version {label[:120]} now.", code="version_not_in_policy")
         bad[name] = version
+    alone = [found[name] for name in names if name not in bad and len(served[name]) == 1]
+    for path in paths_of(alone).values() if alone else ():
+        if path.bad is not None and not path.taken_out and path.policy.environment.kind == EnvironmentKind.PRODUCTION:
+            bad[path.policy.alias] = path.bad
     strategic = request.GET.get("strategic", "").lower() in ("1", "on", "true", "yes")
     coordination = coordinate(procedure, policies) if procedure is not None else None
     return Choice(environment=environment, policies=policies, served=served, bad=bad, strategic=strategic, coordination=coordination)

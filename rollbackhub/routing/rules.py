@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,12 +63,15 @@ def require_valid(candidates: Sequence[CandidateSpec]) -> None:
         raise InvalidInput(" ".join(sentence for _, sentence in problems), code="invalid_policy", fields=fields)
 
 
-def without_version(candidates: Sequence[CandidateSpec], version_pin: str, *, served_before: Mapping[str, int] | None = None) -> list[CandidateSpec]:
+def without_version(
+    candidates: Sequence[CandidateSpec], version_pin: str, *, served_before: Mapping[str, int] | None = None, unusable: Collection[str] = ()
+) -> list[CandidateSpec]:
     """The rolled-back policy: the version at 0, its share given to the others in proportion to what they have.
 
     Whole percents by the largest-remainder method (Hamilton), ties by position. When the others have nothing, it goes to those that served
     before it (`served_before`: weight by version), in proportion to what they had then; when none of these is left, the first of the others
-    takes all. Raises InvalidInput when the version is absent or no other is left.
+    takes all. `unusable`: versions that must not serve; one of them takes all only when there is no other, for whoever asks to see and refuse.
+    Raises InvalidInput when the version is absent or no other is left.
     """
     if all(candidate.version_pin != version_pin for candidate in candidates):
         raise InvalidInput(f"No candidate of this policy serves {version_pin}, so there is nothing to roll back.", code="version_not_in_policy")
@@ -80,11 +83,13 @@ def without_version(candidates: Sequence[CandidateSpec], version_pin: str, *, se
     weights = [candidate.weight if index in others else 0 for index, candidate in enumerate(candidates)]
     if not any(weights):
         for label, weight in (served_before or {}).items():
+            if label in unusable:
+                continue
             first = next((index for index in others if candidates[index].version_pin == label), None)
             if first is not None:
                 weights[first] = weight
     if not any(weights):
-        weights[others[0]] = 1
+        weights[next((index for index in others if candidates[index].version_pin not in unusable), others[0])] = 1
     return _with_weights(candidates, dict(enumerate(share_out(weights, total=100))))
 
 

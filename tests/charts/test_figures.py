@@ -92,6 +92,14 @@ def test_drill_durations_shared_target_is_one_line() -> None:
     assert _texts(figure) == ["target 10 min (prompt, model)"]
 
 
+def test_drill_durations_label_of_a_target_with_many_names_fits_a_phone() -> None:
+    figure = drill_durations(points=[_point(2)], targets=[("model, formerly prompt", 600), ("Support articles of the help centre", 600), ("prompt", 601)])
+    first, second = figure.layout.annotations
+    assert first.text == "target 10 min (model,<br>formerly prompt, Support<br>articles of the help centre)"
+    assert (first.xanchor, first.align) == ("right", "right")
+    assert second.yshift - first.yshift >= 2 * LINE_PIXELS, "above all rows of the first"
+
+
 def test_drill_durations_targets_of_minutes_beside_hours_stand_apart_on_a_logarithmic_axis() -> None:
     types = {"prompt": 300.0, "model": 600.0, "agent code": 900.0, "eval set": 1800.0, "Support articles": 14400.0}
     points = [_point(number + 2.0, change_type=name, target=seconds) for number, (name, seconds) in enumerate(types.items())]

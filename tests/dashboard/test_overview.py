@@ -140,6 +140,9 @@ def test_board_version_under_hold_is_named(cast: Cast, world: World) -> None:
     version = Version.objects.get(artefact=world.reasoner.artefact, label=BAD)
     start_hold(version=version, rollback_id=uuid4(), actor=system_actor("test"))
     assert f"{BAD} is under a stability hold until" in unescape(page(client_of(cast.on_call), "/"))
+    reasoner = next(card for card in list_cards(list(list_board())) if card.policy.alias == "smart-reasoner")
+    holds = {row.policy.environment.slug: [hold.version.label for hold in row.holds] for row in reasoner.environments}
+    assert holds == {"production": [BAD], "staging": []}, "holds do not apply in staging"
 
 
 @pytest.mark.django_db

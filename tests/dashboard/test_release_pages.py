@@ -7,6 +7,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,6 +21,7 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.releases.models import Release
 from rollbackhub.routing.models import Gateway, RoutingPolicy
+from tests.common.servers import answers, http, tcp_server
 from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World
 from tests.factories.executions import FindingFactory
@@ -28,6 +30,7 @@ from tests.factories.registry import ConnectionFactory, VersionFactory
 from tests.factories.releases import ReleaseFactory, ReleaseRehearsalFactory
 from tests.factories.routing import GOOD, PolicyRevisionFactory, RoutingPolicyFactory
 from tests.releases.gates import open_gate
+from tests.releases.test_reach import connect, members
 
 NEW = "claude-sonnet-5"
 REASON = "The vendor turns the old one off tonight."
@@ -504,3 +507,38 @@ def test_acts_are_on_the_record_with_the_person(cast: Cast, planned: Release) ->
     events = AuditEvent.objects.filter(subject_type="release", subject_id=str(planned.pk)).order_by("id").values_list("event", "actor_label")
     assert list(events) == [("release.gate_bypassed", "Lee Lead"), ("release.step_taken", "Olga Call")]
     assert "Release gate bypassed" in _detail(client_of(cast.auditor), planned)
+
+
+@pytest.mark.django_db
+def test_page_says_beforehand_that_staging_gateways_have_no_cluster_for_it(cast: Cast, reasoner: RoutingPolicy, planned: Release, settings: Any) -> None:
+    settings.CONFIG = settings.CONFIG.model_copy(update={"outbound_allowed_hosts": ["127.0.0.1"]})
+    client = client_of(cast.on_call)
+    staging = RoutingPolicy.objects.filter(environment__kind="staging", alias=reasoner.alias, artefact=reasoner.artefact).first()
+    staging = staging or RoutingPolicyFactory(alias=reasoner.alias, artefact=reasoner.artefact, revision={GOOD: 100})
+    with tcp_server(answers(http("200 OK", members("something:else:x")))) as server:
+        connect(staging, server.url)
+        text = _detail(client, planned)
+        refused = unescape(_go(client, planned, "rehearse").content.decode())
+    said = f"{staging.environment.slug}-1 has no cluster {planned.candidate_id} and would refuse the routes of every alias in {staging.environment.slug}."
+    assert f"<strong>It cannot be rehearsed now.</strong> {said}" in text
+    assert 'type="submit" disabled aria-describedby="no-rehearsal"' in text
+    assert said in refused, "the same words as the refusal"
+
+
+@pytest.mark.django_db
+def test_gateways_that_have_the_cluster_or_do_not_answer_leave_the_rehearsal_open(cast: Cast, reasoner: RoutingPolicy, planned: Release) -> None:
+    staging = RoutingPolicy.objects.filter(environment__kind="staging", alias=reasoner.alias, artefact=reasoner.artefact).first()
+    staging = staging or RoutingPolicyFactory(alias=reasoner.alias, artefact=reasoner.artefact, revision={GOOD: 100})
+    with tcp_server(answers(http("200 OK", members(planned.candidate_id)))) as server:
+        connect(staging, server.url)
+        assert "It cannot be rehearsed now" not in _detail(client_of(cast.on_call), planned)
+    cache.clear()
+    assert "It cannot be rehearsed now" not in _detail(client_of(cast.on_call), planned), "that it does not answer is the preflight's matter"
+
+
+@pytest.mark.django_db
+def test_alias_that_stands_in_no_staging_is_said_beforehand(cast: Cast, planned: Release) -> None:
+    RoutingPolicy.objects.filter(environment__kind="staging").delete()
+    text = _detail(client_of(cast.on_call), planned)
+    assert "stands in no staging environment, so it cannot be rehearsed." in text
+    assert 'type="submit" disabled' in text

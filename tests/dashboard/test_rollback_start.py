@@ -24,7 +24,7 @@ from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World
 from tests.factories.accounts import UserFactory
 from tests.factories.fixtures import Cast
-from tests.factories.rollbacks import ApprovalFactory, AuthorityRuleFactory, RollbackFactory
+from tests.factories.rollbacks import ApprovalFactory, AuthorityRuleFactory, RollbackFactory, StabilityHoldFactory
 from tests.factories.routing import BAD, GOOD, PolicyRevisionFactory, RoutingPolicyFactory
 
 START = "/rollbacks/start/production/"
@@ -215,14 +215,24 @@ def test_other_bad_version_is_taken_out(cast: Cast, world: World) -> None:
 
 
 @pytest.mark.django_db
-def test_alias_that_serves_one_version_alone_says_what_to_do(cast: Cast, world: World) -> None:
+def test_alias_that_serves_one_version_alone_has_it_proposed_at_once(cast: Cast, world: World) -> None:
+    RoutingPolicyFactory(environment=world.production, alias="settled", revision={BAD: 0, GOOD: 100})
+    client, address = client_of(cast.on_call), f"{START}?alias=settled"
+    text = unescape(page(client, address))
+    assert f'<option value="{GOOD}" selected>' in text
+    assert "Roll back now" in text
+    send(client, address)
+    assert the_one().parts.get().bad_version.label == GOOD
+
+
+@pytest.mark.django_db
+def test_version_that_serves_alone_since_another_was_rolled_back_is_not_proposed(cast: Cast, world: World) -> None:
     policy = RoutingPolicyFactory(environment=world.production, alias="settled", revision={BAD: 0, GOOD: 100})
-    client = client_of(cast.on_call)
-    text = unescape(page(client, f"{START}?alias=settled"))
-    assert f"settled in production serves {GOOD} alone" in text
+    StabilityHoldFactory(version=Version.objects.get(artefact=policy.artefact, label=BAD))
+    text = unescape(page(client_of(cast.on_call), f"{START}?alias=settled"))
+    assert f"settled in production serves {GOOD} alone, and there is nothing to go back to ({BAD} is under a stability hold" in text
     assert f'<option value="{GOOD}">' in text
     assert "Roll back now" not in text
-    assert policy.alias in text
 
 
 @pytest.mark.django_db

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db.models import F
@@ -12,11 +12,12 @@ from rollbackhub.common.secret_names import without_secrets
 from rollbackhub.executions.actions import parse_params
 from rollbackhub.executions.fingerprints import Path, canonical_hash, fingerprint
 from rollbackhub.executions.models import ProcedureVersion
-from rollbackhub.registry.enums import Lifecycle
-from rollbackhub.registry.models import Connection, Version
+from rollbackhub.registry.domain.holds import held_among
+from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
+from rollbackhub.registry.models import Connection, StabilityHold, Version
 from rollbackhub.routing.domain.current import get_served_before
 from rollbackhub.routing.models import Candidate, RoutingPolicy
-from rollbackhub.routing.rules import CandidateSpec, serves_alone, without_version
+from rollbackhub.routing.rules import CandidateSpec, serves_alone, weights_by_version, without_version
 
 
 @dataclass(slots=True)
@@ -33,41 +34,48 @@ class PathNow:
     targets: list[Version] = field(default_factory=list)
     rolled_back: list[CandidateSpec] = field(default_factory=list)
     """The candidates as a rollback would leave them; empty when there is nothing to go back to."""
+    held: dict[int, StabilityHold] = field(default_factory=dict)
+    """Standing holds on the alias's versions, by the version's id."""
+    taken_out: list[Version] = field(default_factory=list)
+    """Versions without weight that were rolled back, whether their hold stands or not."""
     path: Path | None = None
     fingerprint: str = ""
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether nobody may go back now: there is no version to go back to, or all of them are retired or under hold."""
+        return _is_barred(self.targets, self.held)
 
 
 def paths_of(
     policies: Sequence[RoutingPolicy], *, bad_versions: Mapping[int, Version] | None = None, proposed: ProcedureVersion | None = None
 ) -> dict[int, PathNow]:
-    """The present path of each policy (with its environment and artefact), by the policy's id. `bad_versions`: what is taken out, by the
-    policy's id, where somebody has named it; else it is the version under test. `proposed`: a version that is not written yet, taken as the
-    present one of its procedure. Four queries for any number."""
-    candidates = _candidates_of(policies)
+    """What a rollback of each policy (with its environment and artefact) would take out and go back to now, and the path that this depends on, by
+    the policy's id. Plans, preflight, readiness and the release gate all ask here.
+
+    `bad_versions`: what is taken out, by the policy's id, where somebody has named it. Else in production it is what serves (the version in
+    canary, or the newest, of several). A drill brings a version to serve first, so in staging it is what production would take out, where
+    the same candidates stand there and it can be gone back there; else the version under test. `proposed`: a version that is not written yet,
+    taken as the present one of its procedure. Six queries at most for any number.
+    """
+    placed = _placed(policies)
+    twins = _twins(policies, placed, named=bad_versions or {})
+    candidates = _candidates_of({policy.pk for policy in policies} | set(twins.values()))
+    held = held_among({row.version_id: row.version for rows in candidates.values() for row in rows}.values())
     known = list_connections()
     procedures = current_procedures(known, proposed=proposed)
-    connections = _connections_by_alias(policies, known)
+    connections = _connections_by_alias(placed, known)
     hashes: dict[tuple[str, str], str] = {}
     for by_environment in connections.values():
         for environment, by_name in by_environment.items():
             for name, settings in by_name.items():
                 if name != TARGET and (environment, name) not in hashes:
                     hashes[environment, name] = canonical_hash(settings)
+    ways = _ways_back(policies, candidates=candidates, held=held, twins=twins, named=bad_versions or {})
     found = {}
-    paths: list[tuple[PathNow, dict[str, Version]]] = []
     for policy in policies:
-        rows = candidates.get(policy.pk, [])
-        specs = [CandidateSpec(row.candidate_id, row.version.label, row.weight) for row in rows]
-        versions = {row.version.label: row.version for row in rows}
-        named = (bad_versions or {}).get(policy.pk)
-        paths.append((PathNow(policy, specs, procedures.of(policy), bad=named or find_version_under_test(specs, versions)), versions))
-    alone = {now.policy.pk: now.bad.label for now, versions in paths if now.bad and len(versions) > 1 and serves_alone(now.candidates, now.bad.label)}
-    served_before = get_served_before(alone)
-    for now, versions in paths:
-        policy = now.policy
-        if now.bad is not None and now.bad.label in versions and len(versions) > 1:
-            now.rolled_back = without_version(now.candidates, now.bad.label, served_before=served_before.get(policy.pk))
-            now.targets = [versions[label] for label in dict.fromkeys(spec.version_pin for spec in now.rolled_back if spec.weight > 0)]
+        way = ways[policy.pk]
+        now = PathNow(policy, way.candidates, procedures.of(policy), way.bad, way.targets, way.rolled_back, way.held, way.taken_out)
         if now.procedure is not None and now.targets:
             now.path = describe_path(
                 policy=policy,
@@ -79,6 +87,80 @@ def paths_of(
             now.fingerprint = fingerprint(now.path, settings_hashes=hashes)
         found[policy.pk] = now
     return found
+
+
+@dataclass(slots=True)
+class _Way:
+    candidates: list[CandidateSpec]
+    versions: dict[str, Version]
+    held: dict[int, StabilityHold]
+    bad: Version | None = None
+    rolled_back: list[CandidateSpec] = field(default_factory=list)
+    targets: list[Version] = field(default_factory=list)
+
+    @property
+    def taken_out(self) -> list[Version]:
+        """Versions without weight that were rolled back."""
+        weights = weights_by_version(self.candidates)
+        return [found for found in self.versions.values() if not weights[found.label] and (found.pk in self.held or found.lifecycle == Lifecycle.ROLLED_BACK)]
+
+    @property
+    def unusable(self) -> list[str]:
+        """Labels of the versions that are gone back to only when there is no other."""
+        retired = [version for version in self.versions.values() if version.lifecycle == Lifecycle.RETIRED]
+        return [version.label for version in (*self.taken_out, *retired)]
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether only history tells what to go back to."""
+        return self.bad is not None and self.bad.label in self.versions and len(self.versions) > 1 and serves_alone(self.candidates, self.bad.label)
+
+    def go_back(self, served_before: Mapping[str, int] | None) -> None:
+        """Fill in where it leads."""
+        if self.bad is not None and self.bad.label in self.versions and len(self.versions) > 1:
+            self.rolled_back = without_version(self.candidates, self.bad.label, served_before=served_before, unusable=self.unusable)
+            self.targets = [self.versions[label] for label in dict.fromkeys(spec.version_pin for spec in self.rolled_back if spec.weight > 0)]
+
+
+def _ways_back(
+    policies: Sequence[RoutingPolicy],
+    *,
+    candidates: Mapping[int, Sequence[Candidate]],
+    held: Mapping[int, StabilityHold],
+    twins: Mapping[int, int],
+    named: Mapping[int, Version],
+) -> dict[int, _Way]:
+    """For each policy what would be taken out and what serves then. `twins`: of an alias in staging the policy in production, by id. A query."""
+    serving = {policy.pk for policy in policies if policy.environment.kind == EnvironmentKind.PRODUCTION} | set(twins.values())
+    ways: dict[int, _Way] = {}
+    for policy_id in {policy.pk for policy in policies} | serving:
+        rows = candidates.get(policy_id, ())
+        specs = [CandidateSpec(row.candidate_id, row.version.label, row.weight) for row in rows]
+        versions = {row.version.label: row.version for row in rows}
+        way = ways[policy_id] = _Way(specs, versions, {row.version_id: held[row.version_id] for row in rows if row.version_id in held})
+        way.bad = named.get(policy_id) or _find_bad_version(specs, versions, only_serving=policy_id in serving)
+    alone = {policy_id: way for policy_id, way in ways.items() if way.is_alone}
+    wanted = {policy_id: way.bad.label for policy_id, way in alone.items() if way.bad is not None}
+    served_before = get_served_before(wanted, without={policy_id: way.unusable for policy_id, way in alone.items()})
+    for policy_id, way in ways.items():
+        way.go_back(served_before.get(policy_id))
+    for policy_id, twin_id in twins.items():
+        way, twin = ways[policy_id], ways[twin_id]
+        if twin.bad is None or twin.bad == way.bad or _is_barred(twin.targets, twin.held) or _pins(way.candidates) != _pins(twin.candidates):
+            continue
+        # Whatever staging's weights are: what is drilled is what production would do.
+        way.bad, way.targets = twin.bad, twin.targets
+        weights = {spec.candidate_id: spec.weight for spec in twin.rolled_back}
+        way.rolled_back = [replace(spec, weight=weights[spec.candidate_id]) for spec in way.candidates]
+    return ways
+
+
+def _is_barred(targets: Sequence[Version], held: Mapping[int, StabilityHold]) -> bool:
+    return all(version.pk in held or version.lifecycle == Lifecycle.RETIRED for version in targets)
+
+
+def _pins(candidates: Iterable[CandidateSpec]) -> dict[str, str]:
+    return {candidate.candidate_id: candidate.version_pin for candidate in candidates}
 
 
 def describe_path(
@@ -94,7 +176,7 @@ def describe_path(
     when `known`, every connection, is not given)."""
     if connections is None:
         every = list_connections() if known is None else known
-        connections = used_by(procedure, policy, _connections_by_alias([policy], every).get((policy.alias, policy.artefact_id), {}))
+        connections = used_by(procedure, policy, _connections_by_alias(_placed([policy]), every).get((policy.alias, policy.artefact_id), {}))
     # Only an artefact's own: the template's margins stand in the procedure.
     checks = {"checks": {check["key"]: check for check in policy.artefact.checks}} if policy.artefact.checks else {}
     return {
@@ -108,18 +190,18 @@ def describe_path(
     }
 
 
-def find_version_under_test(candidates: Sequence[CandidateSpec], versions: Mapping[str, Version]) -> Version | None:
-    """The version that a drill takes out when nobody names one: the one in canary, else the newest. None when there is no other beside it."""
-    present = [versions[label] for label in dict.fromkeys(candidate.version_pin for candidate in candidates)]
-    if len(present) < 2:
+def _find_bad_version(candidates: Sequence[CandidateSpec], versions: Mapping[str, Version], *, only_serving: bool) -> Version | None:
+    """The version that is taken out when nobody names one: the one in canary, else the newest. None when there is no other beside it."""
+    if len(versions) < 2:
         return None
+    present = [versions[label] for label in dict.fromkeys(spec.version_pin for spec in candidates if spec.weight > 0 or not only_serving)]
     in_canary = [version for version in present if version.lifecycle == Lifecycle.CANARY]
-    return max(in_canary or present, key=lambda version: (version.created_at, version.pk))
+    return max(in_canary or present, key=lambda version: (version.created_at, version.pk), default=None)
 
 
-def _candidates_of(policies: Sequence[RoutingPolicy]) -> dict[int, list[Candidate]]:
+def _candidates_of(policy_ids: Iterable[int]) -> dict[int, list[Candidate]]:
     rows = (
-        Candidate.objects.filter(revision__policy__in=[policy.pk for policy in policies], revision__number=F("revision__policy__revision_number"))
+        Candidate.objects.filter(revision__policy__in=list(policy_ids), revision__number=F("revision__policy__revision_number"))
         .select_related("version")
         .annotate(policy_id=F("revision__policy_id"))
         .order_by("revision_id", "position")
@@ -189,8 +271,23 @@ def connection_names(steps: Sequence[Mapping[str, Any]]) -> set[str]:
     return names
 
 
-def _connections_by_alias(policies: Sequence[RoutingPolicy], known: Sequence[Connection]) -> dict[tuple[str, int], dict[str, dict[str, object]]]:
-    """For each alias and artefact the connections of every environment in which it stands, with its own target there. One query; settings are shared."""
+def _placed(policies: Sequence[RoutingPolicy]) -> list[RoutingPolicy]:
+    """These aliases in every environment, with it, in the order of their ids. One query."""
+    return list(RoutingPolicy.objects.filter(alias__in={policy.alias for policy in policies}).select_related("environment").order_by("pk"))
+
+
+def _twins(policies: Sequence[RoutingPolicy], placed: Sequence[RoutingPolicy], *, named: Mapping[int, Version]) -> dict[int, int]:
+    """Of each of these policies in staging the one in production whose history counts for it, by id; without those whose bad version is named."""
+    production: dict[tuple[str, int], int] = {}
+    for row in placed:
+        if row.environment.kind == EnvironmentKind.PRODUCTION:
+            production.setdefault((row.alias, row.artefact_id), row.pk)
+    wanted = [policy for policy in policies if policy.environment.kind != EnvironmentKind.PRODUCTION and policy.pk not in named]
+    return {policy.pk: production[policy.alias, policy.artefact_id] for policy in wanted if (policy.alias, policy.artefact_id) in production}
+
+
+def _connections_by_alias(placed: Sequence[RoutingPolicy], known: Sequence[Connection]) -> dict[tuple[str, int], dict[str, dict[str, object]]]:
+    """For each alias and artefact the connections of every environment in which it stands, with its own target there. Settings are shared."""
     by_environment: dict[int, tuple[str, dict[str, object]]] = {}
     names: dict[int, str] = {}
     for connection in known:
@@ -198,11 +295,10 @@ def _connections_by_alias(policies: Sequence[RoutingPolicy], known: Sequence[Con
         _, by_name = by_environment.setdefault(connection.environment_id, (connection.environment.slug, {}))
         by_name[connection.key] = without_secrets(connection.settings)
         names[connection.pk] = connection.key
-    placed = RoutingPolicy.objects.filter(alias__in={policy.alias for policy in policies})
     found: dict[tuple[str, int], dict[str, dict[str, object]]] = {}
-    for alias, artefact_id, environment_id, connection_id, target in placed.values_list("alias", "artefact_id", "environment_id", "connection_id", "target"):
-        if environment_id in by_environment:
-            slug, connections = by_environment[environment_id]
-            own = {TARGET: {"connection": names[connection_id], **target}} if connection_id else {}
-            found.setdefault((alias, artefact_id), {})[slug] = {**connections, **own} if own else connections
+    for row in placed:
+        if row.environment_id in by_environment:
+            slug, connections = by_environment[row.environment_id]
+            own = {TARGET: {"connection": names[row.connection_id], **row.target}} if row.connection_id else {}
+            found.setdefault((row.alias, row.artefact_id), {})[slug] = {**connections, **own} if own else connections
     return found

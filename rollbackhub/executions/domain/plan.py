@@ -8,15 +8,13 @@ from typing import Any
 from rollbackhub.common.errors import InvalidInput, NotFound
 from rollbackhub.connectors.base import connector_type
 from rollbackhub.connectors.mechanism import Mechanism
-from rollbackhub.executions.domain.path import connection_names, current_procedures, describe_path, find_version_under_test, list_connections
+from rollbackhub.executions.domain.path import PathNow, connection_names, paths_of
 from rollbackhub.executions.enums import REHEARSES, ExecutionKind
-from rollbackhub.executions.fingerprints import fingerprint
 from rollbackhub.executions.models import ProcedureVersion
 from rollbackhub.executions.rules import steps_for
-from rollbackhub.registry.models import Artefact, Connection, SpeedTarget, Version
-from rollbackhub.routing.domain.current import get_candidates, get_served_before
+from rollbackhub.registry.models import Artefact, Connection, SpeedTarget, StabilityHold, Version
 from rollbackhub.routing.models import RoutingPolicy
-from rollbackhub.routing.rules import CandidateSpec, serves_alone, with_canary, without_version
+from rollbackhub.routing.rules import CandidateSpec, with_canary, without_version
 
 CANARY_PERCENT = 25
 """The weight to which a drill brings a candidate that has none (the chapter's canary)."""
@@ -37,33 +35,30 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
 
     Raises InvalidInput (nothing to roll back, no target) and NotFound (no procedure).
     """
-    candidates = get_candidates(policy=policy)
-    artefact = policy.artefact
-    versions = {version.label: version for version in Version.objects.filter(artefact=artefact, label__in={candidate.version_pin for candidate in candidates})}
-    serving = [candidate for candidate in candidates if candidate.weight > 0]
-    if kind == ExecutionKind.ROLLBACK and bad_version is None and len(serving) < len(candidates) and len({c.version_pin for c in serving}) < 2:
+    now = paths_of([policy], bad_versions={policy.pk: bad_version} if bad_version is not None else None)[policy.pk]
+    bad, candidates, procedure_version = now.bad, now.candidates, now.procedure
+    if kind == ExecutionKind.ROLLBACK and bad_version is None:
+        _require_named(now)
+    if bad is None:
         raise InvalidInput(
-            f"{policy.alias} in {policy.environment.slug} serves {serving[0].version_pin} alone, so there is no version in canary to take out."
-            f" Name the version to roll back if {serving[0].version_pin} itself is bad.",
-            code="nothing_to_roll_back",
-            fields={"bad_version": ["Name the version that is bad."]},
+            "The policy has only one version, so there is nothing to go back to. Add the previous version as a candidate.", code="no_rollback_target"
         )
-    bad = bad_version or version_under_test(serving if kind == ExecutionKind.ROLLBACK else candidates, versions)
-    served_before = get_served_before({policy.pk: bad.label}).get(policy.pk) if serves_alone(candidates, bad.label) else None
-    rolled_back = without_version(candidates, bad.label, served_before=served_before)
-    if kind == ExecutionKind.ROLLBACK and all(candidate.version_pin != bad.label for candidate in serving):
+    if not now.targets:
+        without_version(candidates, bad.label)  # Says why.
+    if kind == ExecutionKind.ROLLBACK and all(candidate.version_pin != bad.label for candidate in candidates if candidate.weight > 0):
         raise InvalidInput(
             f"{bad.label} has no weight in {policy.alias} in {policy.environment.slug} already: there is nothing to roll back.",
             code="nothing_to_roll_back",
             fields={"bad_version": ["Choose a version that has weight."]},
         )
-    known = list_connections()
+    artefact = policy.artefact
+    known = list(Connection.objects.filter(environment=policy.environment_id))
     moved_by = next((connection for connection in known if connection.pk == policy.connection_id), None)
-    procedure_version = current_procedures(known).of(policy)
     if procedure_version is None:
         what = f"{artefact.change_type} and the connector {moved_by.connector}" if moved_by else artefact.change_type
         raise NotFound(f"There is no rollback procedure for the change type {what} yet. Write one under Procedures.", code="no_procedure")
-    connections = {connection.key: connection for connection in known if connection.environment_id == policy.environment_id}
+    assert now.path is not None
+    connections = {connection.key: connection for connection in known}
     used = connection_names(procedure_version.steps) | {moved_by.key if moved_by else "envoy", "prometheus"}
     content: dict[str, Any] = {
         "alias": policy.alias,
@@ -72,11 +67,11 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
         "artefact": artefact.slug,
         "target_seconds": get_target_seconds(artefact),
         "bad_version": bad.label,
-        "good_versions": list(dict.fromkeys(candidate.version_pin for candidate in rolled_back if candidate.weight > 0)),
+        "good_versions": [version.label for version in now.targets],
         "revision": policy.revision_number,
         "weights_before": [candidate.as_dict() for candidate in candidates],
         "weights_canary": [candidate.as_dict() for candidate in with_canary(candidates, bad.label, percent=_canary_percent(moved_by, candidates, bad.label))],
-        "weights_rolled_back": [candidate.as_dict() for candidate in rolled_back],
+        "weights_rolled_back": [candidate.as_dict() for candidate in now.rolled_back],
         "procedure": {"slug": procedure_version.procedure.slug, "version": procedure_version.number, "hash": procedure_version.content_hash},
         "connections": {name: connection.settings for name, connection in connections.items() if name in used},
         "steps": steps_for(procedure_version.steps, kind=kind),
@@ -88,23 +83,35 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
     named = {name: connection.connector for name, connection in connections.items() if name in used and connection.name}
     if named:
         content["connectors"] = named
-    path = describe_path(
-        policy=policy, candidates=candidates, targets=[versions[label] for label in content["good_versions"]], procedure=procedure_version, known=known
-    )
     if kind in REHEARSES:
         # What a passed run is proof of. A rollback's plan is without it: what approvals are bound to is what would be done.
-        content["path"] = path
-    return Plan(content=content, fingerprint=fingerprint(path), procedure_version=procedure_version, bad_version=bad)
+        content["path"] = now.path
+    return Plan(content=content, fingerprint=now.fingerprint, procedure_version=procedure_version, bad_version=bad)
 
 
-def version_under_test(candidates: Sequence[CandidateSpec], versions: dict[str, Version]) -> Version:
-    """The version that a drill takes out when nobody names one: the one in canary, else the newest of those with another beside it."""
-    found = find_version_under_test(candidates, versions)
-    if found is None:
-        raise InvalidInput(
-            "The policy has only one version, so there is nothing to go back to. Add the previous version as a candidate.", code="no_rollback_target"
+def _require_named(now: PathNow) -> None:
+    """Where one version serves alone nobody guesses that it is bad: whoever asks for the same rollback a second time means the one that is out
+    already. Raises InvalidInput `nothing_to_roll_back`."""
+    serving = list(dict.fromkeys(candidate.version_pin for candidate in now.candidates if candidate.weight > 0))
+    if len(serving) != 1 or now.bad is None:
+        return
+    alone, where = serving[0], f"{now.policy.alias} in {now.policy.environment.slug}"
+    taken_out = "; ".join(_why_taken_out(version, now.held.get(version.pk)) for version in now.taken_out)
+    if taken_out and now.is_barred:
+        sentence = (
+            f"{where} serves {alone} alone, and there is nothing to go back to ({taken_out})."
+            f" If {alone} itself is bad, add a good version to the policy, roll forward with a fix, or have a lead lift the hold."
         )
-    return found
+    elif taken_out:
+        back = ", ".join(version.label for version in now.targets)
+        sentence = f"{where} serves {alone} alone already ({taken_out}). Name {alone} if it is bad itself: that goes back to {back}."
+    else:
+        sentence = f"{where} serves {alone} alone, so there is no version in canary to take out. Name the version to roll back if {alone} itself is bad."
+    raise InvalidInput(sentence, code="nothing_to_roll_back", fields={"bad_version": ["Name the version that is bad."]})
+
+
+def _why_taken_out(version: Version, hold: StabilityHold | None) -> str:
+    return f"{version.label} is under a stability hold until {hold.ends_at:%Y-%m-%d %H:%M} UTC" if hold else f"{version.label} was rolled back"
 
 
 def get_target_seconds(artefact: Artefact) -> int | None:

@@ -39,7 +39,7 @@ class EnvironmentRow:
     gateways_acknowledged: int
     active: Execution | None
     holds: list[StabilityHold]
-    """Standing holds on its versions."""
+    """Standing holds on its versions; none in staging, where holds do not apply."""
     delivery: DeliveryState | None = None
     """How far it has reached what serves it, when that is not the gateways."""
 
@@ -173,7 +173,8 @@ def _environment_row(
     present = {candidate.version_id for candidate in revision.candidates.all()} if revision else set()
     numbers = applied.get(policy.environment_id, [])
     acknowledged = len(numbers) - bisect_left(numbers, revision.routing_number) if revision else 0
-    holds = [hold for version_id, hold in held.items() if version_id in present]
+    applies = policy.environment.kind == EnvironmentKind.PRODUCTION
+    holds = [hold for version_id, hold in held.items() if version_id in present] if applies else []
     return EnvironmentRow(policy, revision, len(numbers), acknowledged, active.get(policy.pk), holds, delivery_of(policy))
 
 

@@ -15,7 +15,7 @@ from rollbackhub.executions.domain.proof import Proof, proofs_of
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution
 from rollbackhub.readiness.models import PreflightFinding, PreflightRun
-from rollbackhub.registry.domain.holds import held_among
+from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Connection, SpeedTarget, StabilityHold
 from rollbackhub.rollbacks.models import AuthorityRule
 from rollbackhub.rollbacks.rules import LEVELS, may_decide_alone
@@ -35,7 +35,7 @@ class Facts:
     path: PathNow
     proof: Proof
     held: dict[int, StabilityHold] = field(default_factory=dict)
-    """Standing holds on the versions to go back to."""
+    """Standing holds on the versions to go back to; staging knows none."""
     findings: list[PreflightFinding] = field(default_factory=list)
     """Open findings of the continuous preflight: the alias's own and its environment's."""
     preflight: PreflightRun | None = None
@@ -73,7 +73,6 @@ def facts_of(policies: Sequence[RoutingPolicy], *, at: dt.datetime | None = None
     now = at or clock.now()
     paths = paths_of(policies)
     proofs = proofs_of(paths, at=now)
-    held = held_among({version.pk: version for path in paths.values() for version in path.targets}.values())
     by_policy, by_environment = _open_findings(policies)
     runs = PreflightRun.objects.in_bulk({policy.environment_id for policy in policies})
     waiting = {
@@ -96,7 +95,7 @@ def facts_of(policies: Sequence[RoutingPolicy], *, at: dt.datetime | None = None
             now=now,
             path=path,
             proof=proofs[policy.pk],
-            held={version.pk: held[version.pk] for version in path.targets if version.pk in held},
+            held=_holds_that_count(path),
             findings=[*by_policy.get(policy.pk, ()), *by_environment.get(policy.environment_id, ())],
             preflight=runs.get(policy.environment_id),
             needs_person=waiting.get(policy.pk),
@@ -107,6 +106,12 @@ def facts_of(policies: Sequence[RoutingPolicy], *, at: dt.datetime | None = None
             drillable=drillable.get((policy.alias, policy.artefact_id)),
         )
     return found
+
+
+def _holds_that_count(path: PathNow) -> dict[int, StabilityHold]:
+    if path.policy.environment.kind != EnvironmentKind.PRODUCTION:
+        return {}
+    return {version.pk: path.held[version.pk] for version in path.targets if version.pk in path.held}
 
 
 def _open_findings(policies: Sequence[RoutingPolicy]) -> tuple[dict[int, list[PreflightFinding]], dict[int, list[PreflightFinding]]]:

@@ -82,6 +82,10 @@ def _previous_gone(facts: Facts) -> Offender | None:
     for version in facts.path.targets:
         if version.lifecycle == Lifecycle.RETIRED:
             return Offender(facts.policy, f"{version.label} is retired.", "Restore it, or keep another one", artefact)
+        if version.pk in facts.held:
+            where = reverse("routing:detail", args=[facts.policy.environment.slug, facts.policy.alias])
+            why = f"{version.label} is under a stability hold until {facts.held[version.pk].ends_at:%Y-%m-%d}."
+            return Offender(facts.policy, why, "Put another one that served before into the policy, at 0 %", where)
         if version.provider_retires_at is not None and version.provider_retires_at <= facts.now:
             return Offender(facts.policy, f"The provider shut {version.label} down on {version.provider_retires_at:%Y-%m-%d}.", "Keep another one", artefact)
     return None

@@ -91,8 +91,8 @@ def _of_target(facts: Facts) -> Iterator[Reason]:
             yield Reason(
                 ReasonCode.TARGET_HELD,
                 ReadinessState.NOT_READY,
-                describe_hold(facts.held[version.pk]),
-                "Keep another version in the policy.",
+                f"A rollback now would go back to {version.label}, and nobody can: {describe_hold(facts.held[version.pk])}",
+                "Keep another version that served before in the policy, at 0 %.",
                 _policy_url(facts),
             )
         if version.provider_retires_at is not None:
@@ -121,7 +121,8 @@ def _of_provider(facts: Facts, label: str, at: dt.datetime) -> Iterator[Reason]:
 
 def _of_proof(facts: Facts) -> Iterator[Reason]:
     proof = facts.proof
-    if not facts.path.targets or facts.path.procedure is None:
+    if facts.path.procedure is None or not facts.path.targets or all(version.pk in facts.held for version in facts.path.targets):
+        # Where nobody may go back, no drill helps.
         return
     if proof.unclear is not None:
         yield Reason(

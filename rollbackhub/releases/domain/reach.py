@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 from rollbackhub.common.errors import Conflict, InvalidInput, RollbackHubError
 from rollbackhub.common.sentences import counted, with_stop, without_stop
 from rollbackhub.connectors.envoy import EnvoyConnector
@@ -11,6 +14,8 @@ from rollbackhub.routing.domain.gateways import list_live_gateways, not_acknowle
 from rollbackhub.routing.models import PolicyRevision, RoutingPolicy
 
 CALL_SECONDS = 2.0
+AT_ONCE = 8
+"""Gateways that are asked at the same time."""
 
 
 def require_cluster(policy: RoutingPolicy, *, candidate_id: str) -> None:
@@ -18,32 +23,42 @@ def require_cluster(policy: RoutingPolicy, *, candidate_id: str) -> None:
 
     A gateway that does not answer is the preflight's matter. Reads the network: never inside a transaction.
     """
+    without = gateways_without(policy, candidate_id=candidate_id)
+    if without:
+        raise Conflict(cluster_missing_in_words(policy, candidate_id=candidate_id, gateways=without), code="cluster_missing", gateways=without)
+
+
+def cluster_missing_in_words(policy: RoutingPolicy, *, candidate_id: str, gateways: Sequence[str]) -> str:
+    """Which gateways have no cluster for the candidate, what that would do, and what to do about it."""
+    names = ", ".join(gateways[:5]) + (f" and {len(gateways) - 5} more" if len(gateways) > 5 else "")
+    return (
+        f"{names} {'has' if len(gateways) == 1 else 'have'} no cluster {candidate_id} and would refuse the routes of every alias in"
+        f" {policy.environment.slug}. Add the cluster to the gateways, or plan the release with a candidate that they have."
+    )
+
+
+def gateways_without(policy: RoutingPolicy, *, candidate_id: str, seconds: float = CALL_SECONDS) -> list[str]:
+    """The gateways that answer, each within `seconds`, that they have no cluster for the candidate. Reads the network, and one query."""
     if policy.connection_id is not None:
-        return
+        return []
     connection = Connection.objects.filter(environment_id=policy.environment_id, connector=EnvoyConnector.name).first()
     if connection is None:
-        return
+        return []
     try:
-        connector = EnvoyConnector(EnvoyConnector.parse_settings(connection.settings), timeout_seconds=CALL_SECONDS)
+        connector = EnvoyConnector(EnvoyConnector.parse_settings(connection.settings), timeout_seconds=seconds)
     except InvalidInput:
         # The preflight says what is wrong with the connection.
-        return
-    without = []
-    for node_id in connector.list_nodes():
+        return []
+
+    def lacks(node_id: str) -> bool:
         try:
-            members = connector.read_members(node_id=node_id, clusters=[candidate_id])
+            return candidate_id not in connector.read_members(node_id=node_id, clusters=[candidate_id])
         except RollbackHubError:
-            continue
-        if candidate_id not in members:
-            without.append(node_id)
-    if without:
-        names = ", ".join(without[:5]) + (f" and {len(without) - 5} more" if len(without) > 5 else "")
-        raise Conflict(
-            f"{names} {'has' if len(without) == 1 else 'have'} no cluster {candidate_id} and would refuse the routes of every alias in"
-            f" {policy.environment.slug}. Add the cluster to the gateways, or plan the release with a candidate that they have.",
-            code="cluster_missing",
-            gateways=without,
-        )
+            return False
+
+    nodes = connector.list_nodes()
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="reach") as pool:
+        return [node_id for node_id, missing in zip(nodes, pool.map(lacks, nodes), strict=True) if missing]
 
 
 def lagging(policy: RoutingPolicy) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+from django.core.cache import cache
 from django.db import transaction
 
 from rollbackhub.accounts.models import User
@@ -15,13 +18,18 @@ from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.releases.domain.planning import rehearsal_candidates
-from rollbackhub.releases.domain.reach import require_cluster
+from rollbackhub.releases.domain.reach import cluster_missing_in_words, gateways_without, require_cluster
 from rollbackhub.releases.domain.selectors import get_release
 from rollbackhub.releases.enums import OPEN_STATES
 from rollbackhub.releases.models import Release, ReleaseRehearsal
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.domain.transitions import append_revision
 from rollbackhub.routing.models import RoutingPolicy
+
+PAGE_SECONDS = 1.0
+"""A page waits no longer for a gateway."""
+
+REMEMBERED_SECONDS = 15
 
 
 def rehearse_release(*, release_id: int, account: User, actor: Actor) -> Execution:
@@ -56,6 +64,23 @@ def rehearse_release(*, release_id: int, account: User, actor: Actor) -> Executi
         data = {"execution": str(execution.pk), "environment": staging.environment.slug, "staging_changed": present != wanted}
         record(event="release.rehearsal_started", actor=actor, subject_type="release", subject_id=release.pk, data=data)
         return execution
+
+
+def why_not_rehearsed(release: Release) -> str:
+    """Why a rehearsal of it would be refused now, as a sentence; empty when nothing is known to stand in its way.
+
+    For pages that offer it: what gateways answer is remembered for some seconds, and one that does not answer at once is left out.
+    """
+    try:
+        staging = _staging_of(release)
+    except InvalidInput as error:
+        return error.message
+    key = f"rehearsal-clusters-{staging.environment_id}-{hashlib.sha256(release.candidate_id.encode()).hexdigest()}"
+    without = cache.get(key)
+    if without is None:
+        without = gateways_without(staging, candidate_id=release.candidate_id, seconds=PAGE_SECONDS)
+        cache.set(key, without, REMEMBERED_SECONDS)
+    return cluster_missing_in_words(staging, candidate_id=release.candidate_id, gateways=without) if without else ""
 
 
 def _staging_of(release: Release) -> RoutingPolicy:
