@@ -27,7 +27,9 @@ ALIASES = 50
 """Aliases in the table: those that missed their target most often. The others by a filter."""
 
 ALIAS_RUNS = 100_000
-"""The aliases of the table have so many runs together at most, since their percentiles are exact; the first ten are shown however many they have."""
+"""The aliases of the table have so many runs together at most, since their percentiles are exact; the first few are shown however many they have."""
+
+FIRST_ALIASES = 10
 
 BARE_SQL = f"""
     SELECT change_type, CASE WHEN kind IN ('drill', 'rehearsal') THEN 'drills' ELSE 'production' END AS grp, count(*), count(rollback_seconds),
@@ -165,7 +167,7 @@ def _alias_table(wanted: AnalyticsFilter, notes: list[str]) -> Table:
     aliases = {alias: found for (alias,), found in regrouped(counts, 0).items()}
     in_order = sorted(aliases, key=lambda alias: (aliases[alias].hits - aliases[alias].with_target, -aliases[alias].n, alias))
     upto = accumulate(aliases[alias].n for alias in in_order)
-    shown = [alias for place, (alias, runs) in enumerate(zip(in_order, upto, strict=True)) if place < 10 or (place < ALIASES and runs <= ALIAS_RUNS)]
+    shown = [alias for place, (alias, runs) in enumerate(zip(in_order, upto, strict=True)) if place < FIRST_ALIASES or (place < ALIASES and runs <= ALIAS_RUNS)]
     if len(in_order) > len(shown):
         notes.append(f"The table by alias has the {len(shown)} of {len(in_order):,} aliases that missed their target most often; a filter shows the others.")
     spread = exact_percentiles(facts_matching(wanted).filter(alias__in=shown), by=("alias",))
