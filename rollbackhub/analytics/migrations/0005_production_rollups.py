@@ -48,16 +48,18 @@ def _findings(facts: str, sign: str) -> str:
 
 
 TABLES = (
-    ("analytics_productioncell", CELL_KEY, CELL_COUNTS, _cells),
-    ("analytics_productionbucket", BUCKET_KEY, ("n",), _buckets),
-    ("analytics_findingcell", FINDING_KEY, ("n",), _findings),
+    ("analytics_productioncell", CELL_KEY, CELL_COUNTS, _cells, IN_PRODUCTION),
+    ("analytics_productionbucket", BUCKET_KEY, ("n",), _buckets, IN_PRODUCTION),
+    ("analytics_findingcell", FINDING_KEY, ("n",), _findings, "finding_codes <> '{}'"),
 )
+"""Each rollup with its key, its counts, how they are reckoned, and which facts concern it: most statements (a drill that caught nothing) concern none."""
 
 
 def _follow(operation: str, facts: str, tables: str) -> str:
     """The function and its trigger that bring these rollups along after one kind of statement. Rows are taken in one order."""
-    statements = []
-    for table, key, counts, count in TABLES:
+    body = []
+    for table, key, counts, count, concerns in TABLES:
+        statements = []
         keys, added = ", ".join(key), ", ".join(f"{name} = kept.{name} + EXCLUDED.{name}" for name in counts)
         changes = " OR ".join(f"{name} <> 0" for name in counts)
         statements.append(
@@ -68,10 +70,11 @@ def _follow(operation: str, facts: str, tables: str) -> str:
         if operation != "insert":
             same = " AND ".join(f"kept.{name} = was.{name}" for name in key)
             statements.append(f"DELETE FROM {table} AS kept USING ({count('gone', '1')}) AS was WHERE {same} AND kept.n = 0;")
+        body.append(f"IF EXISTS (SELECT FROM {facts} WHERE {concerns}) THEN {' '.join(statements)} END IF;")
     return f"""
         CREATE FUNCTION analytics_production_{operation}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
         BEGIN
-            {" ".join(statements)}
+            {" ".join(body)}
             RETURN NULL;
         END $$;
         CREATE TRIGGER analytics_production_{operation} AFTER {operation.upper()} ON analytics_runfact
@@ -112,7 +115,7 @@ RECOUNT = f"""
         LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
     BEGIN
         LOCK TABLE analytics_runfact IN SHARE MODE;
-        {"".join(_recount(table, key, counts, count("analytics_runfact", "1")) for table, key, counts, count in TABLES)}
+        {"".join(_recount(table, key, counts, count("analytics_runfact", "1")) for table, key, counts, count, _ in TABLES)}
     END $$;
     SELECT analytics_recount_production(true);
 """
