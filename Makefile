@@ -48,6 +48,9 @@ campaign-kills: install-dev ## Kill processes N times at random points, and repo
 bench-readiness: install-dev ## What preflight, readiness and the board cost with 200 and with 2,000 aliases
 	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.readiness_scale
 
+bench-analytics: install-dev ## What each page of analytics costs with 10,000 and with 1,000,000 runs, beside its bare SQL (some minutes)
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.analytics_scale
+
 bench-judge: $(VENV)/.installed-dev ## How often the judge of a verification errs, beside two simpler judges (simulation, some minutes)
 	@$(BIN)/python -m tests.campaigns.judge_characteristics
 
@@ -105,4 +108,4 @@ debian-packages:
 			exit 1; \
 		fi; fi
 
-.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness bench-judge mlflow debian-packages
+.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness bench-analytics bench-judge mlflow debian-packages

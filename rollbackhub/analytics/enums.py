@@ -67,3 +67,10 @@ class ProductionMeasure(models.TextChoices):
     RECOVERY = "recovery", "Recovery: detected to restored"
     RECOVERY_FROM_DECISION = "decided_recovery", "Recovery: decided to restored, since no detection is recorded"
     EXPOSURE = "exposure", "Exposure: requests, not seconds"
+
+
+class Span(models.TextChoices):
+    """How much time a row of a rollup stands for."""
+
+    MONTH = "month", "Month"
+    YEAR = "year", "Year"

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.analytics.enums import REHEARSED, Measure, ProductionMeasure, RunKind, RunSource
+from rollbackhub.analytics.enums import REHEARSED, Measure, ProductionMeasure, RunKind, RunSource, Span
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.models import Execution
 from rollbackhub.registry.enums import ChangeType
@@ -125,7 +125,7 @@ class RunFact(models.Model):
                 name="run_fact_passed_drills",
             ),
             models.Index(fields=["-at", "-id"], condition=models.Q(kind=RunKind.ROLLBACK, rollback_seconds__gt=0), name="run_fact_measured_rollbacks"),
-            models.Index(fields=["alias", "-at", "-id"], name="run_fact_by_alias"),
+            models.Index(fields=["alias", "-at", "-id"], include=["kind", "rollback_seconds"], name="run_fact_by_alias"),
             models.Index(fields=["policy", "-at", "-id"], condition=models.Q(kind__in=REHEARSED, rollback_seconds__gt=0), name="run_fact_measured_drills"),
         ]
 
@@ -192,11 +192,12 @@ class RunCell(models.Model):
         return f"{self.n} × {self.kind} of {self.alias} in {self.month:%Y-%m}"
 
 
-class RunBucket(models.Model):
-    """How many runs of a month took about so long: a histogram of one measure, from which percentiles over many runs are read.
+class RunHistogram(models.Model):
+    """How long the runs of a month took, in one measure: from these, percentiles over many runs are read.
 
-    Bucket i holds seconds above γ^(i-1) up to γ^i, with γ = 1.01/0.99: its middle is off by 1 % at most (DDSketch; Masson, Rim, Lee, VLDB 2019).
-    Kept as cells are, by change type and environment but not by team and alias: what those filter is few enough to be reckoned run by run.
+    Bucket i holds seconds above γ^(i-1) up to γ^i, with γ = 1.01/0.99: its middle is off by 1 % at most (DDSketch; Masson, Rim, Lee, VLDB 2019);
+    bucket -32768 holds what took nothing, or less than a microsecond. Kept as cells are, by change type and environment but not by team and
+    alias: what those filter is few enough to be reckoned run by run.
     """
 
     app_privileges = ("SELECT",)
@@ -208,13 +209,14 @@ class RunBucket(models.Model):
     change_type = models.CharField(max_length=20, choices=ChangeType)
     is_lab = models.BooleanField()
     source = models.CharField(max_length=10, choices=RunSource)
-    bucket = models.SmallIntegerField(help_text="-32768: nothing, or less than a microsecond")
-    n = models.IntegerField()
+    buckets = ArrayField(models.SmallIntegerField(), help_text="The buckets that hold a run, in rising order")
+    counts = ArrayField(models.IntegerField(), help_text="How many each of them holds")
+    n = models.IntegerField(help_text="All of them together")
 
     class Meta:
-        ordering = ["measure", "month", "kind", "bucket"]
+        ordering = ["measure", "month", "kind"]
         constraints = [
-            models.UniqueConstraint(fields=["measure", "month", "kind", "environment", "change_type", "is_lab", "source", "bucket"], name="run_bucket_once")
+            models.UniqueConstraint(fields=["measure", "month", "kind", "environment", "change_type", "is_lab", "source"], name="run_histogram_once")
         ]
 
     def __str__(self) -> str:
@@ -276,36 +278,36 @@ class ProductionCell(models.Model):
 
 
 class ProductionBucket(models.Model):
-    """How many decisions and recoveries of a month took about so long, by authority: RunBucket's histogram, of what production alone has.
+    """How many decisions, recoveries and exposures of a month or a year were about so large, by authority, in RunHistogram's buckets.
 
-    Decisions (`detect`, `authorise`) count once a rollback, recoveries once an alias.
+    Decisions (`detect`, `authorise`) count once a rollback, the others once an alias. Every run counts in its month and in its year: few of each kind
+    of decision fall into one month, so that years are read from years. Not by team, alias and change type: what those filter is few enough to be
+    reckoned run by run.
     """
 
     app_privileges = ("SELECT",)
 
+    span = models.CharField(max_length=5, choices=Span)
+    begins = models.DateField(help_text="The first day of the month or year, in UTC")
     measure = models.CharField(max_length=20, choices=ProductionMeasure)
-    month = models.DateField()
     kind = models.CharField(max_length=12, choices=RunKind)
     environment = models.ForeignKey(Environment, on_delete=models.DO_NOTHING, related_name="+")
-    change_type = models.CharField(max_length=20, choices=ChangeType)
     authority = models.CharField(max_length=20, blank=True)
     authorised_how = models.CharField(max_length=12, blank=True)
     is_lab = models.BooleanField()
-    source = models.CharField(max_length=10, choices=RunSource)
-    bucket = models.SmallIntegerField(help_text="As in RunBucket")
+    bucket = models.SmallIntegerField(help_text="As in RunHistogram")
     n = models.IntegerField()
 
     class Meta:
-        ordering = ["measure", "month", "kind", "bucket"]
+        ordering = ["span", "begins", "measure", "bucket"]
         constraints = [
             models.UniqueConstraint(
-                fields=["measure", "month", "kind", "environment", "change_type", "authority", "authorised_how", "is_lab", "source", "bucket"],
-                name="production_bucket_once",
+                fields=["span", "begins", "measure", "kind", "environment", "authority", "authorised_how", "is_lab", "bucket"], name="production_bucket_once"
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.n} × {self.measure} of {self.kind} in {self.month:%Y-%m}"
+        return f"{self.n} × {self.measure} of {self.kind} in the {self.span} of {self.begins}"
 
 
 class FindingCell(models.Model):

@@ -11,6 +11,9 @@ import plotly.graph_objects as go
 
 from rollbackhub.charts.theme import DASHES, SYMBOLS
 
+BESIDE = dt.timedelta(days=6)
+"""How far the groups of a month stand apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -74,7 +77,8 @@ def hit_rates_by_month(*, shares: Sequence[Share], groups: Sequence[str]) -> go.
         figure.add_scatter(
             name=group,
             mode="lines+markers",
-            x=[share.of for share in mine],
+            # Side by side, so that no interval covers another; the hover names the month.
+            x=[share.of + index * BESIDE for share in mine if isinstance(share.of, dt.date)],
             y=[share.percent for share in mine],
             line={"dash": DASHES[index], "width": 2},
             marker={"symbol": SYMBOLS[2 * index], "size": 8},

@@ -8,12 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from rollbackhub.charts.theme import DASHES, SYMBOLS
 from rollbackhub.common.durations import in_words
 
-TICKS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0, 86400.0, 604800.0)
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+TICKS = (
+    *(digit * 10.0**power for power in (-3, -2, -1) for digit in (1, 2, 5)),
+    *(1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0),
+    *(number * _MINUTE for number in (1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 45)),
+    *(number * _HOUR for number in (1, 1.5, 2, 3, 4, 6, 8, 12, 16)),
+    *(number * _DAY for number in (1, 2, 4, 7, 14, 30)),
+)
+"""Round times, for logarithmic axes."""
+
+MOST_TICKS = 7
+
 LEAST = TICKS[0]
 """A logarithmic axis has no zero: what took less stands here."""
 APART, WIDE = 0.22, 0.17
@@ -67,18 +80,7 @@ def durations_by_type(
             x=[round(column[point.change_type] + _beside(index, groups) + (number * GOLDEN % 1 - 0.5) * 2 * WIDE, 3) for number, point in enumerate(mine)],
             y=[max(point.seconds, LEAST) for point in mine],
             marker={"symbol": [_symbol(point, index) for point in mine], "size": 6, "opacity": 0.75, "line": {"width": 1}},
-            customdata=[
-                [
-                    point.url,
-                    point.alias,
-                    in_words(point.seconds),
-                    _against(point),
-                    point.verdict,
-                    " · imported" if point.imported else "",
-                    f"{point.at:%-d %b %Y}",
-                ]
-                for point in mine
-            ],
+            customdata=_texts(mine),
             hovertemplate="<b>%{customdata[1]}</b>, "
             + group.lower()
             + "<br>%{customdata[2]}%{customdata[3]} · %{customdata[4]}%{customdata[5]}<br>%{customdata[6]} "
@@ -91,16 +93,15 @@ def durations_by_type(
         if change_type in column:
             middle = column[change_type]
             figure.add_shape(type="line", x0=middle - 0.45, x1=middle + 0.45, y0=seconds, y1=seconds, line={"dash": "dash", "width": 2})
-            # plotly takes the logarithm for annotations, and the value itself for shapes.
-            figure.add_annotation(x=middle, y=math.log10(seconds), yanchor="bottom", text=f"target {in_words(seconds)}")
     seen = [*(point.seconds for point in points), *(middle.median for middle in middles), *(targets[name] for name in targets if name in column)]
     figure.update_layout(
         height=480,
         showlegend=True,
         xaxis={
-            "title": {"text": "Change type"},
+            "title": {"text": "Change type, with its target (dashed)"},
             "tickvals": list(column.values()),
-            "ticktext": types,
+            # Beside the line it would hide points.
+            "ticktext": [f"{name}<br>{in_words(targets[name])}" if name in targets else name for name in types],
             "range": [-0.5, max(len(types), 1) - 0.5],
             "showgrid": False,
         },
@@ -143,8 +144,7 @@ def log_axis(seen: Sequence[float]) -> dict[str, Any]:
     """A logarithmic axis of rollback times that holds all of these seconds, with ticks at round times."""
     low, high = max(min(seen, default=1.0), LEAST) * 0.7, max([*seen, 1.0]) * 1.6
     values = [value for value in TICKS if low <= value <= high]
-    if len(values) < 3:
-        values = _between(low, high)
+    values = values[:: math.ceil(len(values) / MOST_TICKS) or 1]
     return {
         "title": {"text": "Rollback time (logarithmic)"},
         "type": "log",
@@ -152,12 +152,6 @@ def log_axis(seen: Sequence[float]) -> dict[str, Any]:
         "tickvals": values,
         "ticktext": [in_words(value) for value in values],
     }
-
-
-def _between(low: float, high: float) -> list[float]:
-    """Four places that divide a short axis evenly, rounded to two digits."""
-    steps = [low * (high / low) ** (step / 5) for step in range(1, 5)]
-    return sorted({float(f"{value:.2g}") for value in steps})
 
 
 def _add_lines(figure: go.Figure, name: str, dash: str, values: Sequence[tuple[Middle, float]], column: Mapping[str, int], groups: Sequence[str]) -> None:
@@ -181,6 +175,15 @@ def _add_lines(figure: go.Figure, name: str, dash: str, values: Sequence[tuple[M
         customdata=texts,
         hovertemplate="<b>%{customdata[0]}</b><br>" + name + " %{customdata[1]} of %{customdata[2]} runs<extra></extra>",
     )
+
+
+def _texts(points: Sequence[RunPoint]) -> npt.NDArray[Any]:
+    """What the hover says of each. As an array: plotly looks at each item of nested lists, which takes longer than all else for a thousand points."""
+    texts = np.empty((len(points), 7), dtype=object)
+    for place, point in enumerate(points):
+        imported = " · imported" if point.imported else ""
+        texts[place] = point.url, point.alias, in_words(point.seconds), _against(point), point.verdict, imported, f"{point.at:%-d %b %Y}"
+    return texts
 
 
 def _beside(index: int, groups: Sequence[str]) -> float:

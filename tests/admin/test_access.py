@@ -12,6 +12,7 @@ from drills.models import CalendarFeed, Drill, DrillPlan, FindingAction, Planned
 from incidents.models import Incident
 from rollbackhub.accounts.models import ApiToken, Notice
 from rollbackhub.actions.models import Action
+from rollbackhub.analytics.models import HistoryImport, RunFact
 from rollbackhub.audit.domain.sequence import sequence_pending
 from rollbackhub.audit.models import AuditEvent, AuditLeaf, AuditTreeHead
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
@@ -20,6 +21,7 @@ from rollbackhub.rollbacks.models import Approval, HeldTraffic, Rollback, RollFo
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy
 from tests.admin.addresses import AUDITED, READ_ONLY, REGISTERED, address, name_of
 from tests.factories.accounts import PASSWORD, ApiTokenFactory, RoleAssignmentFactory, UserFactory
+from tests.factories.analytics import RunFactFactory
 from tests.factories.audit import AuditEventFactory
 from tests.factories.drills import CalendarFeedFactory, DrillFactory, FindingActionFactory, PlannedDrillFactory, QuietPeriodFactory
 from tests.factories.executions import CheckResultFactory, FindingFactory, SampleFactory
@@ -36,6 +38,7 @@ EVIDENCE = {
     *(Rollback, Approval, RollForward, HeldTraffic, StabilityHold, Incident),
     *(DrillPlan, PlannedDrill, QuietPeriod, CalendarFeed, FindingAction, Action),
     *(ApiToken, Notice),
+    *(RunFact, HistoryImport),
 }
 
 
@@ -51,6 +54,7 @@ def world(cast: Cast) -> Cast:
     VersionFactory()
     ApiTokenFactory(user=cast.lead)
     IncidentRollbackFactory(rollback=ApprovalFactory().rollback)
+    RunFactFactory(imported_run=True)
     RollForwardFactory()
     HeldTrafficFactory()
     StabilityHoldFactory()

@@ -126,7 +126,7 @@ def test_time_without_a_zone_and_none_stated_is_refused() -> None:
     ],
 )
 def test_drill_that_is_wrong_names_column_and_what_to_do(changes: dict[str, str], column: str, sentence: str) -> None:
-    ((found, said),) = wrong(DRILL, **changes)
+    ((found, said),) = wrong(DRILL | changes)
     assert found == column
     assert sentence in said
 
@@ -148,7 +148,7 @@ def test_drill_that_is_wrong_names_column_and_what_to_do(changes: dict[str, str]
     ],
 )
 def test_rollback_that_is_wrong_names_column_and_what_to_do(changes: dict[str, str], column: str, sentence: str) -> None:
-    ((found, said),) = wrong(ROLLBACK, **changes)
+    ((found, said),) = wrong(ROLLBACK | changes)
     assert found == column
     assert sentence in said
 

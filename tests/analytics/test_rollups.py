@@ -19,7 +19,7 @@ from rollbackhub.analytics.domain import rollups
 from rollbackhub.analytics.domain.recount import recount
 from rollbackhub.analytics.domain.rollups import ACCURACY, all_of, percentiles, totals
 from rollbackhub.analytics.enums import SEGMENTS, Measure, RunGroup, RunKind, RunSource
-from rollbackhub.analytics.models import HistoryImport, ImportedRun, RunBucket, RunCell, RunFact
+from rollbackhub.analytics.models import HistoryImport, ImportedRun, RunCell, RunFact, RunHistogram
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.routing.models import RoutingPolicy
@@ -175,21 +175,21 @@ def test_rollups_equal_a_recount_after_10000_inserts_corrections_late_verificati
     assert recount(mend=False) == []
     assert kept() == reckoned_in_python()
     assert not RunCell.objects.filter(n__lte=0).exists()
-    assert not RunBucket.objects.filter(n__lte=0).exists()
+    assert not RunHistogram.objects.filter(n__lte=0).exists()
     RunFact.objects.all().delete()
-    assert (RunCell.objects.count(), RunBucket.objects.count()) == (0, 0), "empty cells vanish"
+    assert (RunCell.objects.count(), RunHistogram.objects.count()) == (0, 0), "empty cells vanish"
 
 
 def test_command_says_that_all_is_equal(db: None, capsys: pytest.CaptureFixture[str]) -> None:
     add_facts(RoutingPolicyFactory(), [10.0, 20.0, None], end=START, every=dt.timedelta(minutes=1), execute_seconds=None)
     call_command("recount_analytics", check=True)
     call_command("recount_analytics")
-    assert capsys.readouterr().out == "The rollups say what the facts say: 3 runs in 2 cells and 9 buckets.\n" * 2
+    assert capsys.readouterr().out == "The rollups say what the facts say: 3 runs in 2 cells and 7 histograms.\n" * 2
 
 
 def test_application_cannot_write_rollups_itself(db: None) -> None:
     add_facts(RoutingPolicyFactory(), [10.0], end=START)
-    for model in (RunCell, RunBucket):
+    for model in (RunCell, RunHistogram):
         for act in (lambda model=model: model.objects.update(n=7), lambda model=model: model.objects.all().delete()):
             with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic():
                 act()
@@ -199,7 +199,7 @@ def test_tampering_is_found_named_and_mended(fresh_database: FreshDatabase, caps
     policy = RoutingPolicyFactory(alias="smart-reasoner")
     add_facts(policy, [10.0, 20.0], end=START, every=dt.timedelta(0))
     with connections["owner"].cursor() as cursor:
-        cursor.execute("UPDATE analytics_runcell SET n = 5; DELETE FROM analytics_runbucket WHERE measure = 'rollback' AND bucket = analytics_bucket(10)")
+        cursor.execute("UPDATE analytics_runcell SET n = 5; UPDATE analytics_runhistogram SET counts = '{2, 1}' WHERE measure = 'rollback'")
     with pytest.raises(SystemExit) as ended:
         call_command("recount_analytics", check=True)
     assert ended.value.code == 1
@@ -225,7 +225,7 @@ def test_deleting_an_execution_deletes_its_fact_and_what_it_counted(db: None) ->
     assert RunCell.objects.get().rollback_us == 12_500_000
     assert fact.execution is not None
     fact.execution.delete()
-    assert (RunFact.objects.count(), RunCell.objects.count(), RunBucket.objects.count()) == (0, 0, 0)
+    assert (RunFact.objects.count(), RunCell.objects.count(), RunHistogram.objects.count()) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("values", [{"month": dt.date(2025, 2, 1)}, {"hit": False}, {"hit": True, "target_seconds": None}])
@@ -329,7 +329,9 @@ def test_percentiles_by_month_and_of_nothing(db: None) -> None:
     assert spread.found[Measure.ROLLBACK, "together", dt.date(2024, 12, 1)].seconds[0] == statistics.median([1.0, 2.0])
 
 
-def test_buckets_of_nothing_and_next_to_nothing(db: None) -> None:
+def test_buckets_of_nothing_and_next_to_nothing(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = RoutingPolicyFactory()
-    add_facts(policy, [0.0, 1e-7, 5.0], end=START, every=dt.timedelta(minutes=1))
-    assert sorted(RunBucket.objects.filter(measure="rollback").values_list("bucket", "n")) == [(-32768, 2), (81, 1)]
+    add_facts(policy, [0.0, 1e-7, 5.0], end=START, every=dt.timedelta(0))
+    assert RunHistogram.objects.values_list("buckets", "counts", "n").get(measure="rollback") == ([-32768, 81], [2, 1], 3)
+    monkeypatch.setattr(rollups, "EXACT_UP_TO", -1)
+    assert percentiles(AnalyticsFilter(), measured=3).found[Measure.ROLLBACK, "drills"].seconds == (0.0, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,15 @@ from rollbackhub.analytics.questions import segments
 from tests.analytics.test_durations_question import END, alias_in, figure, rows
 from tests.factories.analytics import add_facts
 
-DRILL = {"execute_seconds": 1.0, "propagate_seconds": 2.0, "drain_seconds": 5.0, "verify_seconds": 30.0}
-REAL = {"detect_seconds": 600.0, "authorise_seconds": 240.0, "execute_seconds": 1.0, "propagate_seconds": None, "drain_seconds": 8.0, "verify_seconds": None}
+DRILL: dict[str, Any] = {"execute_seconds": 1.0, "propagate_seconds": 2.0, "drain_seconds": 5.0, "verify_seconds": 30.0}
+REAL: dict[str, Any] = {
+    "detect_seconds": 600.0,
+    "authorise_seconds": 240.0,
+    "execute_seconds": 1.0,
+    "propagate_seconds": None,
+    "drain_seconds": 8.0,
+    "verify_seconds": None,
+}
 
 
 def test_nothing_measured_says_what_would_fill_it(db: None) -> None:

@@ -64,11 +64,11 @@ def test_who_may_drill_closes_anybodys_by_a_token_with_that_scope(by_token: Call
     assert (reader.status_code, reader.json()["code"]) == (403, "forbidden")
     assert "scope drill" in reader.json()["detail"]
     assert by_token(cast.leadership).post(url, {}, format="json").status_code == 403
-    key = {"HTTP_IDEMPOTENCY_KEY": "3f0e8f1c"}
+    key = {"Idempotency-Key": "3f0e8f1c"}
     client = by_token(cast.on_call, scopes=("read", "drill"))
-    first = client.post(url, {"reason": "Mended."}, format="json", **key)
+    first = client.post(url, {"reason": "Mended."}, format="json", headers=key)
     assert (first.status_code, first.json()["state"]) == (200, "done")
-    assert client.post(url, {"reason": "Mended."}, format="json", **key)["Idempotent-Replayed"] == "true"
+    assert client.post(url, {"reason": "Mended."}, format="json", headers=key)["Idempotent-Replayed"] == "true"
     action.refresh_from_db()
     assert action.state == ActionState.DONE
 

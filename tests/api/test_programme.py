@@ -22,7 +22,7 @@ from tests.routing.conftest import seed_policy
 
 PLANS, PLANNED, QUIET, FEEDS = "/api/v1/drill-plans/", "/api/v1/planned-drills/", "/api/v1/quiet-periods/", "/api/v1/calendar-feeds/"
 WANTED = {"name": "Reasoner", "owner": "oncall", "alias": "smart-reasoner", "cadence": "monthly"}
-KEY = {"HTTP_IDEMPOTENCY_KEY": "3f0e8f1c"}
+KEY = {"Idempotency-Key": "3f0e8f1c"}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def lead(by_session: Caller, cast: Cast) -> CheckedClient:
 
 
 def test_plan_is_made_once_and_says_what_comes_next(lead: CheckedClient, policy: RoutingPolicy) -> None:
-    response = lead.post(PLANS, WANTED, format="json", **KEY)
+    response = lead.post(PLANS, WANTED, format="json", headers=KEY)
     assert response.status_code == 201, response.content
     body = response.json()
     assert response["Location"] == body["url"]
@@ -56,7 +56,7 @@ def test_plan_is_made_once_and_says_what_comes_next(lead: CheckedClient, policy:
         "smart-reasoner",
     )
     assert (body["next"]["starts_at"], body["next"]["state"], body["last"]) == ("2026-12-01T10:00:00Z", "due", None)
-    again = lead.post(PLANS, WANTED, format="json", **KEY)
+    again = lead.post(PLANS, WANTED, format="json", headers=KEY)
     assert (again.status_code, again.json(), again["Idempotent-Replayed"]) == (201, body, "true")
     assert DrillPlan.objects.count() == 1
     assert str(DrillPlan.objects.get().seed) not in response.content.decode()
@@ -137,7 +137,7 @@ def test_planned_drills_are_listed_in_pages_and_filtered(lead: CheckedClient, po
         seen += [row["id"] for row in page["results"]]
         url = page["next"]
     assert len(seen) == len(set(seen)) == PlannedDrill.objects.count() == 9
-    assert [row["state"] for row in lead.get(PLANNED, {"state": "failed", "plan": plan.pk, "team": "platform"}).json()["results"]] == ["failed"]
+    assert [row["state"] for row in lead.get(PLANNED, {"state": "failed", "plan": str(plan.pk), "team": "platform"}).json()["results"]] == ["failed"]
     june = lead.get(PLANNED, {"until": "2026-07-31T00:00:00Z", "alias": "smart-reasoner", "environment": "staging"}).json()["results"]
     assert [row["why"] for row in june] == ["The gateway served something else."]
     assert june[0]["drill_url"].startswith("/api/v1/drills/")
@@ -156,9 +156,9 @@ def test_list_of_planned_drills_takes_few_queries(lead: CheckedClient, policy: R
 def test_planned_drill_is_started_by_who_may_drill(on_call: CheckedClient, lead: CheckedClient, policy: RoutingPolicy) -> None:
     lead.post(PLANS, WANTED, format="json")
     first, second, *_ = PlannedDrill.objects.order_by("slot")
-    response = on_call.post(f"{PLANNED}{first.pk}/start/", {}, format="json", **KEY)
+    response = on_call.post(f"{PLANNED}{first.pk}/start/", {}, format="json", headers=KEY)
     assert (response.status_code, response.json()["state"]) == (200, "running")
-    assert on_call.post(f"{PLANNED}{first.pk}/start/", {}, format="json", **KEY)["Idempotent-Replayed"] == "true"
+    assert on_call.post(f"{PLANNED}{first.pk}/start/", {}, format="json", headers=KEY)["Idempotent-Replayed"] == "true"
     assert Drill.objects.count() == 1
     busy = on_call.post(f"{PLANNED}{second.pk}/start/", {}, format="json")
     assert (busy.status_code, busy.json()["code"], busy.json()["execution_id"]) == (409, "already_running", str(Drill.objects.get().pk))
@@ -202,12 +202,12 @@ def test_quiet_period_is_made_listed_and_taken_back(lead: CheckedClient, policy:
 
 def test_feed_shows_its_address_once_and_is_revoked(lead: CheckedClient, policy: RoutingPolicy, anonymous: CheckedClient, by_token: Caller, cast: Cast) -> None:
     wanted = {"team": "platform", "name": "Lee's phone"}
-    made = lead.post(FEEDS, wanted, format="json", **KEY)
+    made = lead.post(FEEDS, wanted, format="json", headers=KEY)
     body = made.json()
     path = body["address"].removeprefix("http://127.0.0.1:8000")
     assert path.startswith("/drills/calendar/")
     assert anonymous.get(path).status_code == 200
-    replayed = lead.post(FEEDS, wanted, format="json", **KEY).json()
+    replayed = lead.post(FEEDS, wanted, format="json", headers=KEY).json()
     assert replayed == {**body, "address": None}
     assert path.split("/")[-1].removesuffix(".ics") not in lead.get(FEEDS).content.decode() + lead.get(body["url"]).content.decode()
     assert lead.get(body["url"]).json()["last_used_at"] == "2026-12-01T07:00:00Z"

@@ -206,7 +206,7 @@ READINESS = """
 FACTS = """
     INSERT INTO analytics_runfact (source, execution_id, imported_id, rollback_id, followed_number, kind, at, month, environment_id, team_id, artefact_id,
         policy_id, alias, change_type, verdict, outcome, authority, authorised_how, rollback_seconds, target_seconds, hit, detect_seconds, decide_seconds,
-        authorise_seconds, execute_seconds, propagate_seconds, drain_seconds, verify_seconds, exposure, is_lab)
+        authorise_seconds, execute_seconds, propagate_seconds, drain_seconds, verify_seconds, exposure, exposure_estimated, finding_codes, is_lab)
     SELECT CASE WHEN is_imported THEN 'imported' ELSE 'hub' END, CASE WHEN NOT is_imported THEN made.id END, i.id,
         CASE WHEN in_production AND NOT is_imported THEN rollback_id END, CASE WHEN in_production THEN 5 ELSE 0 END,
         kind, at, date_trunc('month', at AT TIME ZONE 'UTC')::date, environment_id, team_id, artefact_id, policy_id, alias, change_type, verdict,
@@ -218,7 +218,8 @@ FACTS = """
         CASE WHEN is_measured AND no_propagate > 0.1 THEN seconds * 0.2 * exp(0.3 * z_detect) END,
         CASE WHEN is_measured THEN seconds * 0.6 * exp(0.2 * z_authorise) END,
         CASE WHEN is_measured AND no_verify > 0.1 THEN verify_seconds END,
-        CASE WHEN in_production AND is_measured THEN (2000 * exp(z_requests))::bigint END, false
+        CASE WHEN in_production AND is_measured THEN (2000 * exp(z_requests))::bigint END, CASE WHEN in_production AND is_measured THEN 100 END,
+        coalesce((SELECT array_agg(DISTINCT f.code) FROM executions_finding f WHERE f.execution_id = made.id), '{}'), false
     FROM made LEFT JOIN analytics_importedrun i ON is_imported AND i.reference = 'OPS-' || number
     ORDER BY number
 """

@@ -28,5 +28,6 @@ def test_months_are_lines_of_their_own_dash() -> None:
     shares = [Share(group, dt.date(2026, 3, 1), 1, 2, 0.1, 0.9) for group in GROUPS]
     drills, production = json.loads(hit_rates_by_month(shares=shares, groups=GROUPS).to_json())["data"]
     assert drills["line"]["dash"] != production["line"]["dash"]
-    assert drills["customdata"] == [["Mar 2026", "1 of 2", "10 to 90 %", "50.0 %"]]
+    assert drills["x"] < production["x"], "side by side"
+    assert drills["customdata"] == production["customdata"] == [["Mar 2026", "1 of 2", "10 to 90 %", "50.0 %"]]
     assert json.loads(hit_rates_by_month(shares=shares[:1], groups=GROUPS).to_json())["data"][0]["name"] == "Drills"

@@ -7,9 +7,10 @@ import json
 import math
 from typing import Any
 
+import pytest
 from plotly.graph_objects import Figure
 
-from rollbackhub.charts.run_durations import LEAST, Middle, RunPoint, durations_by_month, durations_by_type
+from rollbackhub.charts.run_durations import LEAST, Middle, RunPoint, durations_by_month, durations_by_type, log_axis
 
 GROUPS = ("Drills", "Production")
 
@@ -49,9 +50,9 @@ def test_groups_stand_side_by_side_in_the_column_of_their_type() -> None:
     assert [value for value in median["y"] if value] == [5, 5, 5, 30, 30, 30]
     assert [value for value in ninth["y"] if value] == [10, 10, 10], "of one run there is none"
     assert median["customdata"][0] == ["Model, drills", "5.0 s", "12"]
-    (target,) = found["layout"]["annotations"]
-    assert (target["text"], target["y"]) == ("target 10 min", math.log10(600)), "no line for a type without a run"
-    assert found["layout"]["xaxis"]["ticktext"] == ["Model", "Prompt"]
+    (target,) = found["layout"]["shapes"]
+    assert (target["y0"], target["line"]["dash"]) == (600, "dash"), "no line for a type without a run"
+    assert found["layout"]["xaxis"]["ticktext"] == ["Model<br>10 min", "Prompt"]
     assert found["layout"]["yaxis"]["title"]["text"] == "Rollback time (logarithmic)"
     low, high = found["layout"]["yaxis"]["range"]
     assert low < math.log10(LEAST) < math.log10(600) < high
@@ -74,7 +75,15 @@ def test_months_are_lines_that_differ_in_dash_and_symbol_and_leave_gaps() -> Non
     assert ninth["y"] == [90, None, 90]
     assert (median["line"]["dash"], median["marker"]["symbol"]) != (ninth["line"]["dash"], ninth["marker"]["symbol"])
     assert median["customdata"][0] == ["1 min", 30]
-    assert len(found["layout"]["yaxis"]["tickvals"]) >= 2, "a short axis has ticks, too"
+    assert found["layout"]["yaxis"]["ticktext"] == ["1 min", "1 min 30 s", "2 min"]
+
+
+@pytest.mark.parametrize("low", [0.002, 0.5, 3.0, 70.0, 400.0, 5000.0, 90000.0])
+@pytest.mark.parametrize("times", [2.0, 30.0, 100_000.0])
+def test_logarithmic_axis_has_some_round_ticks_and_not_many(low: float, times: float) -> None:
+    axis = log_axis([low, low * times])
+    assert 2 <= len(axis["tickvals"]) <= 7
+    assert all(axis["range"][0] <= math.log10(value) <= axis["range"][1] for value in axis["tickvals"])
 
 
 def test_figures_of_nothing_are_figures_and_none_names_a_colour() -> None:

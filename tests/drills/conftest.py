@@ -63,3 +63,13 @@ def plan(cast: Cast, policy: RoutingPolicy) -> Plan:
 def drills_of(plan: DrillPlan) -> list[PlannedDrill]:
     """In their order."""
     return list(PlannedDrill.objects.filter(plan=plan).order_by("slot"))
+
+
+def first(plan: DrillPlan) -> PlannedDrill:
+    """The one of the earliest slot."""
+    return drills_of(plan)[0]
+
+
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> dt.datetime:
+    """An instant."""
+    return dt.datetime(year, month, day, hour, minute, tzinfo=dt.UTC)

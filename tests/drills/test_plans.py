@@ -22,16 +22,12 @@ from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFoun
 from rollbackhub.registry.models import Artefact
 from rollbackhub.routing.models import RoutingPolicy
 from tests.databases import FreshDatabase
-from tests.drills.conftest import BERLIN, Clock, Plan, drills_of
+from tests.drills.conftest import BERLIN, Clock, Plan, drills_of, utc
 from tests.factories.accounts import TeamFactory, UserFactory
 from tests.factories.fixtures import Cast, make_cast
 from tests.factories.registry import EnvironmentFactory
 from tests.routing.conftest import seed_policy
 from tests.threads import at_once
-
-
-def utc(*parts: int) -> dt.datetime:
-    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[misc, arg-type]
 
 
 def change(plan: DrillPlan, cast: Cast, **values: Any) -> DrillPlan:

@@ -13,7 +13,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drills.domain import programme
+from drills.domain import programme, starting
 from drills.domain.planning import plan_ahead, plans_with_targets, rhythm_of
 from drills.domain.plans import make_plan
 from drills.domain.programme import excuse_planned, keep_programme, mark_late, settle_running, start_due, start_planned
@@ -94,7 +94,7 @@ class World:
 
     def _die(self) -> None:
         """Between the claim and the commit of a start."""
-        start = programme.start_for
+        start = starting.start_for
 
         def dying(*args: Any, **values: Any) -> Any:
             start(*args, **values)

@@ -37,9 +37,9 @@ def test_unannounced_drill_is_shown_with_its_period_only(time: Clock, plan: Plan
         assert not tells(row, planned.starts_at)
         assert not tells(row, planned.latest_at)
     assert [row.when_in_words for row in list_planned()][:2] == ["some time in December 2026", "some time in January 2027"]
-    row = next_of(made)
-    assert row is not None
-    assert (row.when_in_words, row.may_be_started, row.may_be_excused, row.alias) == ("some time in December 2026", False, True, "smart-reasoner")
+    coming = next_of(made)
+    assert coming is not None
+    assert (coming.when_in_words, coming.may_be_started, coming.may_be_excused, coming.alias) == ("some time in December 2026", False, True, "smart-reasoner")
 
 
 def test_filter_by_time_tells_nothing_about_an_unannounced_drill(time: Clock, plan: Plan) -> None:

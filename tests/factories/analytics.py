@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import factory
@@ -85,7 +86,7 @@ class RunFactFactory(DjangoModelFactory):
 
 
 def add_facts(
-    policy: RoutingPolicy, seconds: list[float | None], *, end: dt.datetime, every: dt.timedelta = dt.timedelta(days=1), **values: Any
+    policy: RoutingPolicy, seconds: Sequence[float | None], *, end: dt.datetime, every: dt.timedelta = dt.timedelta(days=1), **values: Any
 ) -> list[RunFact]:
     """A fact for each of these rollback times, oldest first, the newest at `end`: imported ones, since those need nothing around them."""
     file = HistoryImportFactory(rows=len(seconds))

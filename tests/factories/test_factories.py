@@ -17,7 +17,7 @@ from tests.factories.executions import ExecutionFactory
 from tests.factories.fixtures import Cast
 from tests.factories.rollbacks import RollbackFactory
 
-MADE_BY_DOMAIN = {"AuditPending", "AuditLeaf", "AuditTreeHead", "RunBucket", "RunCell", "ProductionCell", "ProductionBucket", "FindingCell"}
+MADE_BY_DOMAIN = {"AuditPending", "AuditLeaf", "AuditTreeHead", "RunCell", "RunHistogram", "ProductionCell", "ProductionBucket", "FindingCell"}
 """Written by triggers or the sequencer alone."""
 
 

@@ -19,7 +19,7 @@ class Difference:
 
     def __str__(self) -> str:
         named = self.stands or self.recounted or {}
-        key = ("measure", "month", "kind", "alias", "change_type", "environment_id", "bucket")
+        key = ("measure", "month", "kind", "alias", "change_type", "environment_id")
         name = f"{self.rollup} {' '.join(str(named[part]) for part in key if part in named)}"
         if self.stands is None:
             return f"{name}: is missing ({named['n']} runs)"
@@ -36,7 +36,7 @@ def recount(*, mend: bool) -> list[Difference]:
         return [Difference(_NAMES[rollup], _parsed(stands), _parsed(recounted)) for rollup, stands, recounted in cursor.fetchall()]
 
 
-_NAMES = {"analytics_runcell": "cell", "analytics_runbucket": "bucket"}
+_NAMES = {"analytics_runcell": "cell", "analytics_runhistogram": "histogram"}
 
 
 def _parsed(value: str | None) -> dict[str, Any] | None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from django.db import connection
 from django.db.models import Count, Model, Q, QuerySet, Sum
 
 from rollbackhub.analytics.answer import AnalyticsFilter
 from rollbackhub.analytics.domain.facts import GROUP, dimensions_of, facts_matching, start_of
 from rollbackhub.analytics.enums import COMPARABLE, Measure, RunGroup, RunKind
-from rollbackhub.analytics.models import RunBucket, RunCell, RunFact
+from rollbackhub.analytics.models import RunCell, RunFact, RunHistogram
 from rollbackhub.common.verdict import Verdict
 
 EXACT_UP_TO = 10_000
@@ -25,6 +27,15 @@ EXACT_UP_TO = 10_000
 
 ACCURACY = 0.01
 """A percentile from buckets is off by this share of itself at most (migrations/0003_rollups.py)."""
+
+GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
+"""What the bounds of a bucket differ by. The database has the same number."""
+
+BELOW, ABOVE = 700, 1100
+"""Buckets that there are: from a microsecond (-690) to a century (1,100). The first place is of what took nothing, the last one of all beyond."""
+
+ARRAY_HEAD = 20
+"""Bytes before the first element of an array as PostgreSQL sends it (an empty one has 12)."""
 
 Key = tuple[Any, ...]
 
@@ -44,7 +55,7 @@ class Totals:
     imported: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return Totals(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,15 @@ def totals(wanted: AnalyticsFilter, *, by: Sequence[str] = (), kinds: Collection
     return found
 
 
+def regrouped(found: Mapping[Key, Totals], *places: int) -> dict[Key, Totals]:
+    """The same counts by some places of their keys only."""
+    summed: dict[Key, Totals] = {}
+    for key, counts in found.items():
+        mine = tuple(key[place] for place in places)
+        summed[mine] = summed[mine] + counts if mine in summed else counts
+    return summed
+
+
 def all_of(found: Mapping[Any, Totals]) -> Totals:
     """Everything together."""
     return sum(found.values(), Totals())
@@ -109,86 +129,131 @@ def percentiles(
     by: Sequence[str] = (),
     kinds: Collection[RunKind] = COMPARABLE,
 ) -> Spread:
-    """Percentiles of these measures for drills, production and both together, by `change_type`, `month` or neither. One query.
+    """Percentiles of these measures for drills, production and both together, by columns that facts and histograms have (`change_type`, `month`).
 
-    `measured`: how many runs there are, by `totals`: it decides how they are reckoned.
+    `measured`: how many runs there are, by `totals`: it decides how they are reckoned. One or two queries.
     """
-    if measured <= EXACT_UP_TO or wanted.team or wanted.alias:
-        return Spread(_exact(facts_matching(wanted, kinds), quantiles=quantiles, measures=measures, by=by), is_exact=True)
-    return Spread(_from_buckets(wanted, quantiles=quantiles, measures=measures, by=by, kinds=kinds), is_exact=False)
+    return Samples.of(wanted, measured=measured, measures=measures, by=by, kinds=kinds).spread(quantiles=quantiles, by=by)
 
 
 def exact_percentiles(
     facts: QuerySet[RunFact], *, quantiles: Sequence[float] = (0.5, 0.9), measures: Sequence[Measure] = (Measure.ROLLBACK,), by: Sequence[str] = ()
 ) -> Spread:
     """The same of any facts, run by run. One query."""
-    return Spread(_exact(facts, quantiles=quantiles, measures=measures, by=by), is_exact=True)
+    return Samples.of_facts(facts, measures=measures, by=by).spread(quantiles=quantiles, by=by)
 
 
-def _exact(facts: QuerySet[RunFact], *, quantiles: Sequence[float], measures: Sequence[Measure], by: Sequence[str]) -> dict[Key, Percentiles]:
-    seconds = [f"{measure}_seconds" for measure in measures]
-    rows, params = _sql(facts.annotate(group=GROUP).values(*by, "group", *seconds))
-    columns = "".join(f'"{name}", ' for name in by)
-    spreads = ", ".join(f"percentile_cont(%s::float8[]) WITHIN GROUP (ORDER BY {name}), count({name})" for name in seconds)
-    found: dict[Key, Percentiles] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f'SELECT {columns}"group", {spreads} FROM ({rows}) AS facts GROUP BY GROUPING SETS (({columns}"group"), ({columns.rstrip(", ")}))',
-            [*([list(quantiles)] * len(seconds)), *params],
-        )
-        for row in cursor.fetchall():
-            key, group, values = row[: len(by)], row[len(by)] or RunGroup.TOGETHER.value, row[len(by) + 1 :]
-            for measure, these, count in zip(measures, values[::2], values[1::2], strict=True):
-                if count:
-                    found[measure, group, *key] = Percentiles(tuple(these), count)
-    return found
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What was measured, read once and summed up by any of the columns that it was read by.
 
-
-def _from_buckets(
-    wanted: AnalyticsFilter, *, quantiles: Sequence[float], measures: Sequence[Measure], by: Sequence[str], kinds: Collection[RunKind]
-) -> dict[Key, Percentiles]:
-    cells, days = parts_of(wanted)
-    parts: list[str] = []
-    params: list[Any] = []
-    names = [*by, "group", "measure", "bucket"]
-    listed = ", ".join(f'"{name}"' for name in names)
-    if cells is not None:
-        buckets = RunBucket.objects.filter(dimensions_of(wanted, kinds), cells, measure__in=list(measures)).annotate(group=GROUP)
-        rows, found_params = _sql(buckets.order_by().values(*names, "n"))
-        parts.append(f"SELECT {listed}, n FROM ({rows}) AS months")
-        params += found_params
-    if days is not None:
-        facts = RunFact.objects.filter(dimensions_of(wanted, kinds), days).annotate(group=GROUP)
-        rows, found_params = _sql(facts.order_by().values(*by, "group", *(f"{measure}_seconds" for measure in measures)))
-        listing = "".join(f'days."{name}", ' for name in by)
-        values = ", ".join(f"('{measure.value}', days.{measure}_seconds)" for measure in measures)
-        parts.append(
-            f'SELECT {listing}days."group", of.measure, analytics_bucket(of.seconds) AS bucket, 1 AS n'
-            f" FROM ({rows}) AS days CROSS JOIN LATERAL (VALUES {values}) AS of (measure, seconds) WHERE of.seconds IS NOT NULL"
-        )
-        params += found_params
-    if not parts:
-        return {}
-    columns = "".join(f'"{name}", ' for name in by)
-    places = ", ".join("analytics_bucket_seconds(min(bucket) FILTER (WHERE upto > %s * (total - 1)))" for _ in quantiles)
-    statement = f"""
-        WITH pooled AS (
-            SELECT {listed}, sum(n) AS n FROM ({" UNION ALL ".join(parts)}) AS parts
-            GROUP BY GROUPING SETS (({listed}), ({columns}measure, bucket))
-        ),
-        ranked AS (
-            SELECT *, sum(n) OVER (rank ORDER BY bucket) AS upto, sum(n) OVER rank AS total
-            FROM pooled WINDOW rank AS (PARTITION BY {columns}"group", measure)
-        )
-        SELECT {columns}"group", measure, total, {places} FROM ranked GROUP BY {columns}"group", measure, total
+    `parts`: for each (measure, group, *key) either all seconds, or a histogram: how many there are in each bucket.
     """
-    found: dict[Key, Percentiles] = {}
+
+    by: tuple[str, ...]
+    parts: dict[Key, npt.NDArray[Any]]
+    is_exact: bool
+
+    @classmethod
+    def of(
+        cls,
+        wanted: AnalyticsFilter,
+        *,
+        measured: int,
+        measures: Sequence[Measure] = (Measure.ROLLBACK,),
+        by: Sequence[str],
+        kinds: Collection[RunKind] = COMPARABLE,
+    ) -> Samples:
+        """Every run while there are few or a team or an alias is named, else histograms. One query; two for histograms of a period with broken months."""
+        if measured <= EXACT_UP_TO or wanted.team or wanted.alias:
+            return cls.of_facts(facts_matching(wanted, kinds), measures=measures, by=by)
+        months, days = parts_of(wanted)
+        parts: dict[Key, npt.NDArray[Any]] = {}
+        if months is not None:
+            rows = RunHistogram.objects.filter(dimensions_of(wanted, kinds), months, measure__in=list(measures)).annotate(group=GROUP)
+            statement, params = _sql(rows.order_by().values(*by, "group", "measure", "buckets", "counts"))
+            columns = "".join(f'"{name}", ' for name in by)
+            _add_histograms(parts, f'SELECT "measure", "group", {columns}array_send(buckets), array_send(counts) FROM ({statement}) AS months', params)
+        if days is not None:
+            rows_of_days = RunFact.objects.filter(dimensions_of(wanted, kinds), days).annotate(group=GROUP)
+            statement, params = _sql(rows_of_days.order_by().values(*by, "group", *(f"{measure}_seconds" for measure in measures)))
+            _add_histograms(parts, _histograms_of_days(statement, measures=measures, by=by), params)
+        return cls(tuple(by), parts, is_exact=False)
+
+    @classmethod
+    def of_facts(cls, facts: QuerySet[RunFact], *, measures: Sequence[Measure] = (Measure.ROLLBACK,), by: Sequence[str]) -> Samples:
+        """Every run of these."""
+        seconds = [f"{measure}_seconds" for measure in measures]
+        statement, params = _sql(facts.annotate(group=GROUP).values(*by, "group", *seconds))
+        columns = "".join(f'"{name}", ' for name in by)
+        arrays = ", ".join(f"array_send(array_agg({name}) FILTER (WHERE {name} IS NOT NULL))" for name in seconds)
+        parts: dict[Key, npt.NDArray[Any]] = {}
+        with connection.cursor() as cursor:
+            cursor.execute(f'SELECT "group", {columns}{arrays} FROM ({statement}) AS facts GROUP BY {columns}"group"', params)
+            for row in cursor.fetchall():
+                for measure, array in zip(measures, row[1 + len(by) :], strict=True):
+                    if array is not None:
+                        parts[(measure, *row[: 1 + len(by)])] = _unpacked(array[ARRAY_HEAD:], ">f8")
+        return cls(tuple(by), parts, is_exact=True)
+
+    def spread(self, *, quantiles: Sequence[float] = (0.5, 0.9), by: Sequence[str] = ()) -> Spread:
+        """Percentiles for drills, production and both together, by some of the columns. No query."""
+        places = [self.by.index(name) for name in by]
+        pooled: dict[Key, list[npt.NDArray[Any]]] = {}
+        for (measure, group, *key), part in self.parts.items():
+            mine = tuple(key[place] for place in places)
+            for of in (group, RunGroup.TOGETHER.value):
+                pooled.setdefault((measure, of, *mine), []).append(part)
+        reckon = _percentiles_of_seconds if self.is_exact else _percentiles_of_histograms
+        return Spread({key: reckon(parts, quantiles) for key, parts in pooled.items()}, self.is_exact)
+
+
+def _percentiles_of_seconds(parts: list[npt.NDArray[Any]], quantiles: Sequence[float]) -> Percentiles:
+    """As percentile_cont has them: between two runs in proportion."""
+    seconds = np.concatenate(parts)
+    return Percentiles(tuple(float(value) for value in np.quantile(seconds, quantiles)), len(seconds))
+
+
+def _percentiles_of_histograms(parts: list[npt.NDArray[Any]], quantiles: Sequence[float]) -> Percentiles:
+    """The middle of the bucket that holds the run at each quantile's rank."""
+    upto = np.cumsum(np.sum(parts, axis=0))
+    total = int(upto[-1])
+    buckets = [int(np.searchsorted(upto, quantile * (total - 1), side="right")) - BELOW for quantile in quantiles]
+    return Percentiles(tuple(0.0 if bucket == -BELOW else 2 * GAMMA**bucket / (GAMMA + 1) for bucket in buckets), total)
+
+
+def _add_histograms(parts: dict[Key, npt.NDArray[Any]], statement: str, params: Sequence[Any]) -> None:
+    """Rows of a key, buckets and counts, added up by the key: the arrays of a key one behind the other, counted in one go."""
+    gathered: dict[Key, tuple[list[bytes], list[bytes]]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*params, *quantiles])
-        for row in cursor.fetchall():
-            key, (group, measure, total), values = row[: len(by)], row[len(by) : len(by) + 3], row[len(by) + 3 :]
-            found[measure, group or RunGroup.TOGETHER.value, *key] = Percentiles(tuple(values), int(total))
-    return found
+        cursor.execute(statement, params)
+        for *key, buckets, counts in cursor.fetchall():
+            mine = gathered.setdefault(tuple(key), ([], []))
+            mine[0].append(buckets[ARRAY_HEAD:])
+            mine[1].append(counts[ARRAY_HEAD:])
+    for key, (buckets, counts) in gathered.items():
+        places = np.clip(_unpacked(b"".join(buckets), ">i2").astype(np.int64) + BELOW, 0, BELOW + ABOVE - 1)
+        histogram = np.bincount(places, weights=_unpacked(b"".join(counts), ">i4"), minlength=BELOW + ABOVE)
+        parts[key] = parts[key] + histogram if key in parts else histogram
+
+
+def _histograms_of_days(facts: str, *, measures: Sequence[Measure], by: Sequence[str]) -> str:
+    columns = "".join(f'"{name}", ' for name in by)
+    values = ", ".join(f"('{measure.value}', {measure}_seconds)" for measure in measures)
+    return f"""
+        SELECT measure, "group", {columns}array_send(array_agg(bucket)), array_send(array_agg(held))
+        FROM (
+            SELECT measure, "group", {columns}analytics_bucket(seconds) AS bucket, count(*)::integer AS held
+            FROM ({facts}) AS days CROSS JOIN LATERAL (VALUES {values}) AS measured (measure, seconds)
+            WHERE seconds IS NOT NULL GROUP BY measure, "group", {columns}analytics_bucket(seconds)
+        ) AS in_buckets
+        GROUP BY {columns}measure, "group"
+    """
+
+
+def _unpacked(elements: bytes, of: str) -> npt.NDArray[Any]:
+    """The elements of an array without nulls as PostgreSQL sends them behind its head: each after its length."""
+    return np.frombuffer(elements, dtype=[("length", ">i4"), ("value", of)])["value"]
 
 
 def _sql(rows: QuerySet[Model, Any]) -> tuple[str, list[Any]]:

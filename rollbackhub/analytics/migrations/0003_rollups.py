@@ -1,8 +1,8 @@
 """Rollups are kept by the database itself: whoever changes facts, by whatever way, changes the counts in the same statement.
 
 Each statement's transition tables give what went and what came; what they differ by is added to the cells and buckets that it touches. So two
-transactions at once add up, whatever their order (rows are taken in one order, so that they do not wait for each other in a circle), and a
-statement of 100,000 rows costs one pass. Sums are whole microseconds: floats would not come back to where they were.
+transactions at once add up, whatever their order (within a statement rows are taken in one order, so that two do not wait for each other in a
+circle), and a statement of 100,000 rows costs one pass. Sums are whole microseconds: floats would not come back to where they were.
 
 `analytics_recount(mend)` reckons all of it from the facts, under a lock that keeps writers out, and gives the rows that differ.
 """
@@ -15,7 +15,7 @@ GAMMA = 1.01 / 0.99
 SEGMENTS = ("detect", "decide", "authorise", "execute", "propagate", "drain", "verify")
 MEASURES = ("rollback", *SEGMENTS)
 CELL_KEY = ("month", "kind", "alias", "policy_id", "environment_id", "team_id", "artefact_id", "change_type", "is_lab", "source")
-BUCKET_KEY = ("measure", "month", "kind", "environment_id", "change_type", "is_lab", "source", "bucket")
+HISTOGRAM_KEY = ("measure", "month", "kind", "environment_id", "change_type", "is_lab", "source")
 COUNTS = (
     "n",
     "passed",
@@ -47,13 +47,20 @@ def _cells_of(facts: str, sign: str) -> str:
     return f"SELECT {', '.join(CELL_KEY)}, {_counted(sign)} FROM {facts} GROUP BY {', '.join(CELL_KEY)}"
 
 
-def _buckets_of(facts: str, sign: str) -> str:
+def _histograms_of(facts: str, sign: str) -> str:
+    """The histogram of each measure over some facts: buckets in rising order, with what each holds. What comes to nothing is left out."""
+    key = ", ".join(HISTOGRAM_KEY)
     values = ", ".join(f"('{measure}', {measure}_seconds)" for measure in MEASURES)
     return f"""
-        SELECT measure, month, kind, environment_id, change_type, is_lab, source, analytics_bucket(seconds) AS bucket, sum({sign}) AS n
-        FROM {facts} CROSS JOIN LATERAL (VALUES {values}) AS measured (measure, seconds)
-        WHERE seconds IS NOT NULL
-        GROUP BY measure, month, kind, environment_id, change_type, is_lab, source, analytics_bucket(seconds)
+        SELECT {key}, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(held ORDER BY bucket) AS counts, sum(held) AS n
+        FROM (
+            SELECT measure, month, kind, environment_id, change_type, is_lab, source, analytics_bucket(seconds) AS bucket, sum({sign})::integer AS held
+            FROM {facts} CROSS JOIN LATERAL (VALUES {values}) AS measured (measure, seconds)
+            WHERE seconds IS NOT NULL
+            GROUP BY measure, month, kind, environment_id, change_type, is_lab, source, analytics_bucket(seconds)
+        ) AS in_buckets
+        WHERE held <> 0
+        GROUP BY {key}
     """
 
 
@@ -61,15 +68,15 @@ def _follow(operation: str, facts: str, tables: str) -> str:
     """The function and its trigger that bring the rollups along after one kind of statement."""
     key, added = ", ".join(CELL_KEY), ", ".join(f"{name} = cell.{name} + EXCLUDED.{name}" for name in COUNTS)
     changes = " OR ".join(f"{name} <> 0" for name in COUNTS)
+    histogram_key = ", ".join(HISTOGRAM_KEY)
     vanish = ""
     if operation != "insert":
         same = " AND ".join(f"cell.{name} = gone_key.{name}" for name in CELL_KEY if name != "policy_id")
         vanish = f"""
             DELETE FROM analytics_runcell AS cell USING (SELECT DISTINCT {key} FROM gone) AS gone_key
                 WHERE {same} AND cell.policy_id IS NOT DISTINCT FROM gone_key.policy_id AND cell.n = 0;
-            DELETE FROM analytics_runbucket AS bucket
-                USING (SELECT {", ".join(BUCKET_KEY)} FROM ({_buckets_of("gone", "1")}) AS lost) AS gone_key
-                WHERE {" AND ".join(f"bucket.{name} = gone_key.{name}" for name in BUCKET_KEY)} AND bucket.n = 0;
+            DELETE FROM analytics_runhistogram AS histogram USING (SELECT DISTINCT {", ".join(HISTOGRAM_KEY[1:])} FROM gone) AS gone_key
+                WHERE {" AND ".join(f"histogram.{name} = gone_key.{name}" for name in HISTOGRAM_KEY[1:])} AND histogram.counts = '{{}}';
         """
     return f"""
         CREATE FUNCTION analytics_runfact_{operation}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -77,9 +84,12 @@ def _follow(operation: str, facts: str, tables: str) -> str:
             INSERT INTO analytics_runcell AS cell ({key}, {", ".join(COUNTS)})
                 SELECT * FROM ({_cells_of(facts, "sign")}) AS changed WHERE {changes} ORDER BY {key}
                 ON CONFLICT ({key}) DO UPDATE SET {added};
-            INSERT INTO analytics_runbucket AS bucket ({", ".join(BUCKET_KEY)}, n)
-                SELECT * FROM ({_buckets_of(facts, "sign")}) AS changed WHERE n <> 0 ORDER BY {", ".join(BUCKET_KEY)}
-                ON CONFLICT ({", ".join(BUCKET_KEY)}) DO UPDATE SET n = bucket.n + EXCLUDED.n;
+            INSERT INTO analytics_runhistogram AS histogram ({histogram_key}, buckets, counts, n)
+                SELECT * FROM ({_histograms_of(facts, "sign")}) AS changed ORDER BY {histogram_key}
+                ON CONFLICT ({histogram_key}) DO UPDATE SET n = histogram.n + EXCLUDED.n, (buckets, counts) = (
+                    SELECT merged.buckets, merged.counts
+                    FROM analytics_merged(histogram.buckets, histogram.counts, EXCLUDED.buckets, EXCLUDED.counts) AS merged
+                );
             {vanish}
             RETURN NULL;
         END $$;
@@ -95,8 +105,17 @@ BUCKETS = f"""
     CREATE FUNCTION analytics_bucket_seconds(bucket integer) RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         SELECT CASE WHEN bucket = -32768 THEN 0 ELSE 2 * power({GAMMA!r}::double precision, bucket) / ({GAMMA!r}::double precision + 1) END
     $$;
+    CREATE FUNCTION analytics_merged(buckets_1 smallint[], counts_1 integer[], buckets_2 smallint[], counts_2 integer[])
+    RETURNS TABLE (buckets smallint[], counts integer[]) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+        SELECT coalesce(array_agg(bucket ORDER BY bucket), '{{}}'), coalesce(array_agg(held ORDER BY bucket), '{{}}')
+        FROM (
+            SELECT bucket, sum(held)::integer AS held
+            FROM (SELECT * FROM unnest(buckets_1, counts_1) UNION ALL SELECT * FROM unnest(buckets_2, counts_2)) AS both_of_them (bucket, held)
+            GROUP BY bucket HAVING sum(held) <> 0
+        ) AS summed
+    $$;
 """
-NO_BUCKETS = "DROP FUNCTION analytics_bucket_seconds(integer); DROP FUNCTION analytics_bucket(double precision);"
+NO_BUCKETS = "DROP FUNCTION analytics_merged(smallint[], integer[], smallint[], integer[]); DROP FUNCTION analytics_bucket_seconds(integer); DROP FUNCTION analytics_bucket(double precision);"
 
 BOTH = "(SELECT 1 AS sign, * FROM come UNION ALL SELECT -1 AS sign, * FROM gone) AS facts"
 FOLLOWING = (
@@ -145,15 +164,15 @@ RECOUNT = f"""
     BEGIN
         LOCK TABLE analytics_runfact IN SHARE MODE;
         {_recount("analytics_runcell", CELL_KEY, COUNTS, _cells_of("analytics_runfact", "1"))}
-        {_recount("analytics_runbucket", BUCKET_KEY, ("n",), _buckets_of("analytics_runfact", "1"))}
+        {_recount("analytics_runhistogram", HISTOGRAM_KEY, ("buckets", "counts", "n"), _histograms_of("analytics_runfact", "1"))}
     END $$;
     SELECT analytics_recount(true);
 """
 NO_RECOUNT = "DROP FUNCTION analytics_recount(boolean);"
 
 # Rows of the present month change again and again: room beside them keeps the indexes out of it.
-ROOM = "ALTER TABLE analytics_runcell SET (fillfactor = 80); ALTER TABLE analytics_runbucket SET (fillfactor = 80);"
-NO_ROOM = "ALTER TABLE analytics_runcell RESET (fillfactor); ALTER TABLE analytics_runbucket RESET (fillfactor);"
+ROOM = "ALTER TABLE analytics_runcell SET (fillfactor = 80); ALTER TABLE analytics_runhistogram SET (fillfactor = 80);"
+NO_ROOM = "ALTER TABLE analytics_runcell RESET (fillfactor); ALTER TABLE analytics_runhistogram RESET (fillfactor);"
 
 MONTH = """
     ALTER TABLE analytics_runfact ADD CONSTRAINT run_fact_month_is_that_of_its_instant

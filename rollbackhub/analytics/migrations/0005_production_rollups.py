@@ -7,7 +7,7 @@ from django.db import migrations
 
 CELL_KEY = ("month", "kind", "environment_id", "team_id", "alias", "change_type", "authority", "authorised_how", "verdict", "outcome", "is_lab", "source")
 CELL_COUNTS = ("n", "wholes", "exposure_n", "exposure", "exposure_estimated")
-BUCKET_KEY = ("measure", "month", "kind", "environment_id", "change_type", "authority", "authorised_how", "is_lab", "source", "bucket")
+BUCKET_KEY = ("span", "begins", "measure", "kind", "environment_id", "authority", "authorised_how", "is_lab", "bucket")
 FINDING_KEY = ("month", "kind", "environment_id", "team_id", "alias", "change_type", "code", "is_lab", "source")
 IN_PRODUCTION = "kind IN ('rollback', 'roll_forward')"
 
@@ -30,12 +30,12 @@ def _cells(facts: str, sign: str) -> str:
 
 
 def _buckets(facts: str, sign: str) -> str:
-    others = ", ".join(BUCKET_KEY[1:-1])
     return f"""
-        SELECT measure, {others}, analytics_bucket(seconds) AS bucket, sum({sign}) AS n
+        SELECT span, begins, measure, kind, environment_id, authority, authorised_how, is_lab, analytics_bucket(seconds) AS bucket, sum({sign}) AS n
         FROM {facts} CROSS JOIN LATERAL (VALUES {MEASURES}) AS measured (measure, seconds)
+            CROSS JOIN LATERAL (VALUES ('month', month), ('year', date_trunc('year', month)::date)) AS spans (span, begins)
         WHERE {IN_PRODUCTION} AND seconds IS NOT NULL
-        GROUP BY measure, {others}, analytics_bucket(seconds)
+        GROUP BY span, begins, measure, kind, environment_id, authority, authorised_how, is_lab, analytics_bucket(seconds)
     """
 
 
@@ -48,16 +48,18 @@ def _findings(facts: str, sign: str) -> str:
 
 
 TABLES = (
-    ("analytics_productioncell", CELL_KEY, CELL_COUNTS, _cells),
-    ("analytics_productionbucket", BUCKET_KEY, ("n",), _buckets),
-    ("analytics_findingcell", FINDING_KEY, ("n",), _findings),
+    ("analytics_productioncell", CELL_KEY, CELL_COUNTS, _cells, IN_PRODUCTION),
+    ("analytics_productionbucket", BUCKET_KEY, ("n",), _buckets, IN_PRODUCTION),
+    ("analytics_findingcell", FINDING_KEY, ("n",), _findings, "finding_codes <> '{}'"),
 )
+"""Each rollup with its key, its counts, how they are reckoned, and which facts concern it: most statements (a drill that caught nothing) concern none."""
 
 
 def _follow(operation: str, facts: str, tables: str) -> str:
     """The function and its trigger that bring these rollups along after one kind of statement. Rows are taken in one order."""
-    statements = []
-    for table, key, counts, count in TABLES:
+    body = []
+    for table, key, counts, count, concerns in TABLES:
+        statements = []
         keys, added = ", ".join(key), ", ".join(f"{name} = kept.{name} + EXCLUDED.{name}" for name in counts)
         changes = " OR ".join(f"{name} <> 0" for name in counts)
         statements.append(
@@ -68,10 +70,11 @@ def _follow(operation: str, facts: str, tables: str) -> str:
         if operation != "insert":
             same = " AND ".join(f"kept.{name} = was.{name}" for name in key)
             statements.append(f"DELETE FROM {table} AS kept USING ({count('gone', '1')}) AS was WHERE {same} AND kept.n = 0;")
+        body.append(f"IF EXISTS (SELECT FROM {facts} WHERE {concerns}) THEN {' '.join(statements)} END IF;")
     return f"""
         CREATE FUNCTION analytics_production_{operation}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
         BEGIN
-            {" ".join(statements)}
+            {" ".join(body)}
             RETURN NULL;
         END $$;
         CREATE TRIGGER analytics_production_{operation} AFTER {operation.upper()} ON analytics_runfact
@@ -112,7 +115,7 @@ RECOUNT = f"""
         LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
     BEGIN
         LOCK TABLE analytics_runfact IN SHARE MODE;
-        {"".join(_recount(table, key, counts, count("analytics_runfact", "1")) for table, key, counts, count in TABLES)}
+        {"".join(_recount(table, key, counts, count("analytics_runfact", "1")) for table, key, counts, count, _ in TABLES)}
     END $$;
     SELECT analytics_recount_production(true);
 """

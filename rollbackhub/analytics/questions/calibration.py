@@ -24,9 +24,12 @@ from rollbackhub.registry.enums import ChangeType
 
 NEWEST = 2000
 """So many rollbacks are looked at, the newest: what drills predicted years ago says little about today's."""
+DRAWN = 400
+"""Of those pairs the newest are drawn: more would cover each other."""
 ENOUGH = 10
 """Pairs below which nothing is concluded."""
 FACTOR = 2.0
+LABELS = {change_type.value: str(change_type.label) for change_type in ChangeType}
 
 _PAIRS = """
     SELECT r.alias, r.change_type, r.at, r.rollback_seconds, r.source, r.url, r.imported__history_import_id, d.at, d.rollback_seconds, d.source
@@ -104,6 +107,8 @@ def answer(wanted: AnalyticsFilter) -> Answer:
         notes.append(f"{counted(alone, 'rollback')} had no passed drill before {'it' if alone == 1 else 'them'} and {'is' if alone == 1 else 'are'} left out.")
     if measured > NEWEST:
         notes.append(f"The newest {NEWEST:,} of {measured:,} measured rollbacks are looked at.")
+    if len(pairs) > DRAWN:
+        notes.append(f"The newest {DRAWN} pairs are drawn; the numbers are of all, and the table has them.")
     return Answer(headline=headline, figures=[_figure(pairs)], tables=[_by_type(pairs), _table(pairs)], notes=notes, extra=extra)
 
 
@@ -125,8 +130,7 @@ def _pairs(wanted: AnalyticsFilter) -> tuple[list[Pair], int]:
 
 def _figure(pairs: Sequence[Pair]) -> NamedFigure:
     points = [
-        CalibrationPoint(pair.drill_seconds, pair.seconds, str(ChangeType(pair.change_type).label), pair.alias, pair.url, pair.source == "imported")
-        for pair in pairs
+        CalibrationPoint(pair.drill_seconds, pair.seconds, LABELS[pair.change_type], pair.alias, pair.url, pair.source == "imported") for pair in pairs[:DRAWN]
     ]
     slower = sum(1 for pair in pairs if pair.ratio > 1)
     return NamedFigure(
@@ -174,7 +178,7 @@ def _table(pairs: Sequence[Pair]) -> Table:
     rows: list[list[Cell]] = [
         [
             pair.alias,
-            str(ChangeType(pair.change_type).label),
+            LABELS[pair.change_type],
             pair.at,
             pair.seconds,
             source_in_words(pair.source),

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, Q
+from django.db.models import OuterRef, QuerySet
 from django.utils import timezone
 
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
-from rollbackhub.analytics.domain.facts import URL, facts_matching
+from rollbackhub.analytics.domain.facts import URL, dimensions_of, facts_matching
 from rollbackhub.analytics.enums import REHEARSED, RunSource
+from rollbackhub.analytics.models import RunCell, RunFact
 from rollbackhub.analytics.questions.saying import FILLS, IMPORTED, address
 from rollbackhub.analytics.rules import LEAST_DRILLS, RUN_LENGTH, Limits, Signal, control_limits, signals_in
 from rollbackhub.charts.control_chart import ControlPoint, control_chart
@@ -84,16 +85,16 @@ class _Path:
 
 def answer(wanted: AnalyticsFilter) -> Answer:
     """Paths that signal first, and the chart of the worst (of each path of the alias, when one is named). Two queries and one a chart."""
-    policies = RoutingPolicy.objects.filter(
-        *([Q(alias=wanted.alias)] if wanted.alias else []), *([Q(environment__slug=wanted.environment)] if wanted.environment else [])
-    )
-    drills = facts_matching(wanted, REHEARSED).filter(policy=OuterRef("pk"), rollback_seconds__gt=0).order_by("-at", "-pk").values("rollback_seconds")[:NEWEST]
-    found = policies.annotate(newest=ArraySubquery(drills)).exclude(newest=[]).select_related("environment").order_by("alias", "environment__slug")
+    # The filter's dimensions choose paths; a path's chart then has all its drills of the period.
+    drilled = RunCell.objects.filter(dimensions_of(wanted, REHEARSED), policy__isnull=False)
+    policies = RoutingPolicy.objects.filter(pk__in=drilled.values("policy"))
+    drills = _drills(wanted).filter(policy=OuterRef("pk"), rollback_seconds__gt=0).order_by("-at", "-pk").values("rollback_seconds")[:NEWEST]
+    found = policies.annotate(newest=ArraySubquery(drills)).select_related("environment").order_by("alias", "environment__slug")
     paths, short = [], 0
     for policy in found:
         seconds = list(reversed(policy.newest))
         if len(seconds) < LEAST_DRILLS:
-            short += 1
+            short += bool(seconds)
             continue
         limits = control_limits(seconds)
         paths.append(_Path(policy, seconds, limits, signals_in(seconds, limits)))
@@ -202,9 +203,14 @@ def _chart(path: _Path, wanted: AnalyticsFilter, *, table: int) -> tuple[NamedFi
     return figure, Table(f"Drills of {name}, the newest first", _DRILL_COLUMNS, rows[::-1], url_column=len(_DRILL_COLUMNS) - 1)
 
 
+def _drills(wanted: AnalyticsFilter) -> QuerySet[RunFact]:
+    """Of the period, with or without the lab's: all else that is filtered by belongs to the path, or did when another team had it."""
+    return facts_matching(AnalyticsFilter(since=wanted.since, until=wanted.until, with_lab=wanted.with_lab), REHEARSED)
+
+
 def _drills_of(path: _Path, wanted: AnalyticsFilter) -> list[Any]:
     """Those of the chart, oldest first."""
-    newest = facts_matching(wanted, REHEARSED).filter(policy=path.policy, rollback_seconds__gt=0).annotate(url=URL).order_by("-at", "-pk")
+    newest = _drills(wanted).filter(policy=path.policy, rollback_seconds__gt=0).annotate(url=URL).order_by("-at", "-pk")
     return list(reversed(newest[: len(path.seconds)]))
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from rollbackhub.accounts.enums import Role
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
-from rollbackhub.analytics.domain.production import DECISIONS, ProductionTotals, production_percentiles, production_totals
-from rollbackhub.analytics.domain.rollups import Percentiles
+from rollbackhub.analytics.domain.production import DECISIONS, ProductionSpread, ProductionTotals, production_percentiles, production_totals
 from rollbackhub.analytics.enums import ProductionMeasure
 from rollbackhub.analytics.questions.wording import how_in_words, listed, role_in_words
 from rollbackhub.charts.spread_rows import SpreadRow, spread_rows
@@ -34,11 +33,9 @@ BARE_SQL = """
     GROUP BY GROUPING SETS ((authority, authorised_how), (authority), (authorised_how), ())
 """
 
-Found = Mapping[tuple[Any, ...], Percentiles]
-
 
 def answer(wanted: AnalyticsFilter) -> Answer:
-    """Median and 90th percentile of decisions and approvals by authority, and by how it was come by. Four to five queries."""
+    """Median and 90th percentile of decisions and approvals by authority, and by how it was come by. Two or three queries."""
     counts = production_totals(wanted, by=("authority", "authorised_how", "source"))
     if not counts:
         return Answer(
@@ -46,57 +43,52 @@ def answer(wanted: AnalyticsFilter) -> Answer:
             empty="Production rollbacks and roll-forwards fill this: each has an instant of its decision and approval, and of the detection if it is given.",
         )
     n = sum(found.n for found in counts.values())
-    both = production_percentiles(wanted, n=n, measures=DECISIONS, by=("authority", "authorised_how"))
-    by_role = production_percentiles(wanted, n=n, measures=DECISIONS, by=("authority",))
-    by_how = production_percentiles(wanted, n=n, measures=DECISIONS, by=("authorised_how",))
+    spread = production_percentiles(wanted, n=n, measures=DECISIONS, by=(("authority", "authorised_how"), ("authority",), ("authorised_how",), ()))
     figures = [
         figure
-        for key, title, found, order, words in (
-            ("decisions-by-authority", "Decision and approval latency by authority level", by_role.found, ROLES, role_in_words),
-            ("decisions-by-way", "Decision and approval latency by own authority, approval and break-glass", by_how.found, HOWS, how_in_words),
+        for key, title, column, order, words in (
+            ("decisions-by-authority", "Decision and approval latency by authority level", "authority", ROLES, role_in_words),
+            ("decisions-by-way", "Decision and approval latency by own authority, approval and break-glass", "authorised_how", HOWS, how_in_words),
         )
-        if (figure := _figure(key, title, found, order, words)) is not None
+        if (figure := _figure(key, title, spread, column, order, words)) is not None
     ]
     notes = [
         "Decisions of production alone: drills are decided by nobody under stress. A rollback of several aliases is one decision.",
         "Without an instant of detection there is no decision latency; the instant is what people give, and may be corrected later.",
         f"No median is said of fewer than {ENOUGH} measured ones.",
-        by_role.note,
+        spread.note,
     ]
-    return Answer(
-        headline=_headline(by_role.found, by_how.found, counts), figures=figures, tables=[_table(both.found, counts)], notes=notes, extra=_extra(by_role.found)
-    )
+    return Answer(headline=_headline(spread, counts), figures=figures, tables=[_table(spread, counts)], notes=notes, extra=_extra(spread))
 
 
-def _headline(found: Found, by_how: Found, counts: Mapping[tuple[Any, ...], ProductionTotals]) -> str:
+def _headline(spread: ProductionSpread, counts: Mapping[tuple[Any, ...], ProductionTotals]) -> str:
     decided = sum(total.wholes for total in counts.values())
     parts = []
     for measure, verb in (
         (ProductionMeasure.DETECT, "decided within {} of the detection"),
         (ProductionMeasure.AUTHORISE, "authorised within {} of the decision"),
     ):
-        spread = found.get((measure,))
-        if spread is not None and spread.measured >= ENOUGH:
-            parts.append(
-                f"half were {verb.format(in_words(spread.seconds[0]))} (nine of ten within {in_words(spread.seconds[1])}; {spread.measured:,} measured)"
-            )
+        found = spread.of(measure)
+        if found is not None and found.measured >= ENOUGH:
+            half, most = (in_words(seconds) for seconds in found.seconds)
+            parts.append(f"half were {verb.format(half)} (nine of ten within {most}; {found.measured:,} measured)")
     if not parts:
         return f"{counted(decided, 'decision')} so far: too few measured ones to say how long they take ({ENOUGH} are needed)."
     ways = [
-        f"{how_in_words(how).lower()} {in_words(spread.seconds[0])}"
+        f"{how_in_words(how).lower()} {in_words(found.seconds[0])}"
         for how in HOWS
-        if (spread := by_how.get((ProductionMeasure.AUTHORISE, how))) is not None and spread.measured >= ENOUGH
+        if (found := spread.of(ProductionMeasure.AUTHORISE, authorised_how=how)) is not None and found.measured >= ENOUGH
     ]
     split = f" Approval, half within: {listed(ways)}." if len(ways) > 1 else ""
     return f"Of {counted(decided, 'production decision')}, {' and '.join(parts)}.{split}"
 
 
-def _figure(key: str, title: str, found: Found, order: list[str], words: Callable[[str], str]) -> NamedFigure | None:
+def _figure(key: str, title: str, spread: ProductionSpread, column: str, order: list[str], words: Callable[[str], str]) -> NamedFigure | None:
     rows = [
-        SpreadRow(group=words(group), series=SERIES[measure], median=spread.seconds[0], p90=spread.seconds[1], n=spread.measured)
+        SpreadRow(group=words(group), series=SERIES[measure], median=found.seconds[0], p90=found.seconds[1], n=found.measured)
         for group in [*order, ""]
         for measure in DECISIONS
-        if (spread := found.get((measure, group))) is not None and spread.measured >= ENOUGH
+        if (found := spread.of(measure, **{column: group})) is not None and found.measured >= ENOUGH
     ]
     if not rows:
         return None
@@ -104,7 +96,7 @@ def _figure(key: str, title: str, found: Found, order: list[str], words: Callabl
     return NamedFigure(key=key, title=title, label=f"{label}. The table below has the same numbers.", figure=spread_rows(rows=rows, axis="Time"), table=0)
 
 
-def _table(found: Found, counts: Mapping[tuple[Any, ...], ProductionTotals]) -> Table:
+def _table(spread: ProductionSpread, counts: Mapping[tuple[Any, ...], ProductionTotals]) -> Table:
     columns = [
         Column("authority", "Authority level"),
         Column("how", "How"),
@@ -126,8 +118,8 @@ def _table(found: Found, counts: Mapping[tuple[Any, ...], ProductionTotals]) -> 
     for (role, how), (decided, imported) in sorted(groups.items(), key=lambda group: (_place(ROLES, group[0][0]), _place(HOWS, group[0][1]))):
         row: list[Cell] = [role_in_words(role), how_in_words(how), decided, imported]
         for measure in DECISIONS:
-            spread = found.get((measure, role, how))
-            row += [spread.measured if spread else 0, *(spread.seconds if spread and spread.measured >= ENOUGH else (None, None))]
+            found = spread.of(measure, authority=role, authorised_how=how)
+            row += [found.measured if found else 0, *(found.seconds if found and found.measured >= ENOUGH else (None, None))]
         rows.append(row)
     return Table("Decisions and approvals by authority level and way", columns, rows)
 
@@ -136,9 +128,9 @@ def _place(order: list[str], value: str) -> int:
     return order.index(value) if value in order else len(order)
 
 
-def _extra(found: Found) -> dict[str, float]:
+def _extra(spread: ProductionSpread) -> dict[str, float]:
     extra: dict[str, float] = {}
     for measure, name in ((ProductionMeasure.DETECT, "decision"), (ProductionMeasure.AUTHORISE, "approval")):
-        if (spread := found.get((measure,))) is not None:
-            extra |= {f"{name}_median": spread.seconds[0], f"{name}_p90": spread.seconds[1], f"{name}_measured": float(spread.measured)}
+        if (found := spread.of(measure)) is not None:
+            extra |= {f"{name}_median": found.seconds[0], f"{name}_p90": found.seconds[1], f"{name}_measured": float(found.measured)}
     return extra

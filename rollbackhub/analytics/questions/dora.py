@@ -54,7 +54,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     counts = production_totals(wanted, by=("source",))
     runs = sum(total.n for total in counts.values())
     spread = production_percentiles(wanted, n=runs, measures=RECOVERIES, quantiles=QUANTILES) if runs else None
-    recovered = {measure: found for measure in RECOVERIES if spread is not None and (found := spread.found.get((measure,))) is not None}
+    recovered = {measure: found for measure in RECOVERIES if spread is not None and (found := spread.of(measure)) is not None}
     if not months and not recovered:
         return Answer(
             headline="Nothing was released to production, and nothing recovered from, in this period.",

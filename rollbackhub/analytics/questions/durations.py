@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from itertools import accumulate
 from typing import Any
 
 from django.utils import timezone
 
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
 from rollbackhub.analytics.domain.facts import GROUP, URL, facts_matching
-from rollbackhub.analytics.domain.rollups import Percentiles, Spread, Totals, all_of, exact_percentiles, percentiles, totals
+from rollbackhub.analytics.domain.rollups import Percentiles, Samples, Spread, Totals, all_of, exact_percentiles, regrouped, totals
 from rollbackhub.analytics.enums import Measure, RunGroup, RunSource
 from rollbackhub.analytics.questions.saying import FEW, FILLS, IMPORTED, NOTHING, SIDE_BY_SIDE, TENTHS, address, noun_of, per_cent
 from rollbackhub.charts.run_durations import Middle, RunPoint, durations_by_month, durations_by_type
@@ -24,6 +25,11 @@ POINTS = 1_000
 
 ALIASES = 50
 """Aliases in the table: those that missed their target most often. The others by a filter."""
+
+ALIAS_RUNS = 100_000
+"""The aliases of the table have so many runs together at most, since their percentiles are exact; the first few are shown however many they have."""
+
+FIRST_ALIASES = 10
 
 BARE_SQL = f"""
     SELECT change_type, CASE WHEN kind IN ('drill', 'rehearsal') THEN 'drills' ELSE 'production' END AS grp, count(*), count(rollback_seconds),
@@ -50,15 +56,14 @@ COUNTS = (
 
 def answer(wanted: AnalyticsFilter) -> Answer:
     """Median, 90th percentile and target by change type, month and alias, and the newest runs one by one. A fixed number of queries."""
-    by_type = totals(wanted, by=("change_type", "group"))
+    counts = totals(wanted, by=("change_type", "month", "group"))
+    by_type, by_month = regrouped(counts, 0, 2), regrouped(counts, 1, 2)
     everything = all_of(by_type)
     if not everything.measured:
         return Answer(headline=NOTHING, empty=FILLS)
     measured = everything.measured
-    whole = percentiles(wanted, measured=measured)
-    of_types = percentiles(wanted, measured=measured, by=("change_type",))
-    of_months = percentiles(wanted, measured=measured, by=("month",))
-    by_month = totals(wanted, by=("month", "group"))
+    samples = Samples.of(wanted, measured=measured, by=("change_type", "month"))
+    whole, of_types, of_months = samples.spread(), samples.spread(by=("change_type",)), samples.spread(by=("month",))
     points = _points(wanted)
     targets = {ChangeType(kind).label: float(seconds) for kind, seconds in SpeedTarget.objects.values_list("change_type", "seconds") if seconds is not None}
     labels = [group.label for group in SIDE_BY_SIDE]
@@ -159,11 +164,10 @@ def _numbers(counts: Totals, found: Percentiles | None) -> list[Cell]:
 def _alias_table(wanted: AnalyticsFilter, notes: list[str]) -> Table:
     """The aliases that missed most often, each with a link to its own answer; percentiles run by run. Two queries."""
     counts = totals(wanted, by=("alias", "group"))
-    aliases: dict[str, Totals] = {}
-    for (alias, _), found in counts.items():
-        aliases[alias] = aliases.get(alias, Totals()) + found
+    aliases = {alias: found for (alias,), found in regrouped(counts, 0).items()}
     in_order = sorted(aliases, key=lambda alias: (aliases[alias].hits - aliases[alias].with_target, -aliases[alias].n, alias))
-    shown = in_order[:ALIASES]
+    upto = accumulate(aliases[alias].n for alias in in_order)
+    shown = [alias for place, (alias, runs) in enumerate(zip(in_order, upto, strict=True)) if place < FIRST_ALIASES or (place < ALIASES and runs <= ALIAS_RUNS)]
     if len(in_order) > len(shown):
         notes.append(f"The table by alias has the {len(shown)} of {len(in_order):,} aliases that missed their target most often; a filter shows the others.")
     spread = exact_percentiles(facts_matching(wanted).filter(alias__in=shown), by=("alias",))

@@ -45,7 +45,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
         )
     by_alias = production_totals(wanted, by=("alias", "source"), kinds=ROLLED_BACK)
     spread = production_percentiles(wanted, n=whole.n, measures=(ProductionMeasure.EXPOSURE,), quantiles=QUANTILES, kinds=ROLLED_BACK)
-    each = spread.found[(ProductionMeasure.EXPOSURE,)]
+    each = spread.of(ProductionMeasure.EXPOSURE) or Percentiles((0.0,) * len(QUANTILES), 0)
     parts = _parts(by_month)
     unknown = whole.wholes - whole.exposure_n
     headline = (
@@ -87,13 +87,18 @@ def _parts(found: Found) -> tuple[int, int, int]:
     return hub.exposure - hub.exposure_estimated, hub.exposure_estimated, imported
 
 
-def _by(found: Found, name: Any) -> Found:
-    return {key: total for key, total in found.items() if key[0] == name}
+def _grouped(found: Found) -> dict[Any, Found]:
+    """By the first part of the key: month or alias."""
+    groups: dict[Any, dict[tuple[Any, ...], ProductionTotals]] = {}
+    for key, total in found.items():
+        groups.setdefault(key[0], {})[key] = total
+    return dict(groups)
 
 
 def _month_figure(found: Found) -> NamedFigure:
-    months = months_between({month for month, _ in found})
-    parts = [_parts(_by(found, month)) for month in months]
+    grouped = _grouped(found)
+    months = months_between(grouped)
+    parts = [_parts(grouped.get(month, {})) for month in months]
     series = [(name, [of[place] for of in parts]) for place, name in enumerate(PARTS) if any(of[place] for of in parts)]
     return NamedFigure(
         key="exposure-by-month",
@@ -104,11 +109,10 @@ def _month_figure(found: Found) -> NamedFigure:
 
 
 def _alias_figure(found: Found) -> NamedFigure:
-    sums: dict[str, int] = {}
-    for (alias, _), total in found.items():
-        sums[alias] = sums.get(alias, 0) + total.exposure
+    grouped = _grouped(found)
+    sums = {alias: sum(_parts(mine)) for alias, mine in grouped.items()}
     worst = sorted((alias for alias in sums if sums[alias]), key=lambda alias: (-sums[alias], alias))[:WORST_ALIASES]
-    parts = [_parts(_by(found, alias)) for alias in worst]
+    parts = [_parts(grouped[alias]) for alias in worst]
     series = [(name, [of[place] for of in parts]) for place, name in enumerate(PARTS) if any(of[place] for of in parts)]
     return NamedFigure(
         key="exposure-by-alias",
@@ -140,8 +144,7 @@ def _table(title: str, key: str, heading: str, found: Found) -> Table:
         Column("told", "Told by a file", "count"),
     ]
     rows: list[list[Cell]] = []
-    for name in sorted({key[0] for key in found}, reverse=key == "month"):
-        mine = _by(found, name)
+    for name, mine in sorted(_grouped(found).items(), reverse=key == "month"):
         whole = sum(mine.values(), ProductionTotals())
         imported = sum(total.exposure_n for (_, source), total in mine.items() if source == RunSource.IMPORTED)
         rows.append([name, whole.wholes, whole.exposure_n, imported, whole.exposure, *_parts(mine)])

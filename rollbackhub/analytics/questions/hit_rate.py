@@ -9,7 +9,7 @@ from typing import Any
 from statsmodels.stats.proportion import proportion_confint
 
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
-from rollbackhub.analytics.domain.rollups import Totals, all_of, totals
+from rollbackhub.analytics.domain.rollups import Totals, all_of, regrouped, totals
 from rollbackhub.analytics.enums import RunGroup
 from rollbackhub.analytics.questions.saying import FEW, FILLS, IMPORTED, NOTHING, SIDE_BY_SIDE, noun_of, per_cent
 from rollbackhub.charts.hit_rates import Share, hit_rates_by_month, hit_rates_by_type
@@ -26,12 +26,12 @@ BARE_SQL = f"""
 
 
 def answer(wanted: AnalyticsFilter) -> Answer:
-    """The share of measured runs within their target, by change type and month, with Wilson's 95 % interval. Two to four queries."""
-    by_type = totals(wanted, by=("change_type", "group"))
+    """The share of measured runs within their target, by change type and month, with Wilson's 95 % interval. One or two queries."""
+    cells = totals(wanted, by=("change_type", "month", "group"))
+    by_type, by_month = regrouped(cells, 0, 2), regrouped(cells, 1, 2)
     everything = all_of(by_type)
     if not everything.with_target:
         return Answer(headline=NOTHING, empty=f"{FILLS} Only runs of what has a target count here.")
-    by_month = totals(wanted, by=("month", "group"))
     groups = [group.label for group in SIDE_BY_SIDE]
     types = [kind for kind in ChangeType if any(key[0] == kind for key in by_type)]
     months = sorted({key[0] for key in by_month})

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from rollbackhub.analytics.domain.recount import recount
-from rollbackhub.analytics.models import RunBucket, RunCell, RunFact
+from rollbackhub.analytics.models import RunCell, RunFact, RunHistogram
 from rollbackhub.common.sentences import counted
 
 SHOWN = 20
@@ -27,8 +27,8 @@ class Command(BaseCommand):
         """Compare, mend, print."""
         found = recount(mend=not options["check"])
         if not found:
-            cells, buckets = counted(RunCell.objects.count(), "cell"), counted(RunBucket.objects.count(), "bucket")
-            self.stdout.write(f"The rollups say what the facts say: {counted(RunFact.objects.count(), 'run')} in {cells} and {buckets}.")
+            cells, histograms = counted(RunCell.objects.count(), "cell"), counted(RunHistogram.objects.count(), "histogram")
+            self.stdout.write(f"The rollups say what the facts say: {counted(RunFact.objects.count(), 'run')} in {cells} and {histograms}.")
             return
         rows = f"{counted(len(found), 'row')} of the rollups"
         if options["check"]:
