@@ -47,9 +47,8 @@ def notices(cast: Cast) -> list[str]:
 
 
 def test_housekeeper_keeps_the_programme() -> None:
-    every = {job.name: (job.every_seconds, job.own_thread) for job in list_jobs()}
-    assert every["drills.programme"] == (2, True)
-    assert every["drills.plan_ahead"] == (60, True)
+    every = {job.name: (job.every_seconds, job.own_thread) for job in list_jobs() if job.name in ("drills.programme", "drills.plan_ahead")}
+    assert every == {"drills.programme": (2, True), "drills.plan_ahead": (60, True)}
 
 
 def test_drill_whose_time_has_come_starts_once(time: Clock, plan: Plan) -> None:
