@@ -13,6 +13,8 @@ class SegmentBar:
     label: str
     start: float
     seconds: float
+    ended: bool = True
+    """Whether it came to its end; else it is as long as it was measured."""
 
 
 @dataclass(frozen=True, slots=True)

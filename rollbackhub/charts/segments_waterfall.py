@@ -30,12 +30,12 @@ def segments_waterfall(*, segments: Sequence[SegmentBar], target_seconds: float 
             y=[bar.label for bar in segments],
             base=[bar.start for bar in segments],
             x=[bar.seconds for bar in segments],
-            text=[in_words(bar.seconds) for bar in segments],
+            text=[in_words(bar.seconds) + ("" if bar.ended else ", not ended") for bar in segments],
             textposition="outside",
             cliponaxis=False,
             customdata=[[in_words(bar.start), in_words(bar.start + bar.seconds)] for bar in segments],
             hovertemplate="<b>%{y}</b><br>%{text}, from %{customdata[0]} to %{customdata[1]}<extra></extra>",
-            marker={"line": {"width": 0}},
+            marker={"line": {"width": 0}, "pattern": {"shape": ["" if bar.ended else "/" for bar in segments]}},
             width=0.55,
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,7 +22,7 @@ from rollbackhub.charts.traffic_shares import traffic_shares
 from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.selectors import SegmentTime
-from rollbackhub.executions.enums import Segment
+from rollbackhub.executions.enums import ExecutionState, Segment
 from rollbackhub.executions.models import Execution, Sample
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.registry.models import Artefact, SpeedTarget
@@ -49,14 +49,28 @@ def chart_templates() -> dict[str, Any]:
     return {theme: json.loads(Figure(layout={"template": template(theme)}).to_json() or "{}")["layout"]["template"] for theme in THEMES}
 
 
+def measured_until(executions: Iterable[Execution]) -> dt.datetime | None:
+    """When the last attempt of a step that does not put back ended: so far a segment that stopped in the middle was measured. Attempts must be fetched."""
+    ended = (attempt.ended_at for execution in executions for attempt in execution.attempts.all() if attempt.segment != Segment.CLEAN_UP)
+    return max((at for at in ended if at is not None), default=None)
+
+
+def segment_bars(segments: Iterable[SegmentTime], *, zero: dt.datetime | None, until: dt.datetime | None) -> list[SegmentBar]:
+    """The segments on a clock that begins at `zero`; one that did not end is drawn until it was measured last, and marked (`until` None: left out)."""
+    bars = []
+    for segment in segments:
+        seconds = segment.seconds if segment.seconds is not None else clock.seconds_between(segment.start, until)
+        if zero is None or segment.start is None or seconds is None or (segment.end is None and seconds <= 0):
+            continue
+        bars.append(SegmentBar(segment.segment.label, (segment.start - zero).total_seconds(), seconds, ended=segment.end is not None))
+    return bars
+
+
 def segments_figure(*, execution: Execution, segments: Sequence[SegmentTime]) -> PageFigure | None:
     """The clock of a rollback; None while nothing of it was measured."""
     start = execution.decided_at
-    bars = [
-        SegmentBar(label=segment.segment.label, start=(segment.start - start).total_seconds(), seconds=segment.seconds)
-        for segment in segments
-        if start is not None and segment.segment in ROLLBACK_SEGMENTS and segment.start is not None and segment.seconds is not None
-    ]
+    until = None if execution.is_active and execution.state != ExecutionState.NEEDS_HUMAN else measured_until([execution])
+    bars = segment_bars([segment for segment in segments if segment.segment in ROLLBACK_SEGMENTS], zero=start, until=until)
     if not bars:
         return None
     restored = clock.seconds_between(start, execution.restored_at)

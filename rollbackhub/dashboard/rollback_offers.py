@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from rollbackhub.dashboard.plans import words_of
+from rollbackhub.executions.domain.looks import WITHOUT_BASELINE
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.registry.models import StabilityHold
@@ -65,6 +66,12 @@ class Situation:
     def waits_for_a_person(self) -> bool:
         """A step did not pass, and nothing goes on before somebody decides."""
         return self.rollback.state in STOPPED_STATES and self.execution is not None and self.execution.state == ExecutionState.NEEDS_HUMAN
+
+    @property
+    def is_hopeless(self) -> bool:
+        """It is restored, and verifying again could not show more: there is no baseline."""
+        stopped = self._stopped_attempt()
+        return self.rollback.state == RollbackState.VERIFICATION_FAILED and stopped is not None and bool(stopped.result.get(WITHOUT_BASELINE))
 
     @property
     def stopped_step(self) -> str:
@@ -150,7 +157,7 @@ def _retry(situation: Situation) -> Offer:
     restored = situation.rollback.state == RollbackState.VERIFICATION_FAILED
     text = f"The step “{situation.stopped_step}” is tried again, then the rest follows. Look at the real system first."
     button, title = ("Verify again", "Verify it again?") if restored else ("Retry", "Let it go on?")
-    return Offer("retry", button, "refresh", title, text, asks_reason=False, is_next=not situation.failed_fix)
+    return Offer("retry", button, "refresh", title, text, asks_reason=False, is_next=not situation.failed_fix and not situation.is_hopeless)
 
 
 def _undo(situation: Situation) -> Offer:
@@ -182,6 +189,9 @@ def _close(situation: Situation) -> Offer:
     if situation.waits_for_a_person:
         text = f"It is given up as it stands: {situation.stands} RollbackHub does nothing more; the alias is free for a new rollback."
         text += " When something was changed, every lead is told."
+        if situation.is_hopeless:
+            # The outcome says so: what is left is to look, and to close it with what was seen.
+            return Offer("close", "Close as it stands", "check", "Close this rollback unverified?", text, is_next=True)
         return Offer("close", "Give up", "x", "Give up this rollback?", text, is_danger=True)
     held = _labels([hold.version.label for hold in situation.holds])
     text = "It leaves the list of open rollbacks." + (f" The stability hold on {held} goes on standing." if held else "")

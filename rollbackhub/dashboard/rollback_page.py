@@ -14,11 +14,10 @@ from rollbackhub.audit.domain.listing import list_events_of
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.charts.content import as_content
 from rollbackhub.charts.rollback_clock import rollback_clock
-from rollbackhub.charts.rows import SegmentBar
 from rollbackhub.common import clock
 from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.drill_page import StepRow, digest_of, step_rows
-from rollbackhub.dashboard.figures import PageFigure, TrafficRow, traffic_figure, traffic_rows, versions_in_order
+from rollbackhub.dashboard.figures import PageFigure, TrafficRow, measured_until, segment_bars, traffic_figure, traffic_rows, versions_in_order
 from rollbackhub.dashboard.looks import Look
 from rollbackhub.dashboard.plans import PlanWords, plan_yaml, weights_yaml, words_of
 from rollbackhub.dashboard.rollback_plan import proofs_of_requests
@@ -41,6 +40,7 @@ TABLE_SAMPLES = 200
 HELD_ROWS = 50
 SAMPLE_KINDS = ("traffic", "gateways", "metrics", "baseline", "probe", "routes", "counters", "observed", "consumers", "job")
 SKIPPED_BY_PERSON = Look("Skipped by a person", "arrow-right", "warn")
+RUNS_STATES = (RollbackState.RUNNING, RollbackState.RESTORED, RollbackState.UNDOING, RollbackState.ROLLING_FORWARD)
 MOVING_STATES = (RollbackState.RUNNING, RollbackState.UNDOING, RollbackState.ROLLING_FORWARD)
 
 
@@ -185,6 +185,12 @@ class RollbackView:
         return last or (self.forwards[-1].execution_id if self.forwards else None)
 
     @property
+    def waits_for(self) -> str:
+        """What the step that runs says it waits for; empty when none runs, or it has said nothing."""
+        steps = self.current.steps if self.current else ()
+        return next((step.message for step in steps if step.state == StepState.STARTED), "") if self.rollback.state in RUNS_STATES else ""
+
+    @property
     def part_in_words(self) -> str:
         """`alias 2 of 2 (support-reply), ` for the headline of a coordinated rollback."""
         begun = [part for part in self.parts if part.execution_id]
@@ -317,7 +323,19 @@ class RollbackView:
 
     def clock_figure(self) -> PageFigure | None:
         """The waterfall of the whole clock; None while nothing of it was measured."""
-        return clock_figure(rollback=self.rollback, segments=self.segments)
+        return clock_figure(rollback=self.rollback, segments=self.segments, until=self._measured_until)
+
+    @property
+    def _measured_until(self) -> dt.datetime | None:
+        """Until when a segment that did not end was measured; None while something runs."""
+        stopped = self.rollback.state in (*STOPPED_STATES, RollbackState.CLOSED)
+        return measured_until(run.execution for run in self.runs if run.is_current) if stopped else None
+
+    @property
+    def open_seconds(self) -> float | None:
+        """How long the segment that did not end was measured; None without one."""
+        started = next((segment.start for segment in self.segments if segment.end is None), None)
+        return clock.seconds_between(started, self._measured_until)
 
     @property
     def gates(self) -> list[tuple[RollForward, list[dict[str, str]]]]:
@@ -352,14 +370,10 @@ def rows_of(execution: Execution, *, jobs: Mapping[tuple[UUID, int], JobSeen]) -
     return rows
 
 
-def clock_figure(*, rollback: Rollback, segments: Sequence[SegmentTime]) -> PageFigure | None:
-    """The clock from detection to verification as a waterfall; None while nothing has ended."""
+def clock_figure(*, rollback: Rollback, segments: Sequence[SegmentTime], until: dt.datetime | None = None) -> PageFigure | None:
+    """The clock from detection to verification as a waterfall; None while nothing was measured. `until`: so far goes a segment that did not end."""
     start = rollback.decided_at
-    bars = [
-        SegmentBar(label=segment.segment.label, start=(segment.start - start).total_seconds(), seconds=segment.seconds)
-        for segment in segments
-        if segment.segment != Segment.DETECT and segment.start is not None and segment.seconds is not None
-    ]
+    bars = segment_bars([segment for segment in segments if segment.segment != Segment.DETECT], zero=start, until=until)
     if not bars:
         return None
     figure = rollback_clock(

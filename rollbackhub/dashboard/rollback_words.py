@@ -8,8 +8,9 @@ from rollbackhub.accounts.enums import Role
 from rollbackhub.common.durations import in_words
 from rollbackhub.dashboard.drill_page import Answer, StepRow
 from rollbackhub.dashboard.looks import ROLLBACKS
+from rollbackhub.executions.domain.looks import UNSEEN
 from rollbackhub.executions.domain.selectors import SegmentTime
-from rollbackhub.executions.enums import StepState
+from rollbackhub.executions.enums import Segment, StepState
 from rollbackhub.rollbacks.enums import RollbackState as S
 from rollbackhub.rollbacks.models import Rollback
 
@@ -21,7 +22,7 @@ def headline_of(rollback: Rollback, *, steps: Sequence[StepRow] = (), part: str 
     role = approver_in_words(rollback.required_role)
     now = next((step for step in steps if step.state == StepState.STARTED), None)
     at = f": {part}step {now.number} of {len(steps)}, {now.title[:1].lower() + now.title[1:]}" if now else (f": {part.rstrip(', ')}" if part else "")
-    behind = f": {', '.join(lagging)} {'does' if len(lagging) == 1 else 'do'} not follow" if lagging else ": not everything follows"
+    behind = f": {', '.join(lagging)} {'does' if len(lagging) == 1 else 'do'} not follow" if lagging else _missing_in_words(steps)
     words = {
         S.AWAITING_APPROVAL: f"Nothing has begun: it waits for the approval of {role}.",
         S.REJECTED: "No: it was rejected. Nothing was changed.",
@@ -43,6 +44,16 @@ def headline_of(rollback: Rollback, *, steps: Sequence[StepRow] = (), part: str 
         S.CLOSED: f"Yes: rolled back in {took}, verified and closed." if rollback.verified_at else _closed_unfinished(rollback, took),
     }[state]
     return Answer(words, ROLLBACKS[state])
+
+
+def _missing_in_words(steps: Sequence[StepRow]) -> str:
+    """What keeps it from being restored when gateways follow, by the step that stopped."""
+    stopped = next((step for step in steps if step.attempts and step.state == StepState.FAILED), None)
+    if stopped is None or stopped.attempts[-1].segment not in (Segment.DRAIN, Segment.VERIFY):
+        return ": not everything follows"
+    if stopped.attempts[-1].result.get(UNSEEN):
+        return ": gateways send the bad version nothing, but the callers' metrics do not show whom it serves"
+    return ": the bad version still serves"
 
 
 def approver_in_words(role: str) -> str:

@@ -229,6 +229,7 @@ class Finding(models.Model):
     found = models.TextField()
     remedy = models.TextField(blank=True)
     found_at = models.DateTimeField()
+    mended_at = models.DateTimeField(null=True, help_text="When a later attempt of the same step no longer found it")
 
     class Meta:
         ordering = ["execution", "id"]

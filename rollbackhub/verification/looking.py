@@ -37,6 +37,8 @@ class MetricsLook:
     versions: Mapping[str, Mapping[str, Any]] | None
     problem: str = ""
     is_error: bool = False
+    configured: bool | None = None
+    """Whether the environment has such a source at all; None: from before that was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Looks:
     since: dt.datetime
     """From here on looks count: the drain, or (after a retry) the attempt's own beginning."""
     attempt: int = 1
+    served_again: bool = False
+    """The bad version was seen to serve after the drain: only so many requests without it as would show it prove that this is over."""
     of: Sequence[str] | None = None
     """Whose metrics are judged; None: of all versions that serve."""
     baselines: Mapping[str, BaselineTotals] = field(default_factory=dict)
@@ -102,12 +106,34 @@ def _traffic_share(check: TrafficShare, looks: Looks) -> CheckOutcome:
     served = lately_served(looks.served, bad_version=looks.bad_version)
     numbers = routed.numbers | {"bad_served": served.by_bad, "served": served.requests}
     if not served.by_bad:
-        return CheckOutcome(check.key, routed.verdict, routed.sentence, numbers)
+        unseen = _unseen_by_callers(looks, served)
+        if unseen is None or routed.verdict == Verdict.FAILED:
+            return CheckOutcome(check.key, routed.verdict, routed.sentence, numbers)
+        verdict, why = unseen
+        return CheckOutcome(check.key, combine((routed.verdict, verdict)), f"{routed.sentence} {why}", numbers)
     sentence = f"{looks.bad_version} still served {served.by_bad} of {served.requests} requests by the callers' metrics"
     if routed.verdict == Verdict.FAILED:
         return CheckOutcome(check.key, Verdict.FAILED, f"{sentence}. {routed.sentence}", numbers)
     reason = "the gateways send it nothing, so something else holds clients there (sessions that stick to a version, or callers beside the gateways)"
     return CheckOutcome(check.key, Verdict.FAILED, f"{sentence}: {reason}.", numbers)
+
+
+GATEWAYS_ALONE = "By the gateways' counters alone: the environment has no callers' metrics, which would show sessions that stick to it."
+
+
+def _unseen_by_callers(looks: Looks, served: LatelyServed) -> tuple[Verdict, str] | None:
+    """What the callers' metrics leave open, and what that makes of it; None when they show that nobody is served by the bad version."""
+    last = looks.metrics[-1] if looks.metrics else None
+    if last is not None and last.configured is False:
+        return Verdict.PASSED, GATEWAYS_ALONE
+    if last is not None and last.configured and last.versions is None:
+        problem = last.problem.rstrip(".")
+        why = f"By the gateways' counters alone: the callers' metrics, which would show sessions that stick to it, could not be read ({problem})."
+        return Verdict.ERROR if last.is_error else Verdict.INCONCLUSIVE, why
+    if looks.served_again and not served.is_enough:
+        why = f"It was seen to serve after the drain, and by the callers' metrics {served.requests} requests went without it since: too few to be sure."
+        return Verdict.INCONCLUSIVE, why
+    return None
 
 
 QUIET_REQUESTS = 60

@@ -17,7 +17,7 @@ from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.models import Sample
 from rollbackhub.registry.models import Artefact
 from rollbackhub.rollbacks.domain.acts import correct_detection
-from rollbackhub.rollbacks.domain.exposure import growth
+from rollbackhub.rollbacks.domain.exposure import growth, growth_of_counter
 from rollbackhub.rollbacks.domain.selectors import rollback_report
 from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.rollbacks.models import Rollback
@@ -233,3 +233,56 @@ def test_target_that_was_met_names_no_segment(policy: RoutingPolicy, cast: Cast)
     rollback = rolled_back(policy, cast)
     assert "missed" not in rollback.outcome
     assert rollback_report(rollback)["missed_target_by"] is None
+
+
+# The callers' metrics, where sessions stick past the gateways.
+
+
+def reads_metrics(*bad: int | None, counters: tuple[Counts, ...] = ()) -> Play:
+    """A step whose callers' metrics show so many requests by the bad version (None: no such series), after these counters of the gateways."""
+
+    def play(context: StepContext) -> StepOutcome:
+        for reading in counters:
+            context.keep_sample(kind="counters", source="test", value={"per_gateway": reading, "errors": {}})
+        for count in bad:
+            versions = {GOOD: {"requests": 1000}} | ({} if count is None else {BAD: {"requests": count}})
+            context.keep_sample(kind="metrics", source="test", value={"versions": versions, "configured": True})
+        return passes(context)
+
+    return play
+
+
+def test_exposure_is_the_larger_of_what_gateways_and_callers_counted_never_both(policy: RoutingPolicy, cast: Cast) -> None:
+    """Sessions that stick to the bad version go past the gateways: 98 requests had counted as 1."""
+    script("preflight", reads_metrics(500, counters=(counts(a=100),)))
+    script("drain", reads_metrics(540, 598, counters=(counts(a=101),)))
+    rollback = rolled_back(policy, cast)
+    assert rollback.exposure_observed == 98
+    assert "98 requests counted by the callers' metrics from" in rollback.exposure_basis
+    assert "the gateways counted 1, since sessions that stick to it go past them" in rollback.exposure_basis
+
+
+def test_exposure_by_the_gateways_says_what_the_callers_counted(policy: RoutingPolicy, cast: Cast) -> None:
+    script("preflight", reads_metrics(500, counters=(counts(a=100),)))
+    script("drain", reads_metrics(507, counters=(counts(a=112),)))
+    rollback = rolled_back(policy, cast)
+    assert rollback.exposure_observed == 12
+    assert "12 requests counted by the gateways from" in rollback.exposure_basis
+    assert "; the callers' metrics counted 7." in rollback.exposure_basis
+
+
+def test_exposure_by_the_callers_alone_where_nothing_else_was_read(policy: RoutingPolicy, cast: Cast) -> None:
+    script("preflight", reads_metrics(500))
+    script("drain", reads_metrics(507))
+    rollback = rolled_back(policy, cast)
+    assert rollback.exposure_observed == 7
+    assert "the counters of the gateways were not read twice" in rollback.exposure_basis
+
+
+@pytest.mark.parametrize(
+    ("readings", "grown"),
+    [([], 0), ([5.0], 0), ([5.0, 9.0], 4), ([5.0, None, 9.0], 4), ([None, 3.0], 3), ([5.0, 2.0, 4.0], 4), ([0.0, 0.0], 0)],
+    ids=["none", "once", "grew", "missing between", "born later", "started anew", "stood still"],
+)
+def test_growth_of_a_counter(readings: list[float | None], grown: float) -> None:
+    assert growth_of_counter(readings) == grown

@@ -343,3 +343,35 @@ def test_without_anything_seen_no_check_passes(check: CheckSpec) -> None:
 def test_what_is_no_check_is_not_waved_through() -> None:
     with pytest.raises(TypeError):
         evaluate(CheckSpec(key="nothing"), looks())
+
+
+# Whom the bad version serves, when the callers' metrics cannot say.
+
+
+@pytest.mark.parametrize(
+    ("last", "verdict", "sentence"),
+    [
+        (MetricsLook(NOON, NOON, None, problem="503", is_error=True, configured=True), E, "could not be read (503)"),
+        (MetricsLook(NOON, NOON, None, problem="too old.", configured=True), U, "could not be read (too old)"),
+        (MetricsLook(NOON, NOON, None, problem="no_connection", is_error=True, configured=False), P, "the environment has no callers' metrics"),
+        (MetricsLook(NOON, NOON, None, problem="503", is_error=True), P, "got 0 of 27 requests"),
+        (MetricsLook(NOON, NOON, {GOOD: {"requests": 1}}, configured=True), P, "got 0 of 27 requests"),
+    ],
+    ids=["down", "silent", "none in the environment", "kept before it was told", "read"],
+)
+def test_traffic_share_says_when_gateways_alone_were_read(last: MetricsLook, verdict: Verdict, sentence: str) -> None:
+    found = looks()
+    found.traffic = [traffic(second, good=9) for second in range(3)]
+    found.metrics = [last]
+    outcome = evaluate(TRAFFIC, found)
+    assert outcome.verdict == verdict
+    assert sentence in outcome.sentence
+    assert ("By the gateways' counters alone" in outcome.sentence) == (last.versions is None and last.configured is not None)
+
+
+@pytest.mark.parametrize(("served", "verdict"), [([], U), ([traffic(0, good=59)], U), ([traffic(0, good=60)], P), ([traffic(0, good=1), traffic(10)], P)])
+def test_traffic_share_after_a_sighting_passes_by_enough_requests_alone(served: list[TrafficSample], verdict: Verdict) -> None:
+    found = looks({GOOD: total(10)})
+    found.traffic = [traffic(second, good=9) for second in range(3)]
+    found.served, found.served_again = served, True
+    assert evaluate(TRAFFIC, found).verdict == verdict

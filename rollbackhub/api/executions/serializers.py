@@ -141,7 +141,7 @@ class FindingRow(ApiModelSerializer):
 
     class Meta:
         model = Finding
-        fields = ["code", "title", "subject", "expected", "found", "remedy", "found_at"]
+        fields = ["code", "title", "subject", "expected", "found", "remedy", "found_at", "mended_at"]
 
 
 class SampleRow(ApiModelSerializer):

@@ -143,7 +143,9 @@ class ClockRow(serializers.Serializer[Any]):
 class ExposureRow(serializers.Serializer[Any]):
     """Requests that the bad version served between detection and drain."""
 
-    observed = serializers.IntegerField(allow_null=True, help_text="By the gateways' counters")
+    observed = serializers.IntegerField(
+        allow_null=True, help_text="By the gateways' counters or the callers' metrics, whichever show more: the basis says which"
+    )
     estimated = serializers.IntegerField(allow_null=True, help_text="Before the counters were first read, by rate")
     basis = serializers.CharField(allow_null=True, help_text="What the numbers rest on")
 
@@ -156,6 +158,7 @@ class ReportFinding(serializers.Serializer[Any]):
     expected = serializers.CharField()
     found = serializers.CharField()
     remedy = serializers.CharField()
+    mended_at = Instant(allow_null=True, help_text="When a later attempt of the same step no longer found it")
 
 
 class ReportCheck(serializers.Serializer[Any]):

@@ -37,7 +37,7 @@ from rollbackhub.dashboard.looks import (
 from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
-from rollbackhub.executions.models import Execution
+from rollbackhub.executions.models import Execution, Finding
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
@@ -181,6 +181,12 @@ def instant(value: dt.datetime | None, exact: bool = False) -> dict[str, Any]:
     if value is None:
         return {"value": None}
     return {"value": value, "iso": value.isoformat(), "full": full_time(value), "relative": relative(value), "exact": exact}
+
+
+@register.filter
+def mended_count(findings: Iterable[Finding]) -> int:
+    """How many of them a later attempt no longer found."""
+    return sum(1 for finding in findings if finding.mended_at is not None)
 
 
 @register.filter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 
 from pydantic import Field
 
@@ -11,12 +10,15 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.connectors.prometheus import PrometheusConnector
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome
+from rollbackhub.executions.domain import path_checks
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.domain.looks import begin_looks, feed
+from rollbackhub.executions.domain.looks import UNSEEN, begin_looks, feed
 from rollbackhub.executions.domain.observers import MetricsObserver, keep_counters, traffic_observer
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
-from rollbackhub.verification.looking import LatelyServed, lately_served
+from rollbackhub.executions.models import Sample
+from rollbackhub.verification.evidence import CheckOutcome
+from rollbackhub.verification.looking import GATEWAYS_ALONE, LatelyServed, lately_served
 from rollbackhub.verification.traffic_share import check_traffic_share, drained_since
 
 
@@ -29,7 +31,10 @@ class AwaitDrainParams(Params):
 
 
 class AwaitDrain(Action):
-    """Reads gateways' counters, and the callers' metrics where they are: a session that sticks to the bad version is seen there alone."""
+    """Reads gateways' counters, and the callers' metrics where they are: a session that sticks to the bad version is seen there alone.
+
+    Metrics that cannot be read are waited for until the step's deadline, and then it has not passed: no data is never a pass.
+    """
 
     name = "await_drain"
     promise = Promise.READ_ONLY
@@ -44,16 +49,18 @@ class AwaitDrain(Action):
             served.look()
             check = check_traffic_share(traffic.samples, bad_version=bad, consecutive=params.consecutive)
             late = context.seconds_left(params.limit_seconds) <= 0
-            if check.verdict == Verdict.PASSED and (served.is_quiet or (late and not served.lately.by_bad)):
+            if check.verdict == Verdict.PASSED and (served.is_quiet or (late and served.was_never_seen)):
                 keep_counters(context)
                 at = max((instant for instant in (drained_since(traffic.samples, bad_version=bad), served.quiet_since) if instant), default=None)
                 return StepOutcome(Verdict.PASSED, f"{check.sentence} {served.in_words}".strip(), at=at, result=check.numbers)
             if late:
                 break
-            context.say(f"{check.sentence} {served.in_words}".strip())
+            # Once gateways send it nothing, what is waited for comes first.
+            said = [served.in_words, check.sentence] if check.verdict == Verdict.PASSED else [check.sentence, served.in_words]
+            context.say(" ".join(said).strip())
             context.pause(params.interval_seconds)
-        if check.verdict == Verdict.PASSED:
-            check = replace(check, verdict=Verdict.FAILED, sentence=served.in_words)
+        # What went on until now is exposure.
+        keep_counters(context)
         if traffic.errors:
             finding = FindingDraft(
                 FindingCode.UNREACHABLE,
@@ -63,28 +70,36 @@ class AwaitDrain(Action):
                 "Check the envoy connection's admin addresses and the prometheus connection.",
             )
             return StepOutcome(Verdict.ERROR, f"The traffic could not be observed: {traffic.errors[0]}", findings=(finding,))
+        if check.verdict == Verdict.PASSED:
+            return served.not_shown(check, limit_seconds=params.limit_seconds)
         if check.verdict == Verdict.FAILED:
-            finding = FindingDraft(
-                FindingCode.NOT_RESTORED,
-                f"traffic of {bad}",
-                f"none within {params.limit_seconds:g} s",
-                check.sentence,
-                "Look for a gateway or a client that does not follow the policy.",
-            )
-            return StepOutcome(Verdict.FAILED, check.sentence, findings=(finding,), result=check.numbers)
+            return _still_served(bad, check.sentence, check, limit_seconds=params.limit_seconds)
         return StepOutcome(Verdict.INCONCLUSIVE, check.sentence, result=check.numbers)
 
 
+def _still_served(bad: str, sentence: str, check: CheckOutcome, *, limit_seconds: float) -> StepOutcome:
+    finding = FindingDraft(
+        FindingCode.NOT_RESTORED,
+        f"traffic of {bad}",
+        f"none within {limit_seconds:g} s",
+        sentence,
+        "Look for a gateway or a client that does not follow the policy.",
+    )
+    return StepOutcome(Verdict.FAILED, sentence, findings=(finding,), result=check.numbers)
+
+
 class _Served:
-    """What the callers' metrics say about the bad version. Without metrics it has nothing to say; verifying asks for them."""
+    """What the callers' metrics say about the bad version. An environment without them goes by the gateways' counters, and says so."""
 
     def __init__(self, context: StepContext) -> None:
         self._bad = context.bad_version
+        self._is_told_apart = "fix_version" in context.plan
         # In a roll-forward the traffic itself is read there already.
-        wanted = PrometheusConnector.name in context.plan["connections"] and "fix_version" not in context.plan
+        wanted = PrometheusConnector.name in context.plan["connections"] and not self._is_told_apart
         self._metrics = MetricsObserver(context) if wanted else None
         self._looks = begin_looks(context.execution, context.attempt, of_fix=False)
         self._looks.since = context.attempt.started_at
+        self._seen_before = _was_seen_before(context) if wanted else False
 
     def look(self) -> None:
         """One look, kept."""
@@ -100,11 +115,25 @@ class _Served:
         return lately_served(self._looks.served, bad_version=self._bad)
 
     @property
+    def problem(self) -> str:
+        """Why the last look saw nothing; empty when it was one, and where there are no metrics."""
+        return self._metrics.last_error if self._metrics is not None else ""
+
+    @property
     def is_quiet(self) -> bool:
-        """Whether it does not speak against it: nobody was served by the bad version lately, or the source is away and cannot tell."""
-        if self._metrics is None or self._metrics.errors_in_a_row or self._metrics.silent_in_a_row:
+        """Whether nobody was served by the bad version lately, as the last look shows; always where there are no metrics to show it."""
+        if self._metrics is None:
             return True
-        return self.lately.is_enough and not self.lately.by_bad
+        return not self.problem and self.lately.is_enough and not self.lately.by_bad
+
+    @property
+    def was_never_seen(self) -> bool:
+        """Whether the metrics can be read and show requests since the flip, too few to be sure, and never one that it served."""
+        return not self.problem and bool(self.lately.requests) and not self._was_seen
+
+    @property
+    def _was_seen(self) -> bool:
+        return self._seen_before or any(sample.requests.get(self._bad, 0) for sample in self._looks.served)
 
     @property
     def quiet_since(self) -> dt.datetime | None:
@@ -114,12 +143,47 @@ class _Served:
     @property
     def in_words(self) -> str:
         """What speaks against it; or how little was heard."""
+        if self._metrics is None:
+            return "" if self._is_told_apart else GATEWAYS_ALONE
         seen = self.lately
+        if self.problem:
+            last = f" When they were read last, it had served {seen.by_bad} of {seen.requests} requests." if seen.by_bad else ""
+            return (
+                f"The callers' metrics, which would show sessions that stick to {self._bad}, cannot be read ({self.problem.rstrip('.')}), so it is not shown"
+                f" that nobody is served by it.{last}"
+            )
         if seen.by_bad:
             return (
                 f"By the callers' metrics {self._bad} still served {seen.by_bad} of the last {seen.requests} requests, though gateways send it nothing:"
                 " clients stick to it (sessions), or reach it beside the gateways."
             )
-        if self._metrics is None or seen.is_enough:
+        if seen.is_enough:
             return ""
+        if not seen.requests:
+            return "The callers' metrics show no request at all since the flip yet, so they do not show that no session sticks to it."
         return f"By the callers' metrics it served none of {seen.requests} requests since the flip: too few to be sure that no session sticks to it."
+
+    def not_shown(self, check: CheckOutcome, *, limit_seconds: float) -> StepOutcome:
+        """How the step ends when gateways send it nothing and the callers' metrics do not show the same."""
+        assert self._metrics is not None
+        if self.lately.by_bad and not self.problem:
+            return _still_served(self._bad, self.in_words, check, limit_seconds=limit_seconds)
+        sentence = f"By the gateways' counters {check.sentence} {self.in_words}"
+        result = {**check.numbers, UNSEEN: True}
+        if not self.problem:
+            return StepOutcome(Verdict.INCONCLUSIVE, sentence, result=result)
+        if self._metrics.errors_in_a_row:
+            return StepOutcome(Verdict.ERROR, sentence, findings=(path_checks.metrics_unreachable(self.problem),), result=result)
+        return StepOutcome(Verdict.INCONCLUSIVE, sentence, findings=(path_checks.metrics_missing(self.problem),), result=result)
+
+
+def _was_seen_before(context: StepContext) -> bool:
+    """Whether an earlier attempt of this step saw it serve: then only metrics that show it quiet end this one. One query for a first attempt."""
+    samples = Sample.objects.filter(
+        execution=context.execution, attempt__position=context.attempt.position, attempt__number__lt=context.attempt.number, kind="metrics"
+    ).select_related("attempt")
+    looks = begin_looks(context.execution, context.attempt, of_fix=False)
+    for sample in samples.order_by("id").iterator():
+        looks.since = min(looks.since, sample.attempt.started_at)
+        feed(looks, kind=sample.kind, value=sample.value, taken_at=sample.taken_at)
+    return any(seen.requests.get(context.bad_version, 0) for seen in looks.served)

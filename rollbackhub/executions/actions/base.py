@@ -31,6 +31,8 @@ class StepOutcome:
     verdict: Verdict
     message: str
     at: dt.datetime | None = None
+    drained_at: dt.datetime | None = None
+    """Since when nothing goes to the bad version, of a step that saw it after the drain: counts when what was restored had been revoked."""
     result: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[FindingDraft, ...] = ()
     checks: tuple[CheckOutcome, ...] = ()

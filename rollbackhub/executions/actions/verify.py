@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -12,9 +14,10 @@ from rollbackhub.executions.actions.base import Action, Params, StepOutcome
 from rollbackhub.executions.domain import path_checks
 from rollbackhub.executions.domain.baselines import read_baselines
 from rollbackhub.executions.domain.context import StepContext
-from rollbackhub.executions.domain.looks import ACTION, TEMPLATE_PARAMS, begin_looks, checks_of, feed
-from rollbackhub.executions.domain.observers import MetricsObserver, ServedObserver, TrafficObserver, traffic_observer
+from rollbackhub.executions.domain.looks import ACTION, TEMPLATE_PARAMS, WITHOUT_BASELINE, begin_looks, checks_of, feed
+from rollbackhub.executions.domain.observers import MetricsObserver, ServedObserver, TrafficObserver, keep_counters, traffic_observer
 from rollbackhub.executions.domain.probes import ask_probe, gateways_now
+from rollbackhub.executions.domain.restoring import is_revoked
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.executions.models import Sample
@@ -22,6 +25,7 @@ from rollbackhub.verification.course import Course
 from rollbackhub.verification.evidence import CheckOutcome
 from rollbackhub.verification.looking import Looks, evaluate
 from rollbackhub.verification.specs import Check, GatewayRevision, ImpactCeased, MetricBaseline, MetricThreshold, Probe, TrafficShare, title_of
+from rollbackhub.verification.traffic_share import drained_since
 
 NO_BASELINE = (
     "No metrics were read before the flip, so there is no baseline: verifying again cannot show that they are back at it."
@@ -59,7 +63,8 @@ class Verify(Action):
         """Passed when every check passed at as many looks in a row as it wants, over `window_seconds`; `at` is when the last of them did."""
         checks = checks_of(context.plan, params.model_dump())
         looks = begin_looks(context.execution, context.attempt, of_fix=params.versions == "fix")
-        self._keep(context, looks, kind="baseline", source="before the flip", value=read_baselines(context))
+        self._keep(context, looks, kind="baseline", source="before the flip", value={**read_baselines(context), "since": looks.since.isoformat()})
+        served_again = False
         course = Course(checks, span_seconds=params.window_seconds)
         traffic, metrics = traffic_observer(context), MetricsObserver(context)
         while True:
@@ -67,13 +72,20 @@ class Verify(Action):
             outcomes = [evaluate(check, looks) for check in checks]
             kept = context.keep_sample(kind="look", source="checks", value=_said(outcomes))
             verdict = course.take(outcomes, at=kept.taken_at)
+            if not served_again and _shows_bad(checks, outcomes):
+                served_again = True
+                context.served_again()
             if verdict == Verdict.PASSED:
-                return StepOutcome(Verdict.PASSED, " ".join(check.sentence for check in outcomes), at=kept.taken_at, checks=tuple(outcomes))
+                said = " ".join(check.sentence for check in outcomes)
+                _keep_what_was_served(context, served_again)
+                return StepOutcome(Verdict.PASSED, said, at=kept.taken_at, drained_at=_drained_at(checks, outcomes, looks), checks=tuple(outcomes))
             no_data = max(metrics.errors_in_a_row, metrics.silent_in_a_row) >= params.no_data_limit
             # Without a baseline no number of looks shows that it is back at it.
             hopeless = course.looks >= params.no_data_limit and course.verdict == Verdict.INCONCLUSIVE and _lacks_baseline(checks, looks)
             if verdict is not None or no_data or hopeless or context.seconds_left(params.limit_seconds) <= 0:
-                return _not_verified(checks, outcomes, course.verdict, metrics, without_baseline=_lacks_baseline(checks, looks))
+                ended = _not_verified(checks, outcomes, course.verdict, metrics, bad=looks.bad_version, without_baseline=_lacks_baseline(checks, looks))
+                _keep_what_was_served(context, served_again)
+                return replace(ended, drained_at=_drained_at(checks, outcomes, looks))
             context.say(_so_far(checks, outcomes, look=course.looks))
             context.pause(params.interval_seconds)
 
@@ -102,6 +114,29 @@ def _feed(looks: Looks, sample: Sample | None) -> None:
         feed(looks, kind=sample.kind, value=sample.value, taken_at=sample.taken_at)
 
 
+def _keep_what_was_served(context: StepContext, served_again: bool) -> None:
+    """The exposure had been reckoned until a drain that was none: it goes on until now."""
+    if served_again or is_revoked(context.execution):
+        keep_counters(context)
+
+
+def _shows_bad(checks: list[Check], outcomes: list[CheckOutcome]) -> bool:
+    """Whether a check of the traffic saw requests at the bad version."""
+    return any(
+        isinstance(check, TrafficShare) and outcome.verdict == Verdict.FAILED and (outcome.numbers["bad_requests"] or outcome.numbers["bad_served"])
+        for check, outcome in zip(checks, outcomes, strict=True)
+    )
+
+
+def _drained_at(checks: list[Check], outcomes: list[CheckOutcome], looks: Looks) -> dt.datetime | None:
+    """Since when nothing goes to it, when the last look shows that nothing does; None when it does not, or nothing looked."""
+    of_traffic = [outcome for check, outcome in zip(checks, outcomes, strict=True) if isinstance(check, TrafficShare)]
+    if not of_traffic or any(outcome.verdict != Verdict.PASSED for outcome in of_traffic):
+        return None
+    instants = (drained_since(samples, bad_version=looks.bad_version) for samples in (looks.traffic, looks.served))
+    return max((instant for instant in instants if instant is not None), default=None)
+
+
 def _so_far(checks: list[Check], outcomes: list[CheckOutcome], *, look: int) -> str:
     """What stands in the way at this look, for those who watch."""
     titles = {check.key: title_of(check) for check in checks}
@@ -119,19 +154,34 @@ def _lacks_baseline(checks: list[Check], looks: Looks) -> bool:
     return not looks.baselines and any(isinstance(check, MetricBaseline) for check in checks)
 
 
-def _not_verified(specs: list[Check], checks: list[CheckOutcome], verdict: Verdict, metrics: MetricsObserver, *, without_baseline: bool) -> StepOutcome:
-    titles = {spec.key: title_of(spec) for spec in specs}
+def _not_verified(
+    specs: list[Check], checks: list[CheckOutcome], verdict: Verdict, metrics: MetricsObserver, *, bad: str, without_baseline: bool
+) -> StepOutcome:
     findings: list[FindingDraft] = []
     if metrics.errors_in_a_row:
         findings.append(path_checks.metrics_unreachable(metrics.last_error))
     elif metrics.silent_in_a_row:
         findings.append(path_checks.metrics_missing(metrics.last_error))
-    findings += [
-        FindingDraft(FindingCode.NOT_RESTORED, titles[check.name], "back at the baseline", check.sentence, "The rollback did not undo the harm: look further.")
-        for check in checks
-        if check.verdict == Verdict.FAILED
-    ]
+    findings += [_finding_of(spec, check, bad=bad) for spec, check in zip(specs, checks, strict=True) if check.verdict == Verdict.FAILED]
     said = list(dict.fromkeys(check.sentence for check in checks if check.verdict != Verdict.PASSED))
     if without_baseline:
         said.append(NO_BASELINE)
-    return StepOutcome(verdict, " ".join(said), findings=tuple(findings), checks=tuple(checks))
+    return StepOutcome(verdict, " ".join(said), findings=tuple(findings), checks=tuple(checks), result={WITHOUT_BASELINE: True} if without_baseline else {})
+
+
+def _finding_of(spec: Check, check: CheckOutcome, *, bad: str) -> FindingDraft:
+    """A check that failed, with what it had to show."""
+    if isinstance(spec, TrafficShare):
+        remedy = "Find what holds clients there (sessions that stick, callers beside the gateways), end it, then verify again."
+        return FindingDraft(FindingCode.NOT_RESTORED, f"requests that {bad} serves", "none after the drain", check.sentence, remedy)
+    if isinstance(spec, GatewayRevision):
+        remedy = "Mend or stop the gateways that lag, then verify again."
+        return FindingDraft(FindingCode.NOT_RESTORED, title_of(spec), "every live gateway serves by what was written last", check.sentence, remedy)
+    expected = "back at the baseline"
+    if isinstance(spec, MetricThreshold):
+        expected = f"below {spec.limit:.2%} of requests"
+    elif isinstance(spec, ImpactCeased):
+        expected = "no new harm by the bad version, and all users back at the baseline"
+    elif isinstance(spec, Probe):
+        expected = "the good version answers"
+    return FindingDraft(FindingCode.NOT_RESTORED, title_of(spec), expected, check.sentence, "The rollback did not undo the harm: look further.")

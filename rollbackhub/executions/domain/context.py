@@ -15,6 +15,7 @@ from rollbackhub.connectors.base import Connector, connector_type
 from rollbackhub.connectors.mechanism import RunsJobs
 from rollbackhub.executions.domain.claims import Claim
 from rollbackhub.executions.domain.mechanisms import BoundMechanism, bind_mechanism
+from rollbackhub.executions.domain.restoring import SERVED_AGAIN, revoke_restored
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution, Sample, StepAttempt
 from rollbackhub.routing.domain.current import get_candidates
@@ -79,6 +80,13 @@ class StepContext:
         with self._claim.fenced():
             StepAttempt.objects.filter(pk=self.attempt.pk).update(message=message)
         self.attempt.message = message
+
+    def served_again(self) -> None:
+        """The bad version was seen to serve after the drain: what was restored is not any more. Renews the claim. Raises LeaseLost."""
+        with self._claim.fenced():
+            self.attempt.result = {**self.attempt.result, SERVED_AGAIN: True}
+            StepAttempt.objects.filter(pk=self.attempt.pk).update(result=self.attempt.result)
+            revoke_restored(self.execution)
 
     def pause(self, seconds: float) -> None:
         """Wait, holding the claim. Raises LeaseLost, CancelRequested."""

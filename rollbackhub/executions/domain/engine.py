@@ -6,7 +6,6 @@ interrupted is tried again with the same effect key, so that its effect happens 
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from typing import Any
 from uuid import UUID
@@ -21,6 +20,7 @@ from rollbackhub.executions.actions.base import StepOutcome
 from rollbackhub.executions.domain.claims import ENGINE, Claim, claim_execution
 from rollbackhub.executions.domain.context import CancelRequested, StepContext
 from rollbackhub.executions.domain.owners import owner_of
+from rollbackhub.executions.domain.restoring import mark_drained_again, mark_instant
 from rollbackhub.executions.domain.selectors import costliest_segment
 from rollbackhub.executions.domain.transitions import change_state
 from rollbackhub.executions.enums import REHEARSES, RUNNABLE_STATES, ExecutionState, FindingCode, Segment, StepState
@@ -35,13 +35,6 @@ CLEAN_UP_TRIES = 3
 
 TRANSIENT_TRIES = 3
 TRANSIENT_PAUSE_SECONDS = 0.5
-
-_INSTANT_OF_SEGMENT = {
-    Segment.EXECUTE: "executed_at",
-    Segment.PROPAGATE: "propagated_at",
-    Segment.DRAIN: "drained_at",
-    Segment.VERIFY: "verified_at",
-}
 
 
 def advance_execution(*, execution_id: UUID, worker: str) -> str:
@@ -174,7 +167,7 @@ def _record(claim: Claim, execution: Execution, attempt: StepAttempt, step: dict
         attempt.ended_at = clock.now()
         attempt.verdict = outcome.verdict
         attempt.message = outcome.message
-        attempt.result = dict(outcome.result)
+        attempt.result = {**attempt.result, **outcome.result}
         attempt.save(update_fields=["state", "ended_at", "verdict", "message", "result"])
         CheckResult.objects.bulk_create(
             CheckResult(
@@ -189,8 +182,12 @@ def _record(claim: Claim, execution: Execution, attempt: StepAttempt, step: dict
             for check in outcome.checks
         )
         _keep_findings(execution, outcome.findings, attempt=attempt)
+        if passed:
+            _mark_mended(execution, outcome.findings, attempt=attempt)
+        if outcome.drained_at is not None:
+            mark_drained_again(execution, outcome.drained_at)
         if passed and _ends_segment(execution, attempt.position):
-            _mark_instant(execution, Segment(step["segment"]), outcome.at or attempt.ended_at)
+            mark_instant(execution, Segment(step["segment"]), outcome.at or attempt.ended_at)
         if not passed and execution.state == ExecutionState.RUNNING:
             _stop_here(execution, verdict=outcome.verdict, outcome=f"Step “{step['title']}” did not pass: {outcome.message}")
         elif not passed and execution.attempts.filter(position=attempt.position, state=StepState.FAILED).count() % CLEAN_UP_TRIES == 0:
@@ -213,8 +210,20 @@ def _keep_findings(execution: Execution, findings: tuple[FindingDraft, ...], *, 
             )
             for finding in findings
         ),
-        ignore_conflicts=True,
+        # Found again: the newest words count, and what was mended is not any more.
+        update_conflicts=True,
+        unique_fields=["execution", "code", "subject"],
+        update_fields=["attempt", "expected", "found", "remedy", "found_at", "mended_at"],
     )
+
+
+def _mark_mended(execution: Execution, findings: tuple[FindingDraft, ...], *, attempt: StepAttempt) -> None:
+    """The step has passed: what its earlier attempts had found, and this one does not find, is mended."""
+    again = {(str(finding.code), finding.subject[:200]) for finding in findings}
+    open_ones = Finding.objects.filter(execution=execution, attempt__position=attempt.position, mended_at=None)
+    mended = [found.pk for found in open_ones if (found.code, found.subject) not in again]
+    if mended:
+        Finding.objects.filter(pk__in=mended).update(mended_at=attempt.ended_at)
 
 
 def _ends_segment(execution: Execution, position: int) -> bool:
@@ -222,26 +231,6 @@ def _ends_segment(execution: Execution, position: int) -> bool:
     steps = execution.plan["steps"]
     following = next((step for step in steps[position + 1 :] if not step.get("undo")), None)
     return following is None or following["segment"] != steps[position]["segment"]
-
-
-def _mark_instant(execution: Execution, segment: Segment, at: dt.datetime) -> None:
-    """Set the instant that the segment ends with, and `restored_at` once propagated and drained are both known."""
-    field = _INSTANT_OF_SEGMENT.get(segment)
-    if field is None:
-        return
-    columns = ("decided_at", *_INSTANT_OF_SEGMENT.values())
-    instants: dict[str, dt.datetime | None] = dict(zip(columns, Execution.objects.values_list(*columns).get(pk=execution.pk), strict=True))
-    if instants[field] is not None:
-        return
-    instants[field] = at
-    changes: dict[str, Any] = {field: at}
-    if segment in (Segment.PROPAGATE, Segment.DRAIN) and instants["propagated_at"] and instants["drained_at"]:
-        restored_at = max(instants["propagated_at"], instants["drained_at"])
-        changes |= {"restored_at": restored_at, "rollback_seconds": clock.seconds_between(instants["decided_at"], restored_at)}
-    Execution.objects.filter(pk=execution.pk).update(**changes)
-    if "restored_at" in changes:
-        execution.refresh_from_db()
-        owner_of(execution).restored(execution)
 
 
 def _leave_off(claim: Claim, execution: Execution, *, verdict: Verdict, outcome: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rollbackhub.executions.domain.restoring import SERVED_AGAIN
 from rollbackhub.executions.models import Execution, Sample, StepAttempt
 from rollbackhub.verification.evidence import TrafficSample
 from rollbackhub.verification.judge import BaselineKind
@@ -15,6 +16,10 @@ from rollbackhub.verification.specs import Check, parse_checks, template
 
 ACTION = "verify"
 KINDS = ("baseline", "traffic", "metrics", "gateways", "probe", "look")
+UNSEEN = "unseen"
+"""In the result of an attempt: gateways send the bad version nothing, and the callers' metrics did not show whom it serves."""
+WITHOUT_BASELINE = "without_baseline"
+"""In the result of an attempt: without a baseline, verifying again cannot show that all is back at it."""
 MOST_SAMPLES = 3000
 """Of one attempt, for a page."""
 BASELINES = {"before_release": BaselineKind.BEFORE_RELEASE, "concurrent": BaselineKind.CONCURRENT}
@@ -43,11 +48,14 @@ def begin_looks(execution: Execution, attempt: StepAttempt, *, of_fix: bool) -> 
     plan = execution.plan
     first = execution.drained_at or execution.executed_at
     began = attempt.started_at
+    attempts = execution.attempts.all() if attempt.number > 1 else ()
+    earlier = [found for found in attempts if found.position == attempt.position and found.number < attempt.number]
     return Looks(
         bad_version=str(plan["bad_version"]),
         good_versions=list(plan["good_versions"]),
         since=first if first is not None and attempt.number == 1 else began,
         attempt=attempt.number,
+        served_again=any(found.result.get(SERVED_AGAIN) for found in earlier),
         of=[str(plan["fix_version"])] if of_fix else None,
     )
 
@@ -67,6 +75,8 @@ def feed(looks: Looks, *, kind: str, value: Mapping[str, Any], taken_at: dt.date
     elif kind == "probe":
         looks.probes[str(value["check"])] = ProbeLook(str(value.get("version", "")), str(value.get("error", "")))
     elif kind == "baseline":
+        # As it was at this attempt: the drain may have been revoked since, and observed again later.
+        looks.since = dt.datetime.fromisoformat(value["since"]) if value.get("since") else looks.since
         looks.baselines = {
             name: BaselineTotals(BASELINES[name], entry["versions"]) for name, entry in value.items() if name in BASELINES and entry.get("versions")
         }
@@ -74,13 +84,14 @@ def feed(looks: Looks, *, kind: str, value: Mapping[str, Any], taken_at: dt.date
 
 def metrics_look(value: Mapping[str, Any], taken_at: dt.datetime) -> MetricsLook:
     """A kept metrics sample. Before sources told their time and query, the versions alone were kept."""
+    configured = value.get("configured")
     if "error" in value:
-        return MetricsLook(taken_at, taken_at, None, problem=str(value["error"]), is_error=not value.get("no_data"))
+        return MetricsLook(taken_at, taken_at, None, problem=str(value["error"]), is_error=not value.get("no_data"), configured=configured)
     versions = value.get("versions", value)
     at_source = dt.datetime.fromisoformat(value["at_source"]) if value.get("at_source") else taken_at
     if not versions:
-        return MetricsLook(taken_at, at_source, None, problem=str(value.get("no_data") or "there is no such series."))
-    return MetricsLook(taken_at, at_source, versions)
+        return MetricsLook(taken_at, at_source, None, problem=str(value.get("no_data") or "there is no such series."), configured=configured)
+    return MetricsLook(taken_at, at_source, versions, configured=configured)
 
 
 def _traffic(value: Mapping[str, Any], taken_at: dt.datetime) -> TrafficSample:

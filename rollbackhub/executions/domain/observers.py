@@ -191,7 +191,8 @@ class MetricsObserver:
             self.last_error = describe(error)
             silent = isinstance(error, NoData)
             self.errors_in_a_row, self.silent_in_a_row = (0, self.silent_in_a_row + 1) if silent else (self.errors_in_a_row + 1, self.silent_in_a_row)
-            self.kept = self._context.keep_sample(kind="metrics", source=source, value={"error": self.last_error, **({"no_data": True} if silent else {})})
+            value = {"error": self.last_error, "configured": self._connector is not None, **({"no_data": True} if silent else {})}
+            self.kept = self._context.keep_sample(kind="metrics", source=source, value=value)
             return None
         self.errors_in_a_row = 0
         found = look.totals.get(plan["alias"], {})
@@ -216,7 +217,12 @@ def totals_of(sample: Sample) -> dict[str, Totals]:
 def _metrics_value(look: Reading, found: Mapping[str, VersionMetrics]) -> dict[str, Any]:
     """As it is kept: the totals, the query that gave them, and when they were true by the source's clock."""
     at_source = look.newest_at or look.source_now or look.read_at
-    return {"versions": {version: metrics.as_dict() for version, metrics in found.items()}, "query": look.query, "at_source": at_source.isoformat()}
+    return {
+        "versions": {version: metrics.as_dict() for version, metrics in found.items()},
+        "query": look.query,
+        "at_source": at_source.isoformat(),
+        "configured": True,
+    }
 
 
 def summed(totals: dict[str, Totals], versions: list[str] | None = None) -> Totals:

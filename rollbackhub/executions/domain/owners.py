@@ -23,6 +23,9 @@ class ExecutionOwner:
     def restored(self, execution: Execution) -> None:
         """It was observed that traffic is restored; the transaction is open and the execution's row locked."""
 
+    def revoked(self, execution: Execution) -> None:
+        """The bad version was seen to serve after all: what was restored is not; the transaction is open and the execution's row locked."""
+
     def reference(self, execution: Execution) -> str:
         """What people call it, for the reasons of policy revisions: `Drill 1a2b3c4d`."""
         return f"{execution.get_kind_display()} {str(execution.pk)[:8]}"

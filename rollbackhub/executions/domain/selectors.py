@@ -80,7 +80,7 @@ def report_of(execution: Execution) -> dict[str, Any]:
         "segments": {str(segment.segment): _rounded(segment.seconds) for segment in segments_of(execution)},
         "rollback_seconds": _rounded(execution.rollback_seconds),
         "target_seconds": execution.target_seconds,
-        "findings": list(execution.findings.values("code", "subject", "expected", "found", "remedy")),
+        "findings": list(execution.findings.values("code", "subject", "expected", "found", "remedy", "mended_at")),
         "checks": list(execution.checks.values("check_name", "verdict", "sentence", "numbers")),
         "steps": [
             {

@@ -8,10 +8,12 @@ from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
 from rollbackhub.common.housekeeping import register_job
 from rollbackhub.common.verdict import Verdict
+from rollbackhub.executions.domain.looks import UNSEEN
 from rollbackhub.executions.domain.mechanisms import shares_traffic
 from rollbackhub.executions.domain.owners import ExecutionOwner, register_owner
+from rollbackhub.executions.domain.restoring import is_revoked
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, Segment
-from rollbackhub.executions.models import Execution
+from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.registry.domain.holds import start_hold
 from rollbackhub.rollbacks.domain import watch
 from rollbackhub.rollbacks.domain.approvals import expire_requests, tell_next_levels
@@ -84,6 +86,26 @@ class RollbackOwner(ExecutionOwner):
         )
         reckon_exposure(rollback, actor=FOLLOWING)
 
+    def revoked(self, execution: Execution) -> None:
+        """The bad version still serves: the rollback is not restored, whatever was observed before. Its hold stays."""
+        part = _part_of(execution)
+        if part is None:
+            return
+        rollback = locked(part.rollback_id)
+        if rollback.state != RollbackState.RESTORED:
+            return
+        was = {"restored_at": rollback.restored_at.isoformat() if rollback.restored_at else None, "rollback_seconds": rollback.rollback_seconds}
+        self._move(
+            rollback,
+            RollbackState.RUNNING,
+            "rollback.restored_revoked",
+            {"execution": str(execution.pk), **was},
+            restored_at=None,
+            drained_at=None,
+            rollback_seconds=None,
+            outcome=f"Not restored after all: {part.bad_version.label} was seen to serve again after the drain.",
+        )
+
     def state_changed(self, execution: Execution, *, before: str) -> None:
         """The rollback follows its execution."""
         part = _part_of(execution)
@@ -125,15 +147,13 @@ class RollbackOwner(ExecutionOwner):
             restored = "Traffic is restored" if shares_traffic(execution.plan) else back
             advice = f"{restored}, but it is not shown that the harm is over. Look at the check, then verify again, or look for another cause."
             self._move(rollback, RollbackState.VERIFICATION_FAILED, "rollback.verification_failed", data, outcome=f"{execution.outcome} {advice}")
-        elif execution.executed_at is not None and failed is not None and failed.segment in (Segment.PROPAGATE, Segment.DRAIN):
-            lagging = failed.result.get("lagging", [])
-            data["lagging"] = lagging
-            who = f" Not following: {', '.join(lagging)}." if lagging else ""
-            advice = "Mend or stop what still serves the bad version; "
-            advice += "the rollback goes on by itself when the gateways follow." if lagging else "then try the step again."
-            self._move(
-                rollback, RollbackState.PARTIALLY_RESTORED, "rollback.partially_restored", data, outcome=f"{execution.outcome}{who} {advice} {stands}".strip()
-            )
+        elif execution.executed_at is not None and failed is not None and _is_partial(execution, failed):
+            data["lagging"] = failed.result.get("lagging", [])
+            said = f"{execution.outcome} {_advice_for(failed)} {stands}".strip()
+            self._move(rollback, RollbackState.PARTIALLY_RESTORED, "rollback.partially_restored", data, outcome=said)
+            if failed.segment == Segment.VERIFY:
+                # It had been reckoned until the drain that was none.
+                reckon_exposure(locked(rollback.pk), actor=FOLLOWING)
         else:
             self._move(rollback, RollbackState.NEEDS_HUMAN, "rollback.needs_human", data, outcome=f"{execution.outcome} {stands}")
 
@@ -183,6 +203,29 @@ class RollbackOwner(ExecutionOwner):
     @staticmethod
     def _move(rollback: Rollback, to: RollbackState, event: str, data: dict[str, Any] | None = None, **fields: Any) -> None:
         change_state(rollback_id=rollback.pk, to=to, actor=FOLLOWING, event=event, data=data, **fields)
+
+
+def _is_partial(execution: Execution, failed: StepAttempt) -> bool:
+    """Whether a step stopped that had to observe that the bad version gets nothing: gateways, draining, or a verification that saw it serve."""
+    return failed.segment in (Segment.PROPAGATE, Segment.DRAIN) or (failed.segment == Segment.VERIFY and is_revoked(execution))
+
+
+def _advice_for(failed: StepAttempt) -> str:
+    """What a person does about a rollback that is restored in part."""
+    lagging = failed.result.get("lagging", [])
+    if lagging:
+        return f"Not following: {', '.join(lagging)}. Mend or stop what still serves the bad version; the rollback goes on by itself when the gateways follow."
+    if failed.result.get(UNSEEN):
+        return (
+            "The traffic went by the gateways' counters alone. Mend the callers' metrics, then try the step again: it passes when they show nobody there."
+            " If they cannot be mended now, look yourself at who is served, and decide: a lead may skip the step and say what was seen;"
+            " nothing of it then counts as observed."
+        )
+    if failed.segment == Segment.VERIFY:
+        return (
+            "It is not restored while clients get the bad version: find what holds them there (sessions, callers beside the gateways), then try the step again."
+        )
+    return "Mend or stop what still serves the bad version; then try the step again."
 
 
 def _said_at_the_end(rollback: Rollback) -> str:

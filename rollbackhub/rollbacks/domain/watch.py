@@ -199,12 +199,15 @@ def _broken(
         if evidence is not None:
             evidence.seen_at = now
             evidence.save(force_insert=True)
-        _, is_new = Finding.objects.get_or_create(
+        finding, is_new = Finding.objects.get_or_create(
             execution=execution,
             code=FindingCode.NOT_RESTORED,
             subject=subject,
             defaults={"expected": expected, "found": found, "remedy": remedy, "found_at": now},
         )
+        if finding.mended_at is not None:
+            finding.found, finding.found_at, finding.mended_at = found, now, None
+            finding.save(update_fields=["found", "found_at", "mended_at"])
         if rollback.state == RollbackState.VERIFIED:
             change_state(
                 rollback_id=rollback.pk,
@@ -234,3 +237,5 @@ def _mended(part: RollbackPart, *, outcome: str) -> None:
         rollback = locked(part.rollback_id)
         if rollback.state == RollbackState.VERIFICATION_FAILED:
             change_state(rollback_id=rollback.pk, to=RollbackState.VERIFIED, actor=WATCH, event="rollback.verified_again", outcome=outcome)
+            # Of no attempt: found by this watch.
+            Finding.objects.filter(execution__rollback_part=part, attempt=None, code=FindingCode.NOT_RESTORED, mended_at=None).update(mended_at=clock.now())
