@@ -18,8 +18,8 @@ from tests.reviews.quarter import AT, QUARTER, Quarter, add_more, make_quarter
 
 pytestmark = pytest.mark.django_db
 
-QUERIES = 34
-"""Of all items together, those of their figures included."""
+MOST_QUERIES = 40
+"""Of all items together, those of analytics' figures included."""
 
 
 @pytest.fixture
@@ -158,4 +158,4 @@ def test_agenda_takes_as_many_queries_for_much_as_for_little(quarter: Quarter) -
 
     before = queries()
     add_more(quarter)
-    assert (before, queries()) == (QUERIES, QUERIES)
+    assert queries() == before <= MOST_QUERIES

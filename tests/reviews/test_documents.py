@@ -55,10 +55,6 @@ def document(cast: Cast, tmp_path: Path) -> Document:
     path = tmp_path / "review.pdf"
     assert made.pdf is not None, made.problem
     path.write_bytes(made.pdf)
-    (Path("/tmp/rv/r.pdf")).write_bytes(made.pdf)
-    (Path("/tmp/rv/r.html")).write_text(made.html)
-    (Path("/tmp/rv/r.pdf")).write_bytes(made.pdf)
-    (Path("/tmp/rv/r.html")).write_text(made.html)
     return Document(review, made, path)
 
 
