@@ -43,6 +43,7 @@ class LabVersion:
     changelog: str
     uri: str
     lifecycle: str
+    """Where its traffic in production puts it at the start; what is superseded served first."""
 
     @property
     def digest(self) -> str:

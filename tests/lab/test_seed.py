@@ -13,6 +13,8 @@ from rollbackhub.connectors.prometheus import PrometheusConnector
 from rollbackhub.lab.catalogue import ALIASES, ENVIRONMENTS
 from rollbackhub.lab.domain.seed import ACTOR, seed_lab
 from rollbackhub.lab.world import LabWorld
+from rollbackhub.registry.domain.retention import describe_retention, list_retention
+from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Artefact, Connection, Environment, Version
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.domain.transitions import append_revision
@@ -59,6 +61,28 @@ def test_seed_connections_are_what_the_connectors_take() -> None:
     assert EnvoyConnector.settings_type.model_validate(envoy).admins == {"production-gateway-1": "http://127.0.0.1:21021"}
     prometheus = Connection.objects.get(environment__slug="staging", connector="prometheus").settings
     assert PrometheusConnector.settings_type.model_validate(prometheus).endpoint == "http://127.0.0.1:21000/metrics/staging"
+
+
+def test_seed_versions_stand_where_their_history_puts_them(tmp_path: Path) -> None:
+    world = LabWorld(hub_url="http://127.0.0.1:8000", base_port=20000, directory=tmp_path, environments=ENVIRONMENTS, parts=("haproxy", "git", "delta"))
+    for part in world.parts:
+        part.prepare()
+    seed_lab(world)
+    aliases = [*ALIASES, *(alias for part in world.parts for alias in part.aliases())]
+    wanted = {(alias.alias, version.label): version.lifecycle for alias in aliases for version in alias.versions}
+    assert {(version.artefact.slug, version.label): version.lifecycle for version in Version.objects.select_related("artefact")} == wanted
+    assert Environment.objects.get(slug="production").releases_only
+    superseded = Version.objects.filter(lifecycle=Lifecycle.SUPERSEDED)
+    assert superseded.count() == 3
+    for version in superseded:
+        (found,) = describe_retention(list(list_retention().filter(pk=version.pk)), live_since={})
+        assert version.superseded_at is not None
+        assert found.retained_until is not None
+        events = AuditEvent.objects.filter(subject_type="version", subject_id=str(version.pk)).order_by("id")
+        assert [event.event for event in events] == ["version.registered", "version.live", "version.superseded"]
+        first, present = RoutingPolicy.objects.get(environment__slug="production", artefact=version.artefact).revisions.order_by("number")
+        assert [candidate.version for candidate in first.candidates.filter(weight=100)] == [version]
+        assert list(present.candidates.filter(version=version).values_list("weight", flat=True)) == [0]
 
 
 def test_seed_twice_changes_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -13,9 +14,10 @@ from rollbackhub.common.errors import Conflict
 from rollbackhub.lab.catalogue import ALIASES, CHECKS, LabAlias
 from rollbackhub.lab.parts import MovedAlias
 from rollbackhub.lab.world import LabWorld
-from rollbackhub.registry.enums import ChangeType
+from rollbackhub.registry.domain.versions import record_registered
+from rollbackhub.registry.enums import ChangeType, Lifecycle
 from rollbackhub.registry.models import Artefact, Connection, Environment, Version
-from rollbackhub.routing.domain.transitions import create_policy
+from rollbackhub.routing.domain.transitions import append_revision, create_policy
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
 
@@ -72,12 +74,11 @@ def _artefact(alias: LabAlias | MovedAlias, team: Team, made: list[str]) -> Arte
     if created:
         made.append(f"artefact {alias.alias}")
     for version in alias.versions:
-        _, created = Version.objects.get_or_create(
-            artefact=artefact,
-            label=version.label,
-            defaults={"digest": version.digest, "uri": version.uri, "changelog": version.changelog, "lifecycle": version.lifecycle, "author": AUTHOR},
-        )
+        # Where it stands follows from its traffic in production, as with real ones.
+        defaults = {"digest": version.digest, "uri": version.uri, "changelog": version.changelog, "author": AUTHOR}
+        found, created = Version.objects.get_or_create(artefact=artefact, label=version.label, defaults=defaults)
         if created:
+            record_registered(found, actor=ACTOR)
             made.append(f"version {version.label}")
     return artefact
 
@@ -95,17 +96,31 @@ def _policy(alias: LabAlias, artefact: Artefact, environment: Environment, made:
 def _moved_policy(alias: MovedAlias, artefact: Artefact, environment: Environment, made: list[str]) -> None:
     if RoutingPolicy.objects.filter(environment=environment, alias=alias.alias).exists():
         return
-    create_policy(
+    candidates = [CandidateSpec(*candidate) for candidate in alias.candidates]
+    before = _as_before(candidates, alias)
+    reason = "As the lab's systems stand at the start."
+    policy = create_policy(
         environment=environment,
         alias=alias.alias,
         artefact=artefact,
-        candidates=[CandidateSpec(*candidate) for candidate in alias.candidates],
+        candidates=before or candidates,
         actor=ACTOR,
-        reason="As the lab's systems stand at the start.",
+        reason="The known good version, before the present one took over." if before else reason,
         connection=Connection.objects.get(environment=environment, connector=alias.connector, name=""),
         target=alias.targets[environment.slug],
     )
+    if before:
+        # This was before releases were asked for; nobody else sees that, for all of it is one transaction.
+        Environment.objects.filter(pk=environment.pk).update(releases_only=False)
+        append_revision(policy_id=policy.pk, expected_revision=policy.revision_number, candidates=candidates, actor=ACTOR, reason=reason)
+        Environment.objects.filter(pk=environment.pk).update(releases_only=environment.releases_only)
     made.append(f"policy {alias.alias} in {environment.slug}")
+
+
+def _as_before(candidates: list[CandidateSpec], alias: MovedAlias) -> list[CandidateSpec]:
+    """The candidates when the version that is superseded now had all of the traffic; empty when none is."""
+    superseded = [version.label for version in alias.versions if version.lifecycle == Lifecycle.SUPERSEDED]
+    return [replace(candidate, weight=100 if candidate.version_pin == superseded[-1] else 0) for candidate in candidates] if superseded else []
 
 
 def _connections(world: LabWorld, environment: Environment, made: list[str]) -> None:

@@ -78,25 +78,30 @@ def register_version(
             if existing is None:
                 raise
             return _same(existing, values["digest"], artefact=artefact), False
-        record(
-            event="version.registered",
-            actor=actor,
-            subject_type="version",
-            subject_id=version.pk,
-            data={
-                "version": version.label,
-                "artefact": artefact.slug,
-                "before": "",
-                "after": str(Lifecycle.REGISTERED),
-                "reason": "registered",
-                "digest": version.digest,
-                "uri": version.uri,
-                "author": version.author,
-                "parent": parent,
-                "strategic": is_strategic,
-            },
-        )
+        record_registered(version, parent=parent, actor=actor)
         return version, True
+
+
+def record_registered(version: Version, *, parent: str = "", actor: Actor) -> None:
+    """Record that a version is known from now on. `version` has its artefact; `parent` is a label. To be called in the transaction that made it."""
+    record(
+        event="version.registered",
+        actor=actor,
+        subject_type="version",
+        subject_id=version.pk,
+        data={
+            "version": version.label,
+            "artefact": version.artefact.slug,
+            "before": "",
+            "after": str(Lifecycle.REGISTERED),
+            "reason": "registered",
+            "digest": version.digest,
+            "uri": version.uri,
+            "author": version.author,
+            "parent": parent,
+            "strategic": version.is_strategic,
+        },
+    )
 
 
 def _same(existing: Version, digest: str, *, artefact: Artefact) -> Version:
