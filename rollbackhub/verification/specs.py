@@ -14,9 +14,9 @@ from rollbackhub.verification.judge.rate_question import MOST_HARMLESS, MOST_POI
 MAX_CHECKS = 20
 
 Metric = Literal["negative_feedback", "errors", "latency"]
-Ratio = Annotated[float, Field(gt=0, le=MOST_RATIO)]
-Points = Annotated[float, Field(gt=0, le=MOST_POINTS)]
-Harmless = Annotated[float, Field(gt=0, le=MOST_HARMLESS)]
+Ratio = Annotated[float, Field(strict=True, gt=0, le=MOST_RATIO)]
+Points = Annotated[float, Field(strict=True, gt=0, le=MOST_POINTS)]
+Harmless = Annotated[float, Field(strict=True, gt=0, le=MOST_HARMLESS)]
 
 
 class CheckSpec(BaseModel):
@@ -26,17 +26,23 @@ class CheckSpec(BaseModel):
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Its name on the record")
     title: str = Field(default="", max_length=120, description="Its name for people; empty: the usual one")
-    consecutive: int = Field(default=2, ge=1, le=100, description="Looks in a row that must pass")
-    failure_limit: int = Field(default=10, ge=0, le=10_000, description="It ends as failed after so many failed looks in a row; 0: at the deadline only")
-    inconclusive_limit: int = Field(default=0, ge=0, le=10_000, description="It ends after so many looks in a row that show nothing; 0: at the deadline only")
-    error_limit: int = Field(default=10, ge=0, le=10_000, description="It ends after so many looks in a row that could not be taken; 0: at the deadline only")
+    consecutive: int = Field(default=2, strict=True, ge=1, le=100, description="Looks in a row that must pass")
+    failure_limit: int = Field(
+        default=10, strict=True, ge=0, le=10_000, description="It ends as failed after so many failed looks in a row; 0: at the deadline only"
+    )
+    inconclusive_limit: int = Field(
+        default=0, strict=True, ge=0, le=10_000, description="It ends after so many looks in a row that show nothing; 0: at the deadline only"
+    )
+    error_limit: int = Field(
+        default=10, strict=True, ge=0, le=10_000, description="It ends after so many looks in a row that could not be taken; 0: at the deadline only"
+    )
 
 
 class TrafficShare(CheckSpec):
     """The bad version gets nothing: not from gateways, and not where it is counted as served."""
 
     kind: Literal["traffic_share"] = "traffic_share"
-    samples: int = Field(default=3, ge=1, le=100, description="Samples in a row that see traffic and none of it at the bad version")
+    samples: int = Field(default=3, strict=True, ge=1, le=100, description="Samples in a row that see traffic and none of it at the bad version")
 
 
 class GatewayRevision(CheckSpec):
@@ -97,7 +103,7 @@ class ImpactCeased(WithMargin):
     """The users' harm is over: the bad version's own errors and complaints have stopped, and those of all users are within tolerance."""
 
     kind: Literal["impact_ceased"] = "impact_ceased"
-    quiet_looks: int = Field(default=3, ge=1, le=1000, description="Looks in a row without a new error or complaint at the bad version")
+    quiet_looks: int = Field(default=3, strict=True, ge=1, le=1000, description="Looks in a row without a new error or complaint at the bad version")
 
 
 class Probe(CheckSpec):
@@ -159,18 +165,19 @@ def parse_checks(values: object) -> list[Check]:
         for item in error.errors(include_url=False, include_input=False):
             where, sentence = _in_words(item)
             fields.setdefault(where, []).append(sentence)
-        raise _refused(fields) from error
+        raise refused(fields) from error
     if not 1 <= len(found) <= MAX_CHECKS:
-        raise _refused({"checks": [f"A verification has 1 to {MAX_CHECKS} checks."]})
+        raise refused({"checks": [f"A verification has 1 to {MAX_CHECKS} checks."]})
     seen: dict[str, int] = {}
     for place, check in enumerate(found):
         if check.key in seen:
-            raise _refused({f"checks.{place}.key": [f"The key {check.key} is that of check {seen[check.key] + 1} already."]})
+            raise refused({f"checks.{place}.key": [f"The key {check.key} is that of check {seen[check.key] + 1} already."]})
         seen[check.key] = place
     return found
 
 
-def _refused(fields: dict[str, list[str]]) -> InvalidInput:
+def refused(fields: dict[str, list[str]]) -> InvalidInput:
+    """The error for these sentences by place."""
     said = " ".join(f"{key}: {sentences[0]}" for key, sentences in list(fields.items())[:10])
     return InvalidInput(f"The checks cannot be used. {said}", code="invalid_checks", fields=fields)
 
