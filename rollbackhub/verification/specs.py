@@ -51,11 +51,28 @@ class GatewayRevision(CheckSpec):
     kind: Literal["gateway_revision"] = "gateway_revision"
 
 
+JUDGED_FAILURES = 3
+"""Paid looks in a row after which what is judged is given up. Each has about twice the requests of the one before, so that complaints that come
+late, right after the drain, weigh little at the last."""
+
+
+class Judged(CheckSpec):
+    """What the judge answers at paid looks: its failures are counted by those."""
+
+    failure_limit: int = Field(
+        default=JUDGED_FAILURES,
+        strict=True,
+        ge=0,
+        le=10_000,
+        description="It ends as failed after so many paid looks in a row that fail, each with twice the requests; 0: at the deadline only",
+    )
+
+
 USUAL_RATIO = 0.25
 """The margin of who states none."""
 
 
-class WithMargin(CheckSpec):
+class WithMargin(Judged):
     """How much above the baseline still counts as back. Of several margins any will do; who states none has margin_ratio 0.25."""
 
     margin_ratio: Ratio | None = Field(default=None, description="0.25: at most a quarter above the baseline")
@@ -91,7 +108,7 @@ class MetricBaseline(WithMargin):
         return self
 
 
-class MetricThreshold(CheckSpec):
+class MetricThreshold(Judged):
     """A rate is below a fixed limit, shown and not just seen."""
 
     kind: Literal["metric_threshold"] = "metric_threshold"
@@ -216,13 +233,17 @@ def as_json(checks: Sequence[Check]) -> list[dict[str, Any]]:
     return [check.model_dump(mode="json") for check in checks]
 
 
+_ONE = {"fail": "fails", "show nothing": "shows nothing", "cannot be taken": "cannot be taken"}
+
+
 def in_sentences(check: CheckSpec) -> list[str]:
     """What it demands, in words with units."""
     said = [_demand(check)]
     looks = "look" if check.consecutive == 1 else "looks in a row"
     said.append(f"It passes after {check.consecutive} {looks}.")
-    limits = ((check.failure_limit, "fail"), (check.inconclusive_limit, "show nothing"), (check.error_limit, "cannot be taken"))
-    ends = [f"{count} looks in a row that {what}" for count, what in limits if count]
+    failing = "judged look" if isinstance(check, Judged) else "look"
+    limits = ((check.failure_limit, failing, "fail"), (check.inconclusive_limit, "look", "show nothing"), (check.error_limit, "look", "cannot be taken"))
+    ends = [f"{count} {what}s in a row that {how}" if count > 1 else f"1 {what} that {_ONE[how]}" for count, what, how in limits if count]
     said.append(f"It is given up after {', or '.join(ends)}." if ends else "It is given up at the step's time limit alone.")
     return said
 
