@@ -9,6 +9,7 @@ from rollbackhub.accounts.models import User
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.executions.domain.plan import build_plan
 from rollbackhub.executions.domain.transitions import start_execution
 from rollbackhub.executions.enums import ExecutionKind
@@ -42,14 +43,13 @@ def start_drill(
             code="version_not_in_policy",
             fields={"bad_version": ["Choose a version that the alias serves."]},
         )
+    note = spoken(note, field="note")[:300]
     plan = build_plan(policy=policy, kind=ExecutionKind.DRILL, bad_version=bad_version)
     try:
         with transaction.atomic():
             execution = start_execution(kind=ExecutionKind.DRILL, policy=policy, plan=plan, actor=actor, user=user)
-            drill = Drill.objects.create(
-                execution=execution, idempotency_key=idempotency_key, idempotency_owner=owner if idempotency_key else "", note=note[:300]
-            )
-            record(event="drill.requested", actor=actor, subject_type="drill", subject_id=execution.pk, data={"alias": policy.alias, "note": note[:300]})
+            drill = Drill.objects.create(execution=execution, idempotency_key=idempotency_key, idempotency_owner=owner if idempotency_key else "", note=note)
+            record(event="drill.requested", actor=actor, subject_type="drill", subject_id=execution.pk, data={"alias": policy.alias, "note": note})
             return drill
     except (IntegrityError, Conflict):
         # Two requests with one key at once: the other one made the drill.

@@ -9,8 +9,9 @@ from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Model, QuerySet
-from django.forms import ModelForm
+from django.db.models import Field, Model, QuerySet, TextField
+from django.forms import CharField, JSONField, ModelForm
+from django.forms import Field as FormField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 
@@ -19,6 +20,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.common.secret_names import looks_secret, without_secrets
+from rollbackhub.common.shown_text import shown_line, shown_lines
 
 LONGEST_TEXT = 500
 LONGEST_JSON = 4000
@@ -41,6 +43,13 @@ class AuditedModelAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """What is fixed can be written once."""
         return [*super().get_readonly_fields(request, obj), *(self.fixed_fields if obj is not None else ())]
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> FormField | None:
+        """Texts that people write can be shown to other people."""
+        field: FormField | None = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, CharField) and not isinstance(field, JSONField):
+            field.validators.append(shown_lines if isinstance(db_field, TextField) else shown_line)
+        return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         """Save and record."""

@@ -20,13 +20,14 @@ import httpx
 from django.conf import settings
 
 from rollbackhub.common.errors import RollbackHubError, TransientError, Unavailable
-from rollbackhub.common.http_network import GuardedBackend, OutboundRefused, deadline_of_this_thread, plain_host
+from rollbackhub.common.http_network import GuardedBackend, OutboundRefused, deadline_of_this_thread, plain_host, require_allowed_host
 
-__all__ = ["DEFAULT_MAX_BYTES", "OutboundRefused", "Response", "guarded_get", "guarded_request"]
+__all__ = ["DEFAULT_MAX_BYTES", "OutboundRefused", "Response", "guarded_get", "guarded_request", "require_callable"]
 
 DEFAULT_MAX_BYTES = 4 * 1024 * 1024
 _MOST_CONNECTIONS = 64
 _IDLE_SECONDS = 15.0
+_UNREADABLE = "An address that cannot be read may not be called. It looks like http://host:port/path."
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +106,26 @@ class _TooLarge(Exception):
     pass
 
 
+def require_callable(url: str) -> None:
+    """Raise OutboundRefused when a call of this address would be refused whatever its name leads to. Without network."""
+    _checked(url)
+
+
 def _checked(url: str) -> httpx.URL:
     """The parsed address, when its scheme and host are allowed."""
     try:
         target = httpx.URL(url)
+        readable = target.port is None or 1 <= target.port <= 65535
     except (httpx.InvalidURL, TypeError, ValueError) as error:
-        raise OutboundRefused("An address that cannot be read may not be called. It looks like http://host:port/path.") from error
+        raise OutboundRefused(_UNREADABLE) from error
+    if not readable:
+        raise OutboundRefused(_UNREADABLE)
     host = plain_host(target.host)
     if target.scheme not in {"http", "https"} or not host:
         raise OutboundRefused("Only http:// and https:// addresses may be called.")
     if target.userinfo:
         raise OutboundRefused("An address may not carry a user name or password.")
-    if host not in {plain_host(allowed) for allowed in settings.CONFIG.outbound_allowed_hosts}:
-        raise OutboundRefused(f"RollbackHub may not call {host}. An administrator can allow it by adding it to OUTBOUND_ALLOWED_HOSTS.")
+    require_allowed_host(host, settings.CONFIG.outbound_allowed_hosts)
     return target
 
 

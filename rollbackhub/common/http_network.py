@@ -33,6 +33,7 @@ _NEVER = [
         "fd20:ce::254/128",  # metadata, Google
     )
 ]
+_METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _WRITE_AT_ONCE = 64 * 1024
 _thread = threading.local()
@@ -79,6 +80,30 @@ def is_forbidden(address: Address) -> bool:
         if inner is not None:
             return is_forbidden(inner)
     return any(address in network for network in _NEVER)
+
+
+def require_allowed_host(host: str, allowed: Iterable[str]) -> None:
+    """Raise OutboundRefused unless this host is one of the allowed ones. What is never called no list allows. Without network."""
+    plain = plain_host(host)
+    address = _as_address(plain)
+    if address is not None and is_forbidden(address):
+        raise OutboundRefused(f"RollbackHub never calls {plain}: it is a link-local, metadata or multicast address. No setting allows it.")
+    if plain in _METADATA_NAMES:
+        raise OutboundRefused(f"RollbackHub never calls {plain}: it is a cloud's metadata service. No setting allows it.")
+    if plain not in {plain_host(name) for name in allowed}:
+        raise OutboundRefused(f"RollbackHub may not call {plain}. An administrator can allow it by adding it to OUTBOUND_ALLOWED_HOSTS.")
+
+
+def _as_address(host: str) -> Address | None:
+    """The address that a host is, in the notations that the system's resolver takes, too (2852039166, 0xA9FEA9FE, 169.254.43518)."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host)) if host[:1].isdigit() else None
+    except (OSError, UnicodeEncodeError):
+        return None
 
 
 def resolve(host: str, *, seconds: float) -> list[Address]:

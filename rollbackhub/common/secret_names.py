@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from urllib.parse import parse_qsl, urlsplit
 
 _WORDS = frozenset(
     {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "authorization", "bearer", "credential", "credentials"}
@@ -13,6 +14,8 @@ _LAST_WORD = frozenset({"token", "jwt"})
 """`access_token` is a secret; `token_id`, `max_tokens` and `token_name` are not."""
 _KEY_OF = frozenset({"api", "private", "secret", "access", "signing", "encryption", "ssh"})
 _HEADERS = frozenset({"api-key", "x-api-key", "proxy-authorization", "set-cookie", "x-auth-token"})
+_SIGNATURES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "x-amz-security-token"})
+"""Query parameters of signed addresses: who has the address has the thing."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SPLIT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _PASSWORD_IN_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/\s:@]*:[^/\s@]+@")
@@ -38,6 +41,22 @@ def looks_secret(name: str) -> bool:
 def has_password_in_url(text: str) -> bool:
     """Whether a text holds a URL with a user's password in it."""
     return _PASSWORD_IN_URL.search(text) is not None
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text holds an address with a password or a key in it: `https://user:password@…`, `…?api_key=…`, a signed address."""
+    if has_password_in_url(text):
+        return True
+    for word in text.split():
+        if "://" not in word or "?" not in word:
+            continue
+        try:
+            query = urlsplit(word).query
+        except ValueError:
+            query = word.split("?", 1)[1]
+        if any(name.lower() in _SIGNATURES or looks_secret(name) for name, value in parse_qsl(query) if value):
+            return True
+    return False
 
 
 def without_secrets(value: object) -> object:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ruamel.yaml import YAML
 
 from rollbackhub.verification.specs import Check, in_sentences, title_of
+from rollbackhub.verification.written import warnings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,13 @@ class CheckRow:
     key: str
     title: str
     sentences: list[str]
+    warnings: list[str]
+    """What it would let pass that is wider than is usual."""
 
 
 def check_rows(checks: Iterable[Check]) -> list[CheckRow]:
     """Each with what it demands."""
-    return [CheckRow(check.key, title_of(check), in_sentences(check)) for check in checks]
+    return [CheckRow(check.key, title_of(check), in_sentences(check), warnings_of(check)) for check in checks]
 
 
 def checks_yaml(checks: Iterable[Check]) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import QueryDict
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.dashboard.yaml_fields import NoYaml, load_yaml
 from rollbackhub.executions.actions import get_action, list_action_names
 from rollbackhub.executions.domain.procedures import MAX_STEPS
 from rollbackhub.executions.enums import ExecutionKind, Segment
@@ -300,8 +298,8 @@ def _typed(entry: ParamInput) -> Any:
 def _mapping(text: str) -> Any:
     """As a mapping; as the text that it is when it is none: the domain refuses that."""
     try:
-        return YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except (YAMLError, RecursionError, ValueError):
+        return load_yaml(text)
+    except NoYaml:
         return text
 
 

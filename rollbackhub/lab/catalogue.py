@@ -21,14 +21,17 @@ class Quality:
 
 
 GOOD = Quality(negative_feedback=0.02, seconds=0.020)
-BAD = Quality(negative_feedback=0.12, seconds=0.060)
+BAD = Quality(negative_feedback=0.30, seconds=0.060)
 
 CHECKS: list[dict[str, Any]] = [
     {"kind": "traffic_share", "key": "traffic_share", "consecutive": 3},
-    {"kind": "metric_baseline", "key": "negative_feedback", "metric": "negative_feedback", "margin_points": 0.05, "harmless_below": 0.1, "consecutive": 3},
+    {"kind": "metric_baseline", "key": "negative_feedback", "metric": "negative_feedback", "margin_points": 0.1, "harmless_below": 0.15, "consecutive": 3},
     {"kind": "metric_baseline", "key": "latency", "metric": "latency", "margin_ratio": 0.5, "consecutive": 3},
 ]
-"""What verifies a rollback in the lab. The simulated users are few, and the margins so wide that a drill ends in seconds: real ones are narrower."""
+"""What verifies a rollback in the lab. The simulated users are few, and the margins so wide that a drill ends in seconds: real ones are narrower.
+
+78 requests of the good version show it, 8 s of an alias's share of the traffic; the bad version has twice what is harmless, and can never pass.
+"""
 
 GOOD_MODEL = "claude-sonnet-4-5"
 BAD_MODEL = "claude-sonnet-4-6"

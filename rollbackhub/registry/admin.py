@@ -20,6 +20,7 @@ from rollbackhub.accounts.audited_admin import AuditedModelAdmin, admin_actor
 from rollbackhub.accounts.models import User
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin
+from rollbackhub.common.shown_text import problems_within
 from rollbackhub.connectors.base import connector_type, list_connector_names
 from rollbackhub.connectors.secret_refs import shown_again
 from rollbackhub.registry.admin_retire import RetireActions
@@ -232,6 +233,9 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
             return values
         name = values.get("connector") or self.instance.connector
         if name:
+            unshowable = [f"{place}: {problem}" if place else problem for place, problem in problems_within(values.get("settings"))]
+            if unshowable:
+                self.add_error("settings", unshowable)
             try:
                 connector_type(name).parse_settings(values.get("settings"))
             except InvalidInput as error:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.shown_text import problem_of
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.releases.enums import ReleaseState
 
@@ -42,7 +43,7 @@ def candidate_problem(candidate_id: str) -> str:
         return f"A candidate's id has {MAX_CANDIDATE_ID} characters at most, this one has {len(candidate_id)}."
     if any(character.isspace() for character in candidate_id):
         return "A candidate's id has no spaces, e.g. anthropic:claude-sonnet-4-5:ap-south-1."
-    if not candidate_id.isprintable():
+    if problem_of(candidate_id):
         return "This candidate's id holds a character that cannot be shown. Take it out."
     return ""
 

@@ -15,8 +15,17 @@ from rollbackhub.verification.specs import CheckSpec
 class _Streak:
     """The same verdict at so many looks in a row."""
 
-    verdict: Verdict = Verdict.INCONCLUSIVE
+    verdict: Verdict | None = None
     looks: int = 0
+    paid: int | None = None
+    """The paid looks of the last outcome that counted."""
+
+    def take(self, outcome: CheckOutcome) -> None:
+        """Count it. A failure that only repeats the last paid look is the same evidence once more, and counts once."""
+        if self.verdict != outcome.verdict:
+            self.verdict, self.looks, self.paid = outcome.verdict, 1, outcome.paid
+        elif outcome.verdict != Verdict.FAILED or outcome.paid is None or outcome.paid != self.paid:
+            self.looks, self.paid = self.looks + 1, outcome.paid
 
 
 @dataclass(slots=True)
@@ -36,14 +45,13 @@ class Course:
         """Take one look. The verdict when the verification has ended with it; None: look again.
 
         It passes when all checks pass at the same looks, each as often in a row as it wants. It ends early when one check has
-        failed, shown nothing, or could not look, so often in a row that its limit says so.
+        failed, shown nothing, or could not look, so often in a row that its limit says so. Of what is judged at paid looks, failures are
+        counted by those.
         """
         self.outcomes = list(outcomes)
         self.looks += 1
         for outcome in outcomes:
-            streak = self._streaks.setdefault(outcome.name, _Streak())
-            streak.looks = streak.looks + 1 if streak.verdict == outcome.verdict else 1
-            streak.verdict = outcome.verdict
+            self._streaks.setdefault(outcome.name, _Streak()).take(outcome)
         verdict = self.verdict
         self._passing_since = (self._passing_since or at) if verdict == Verdict.PASSED else None
         if verdict == Verdict.PASSED:
@@ -59,7 +67,7 @@ class Course:
 
     def _is_given_up(self, check: CheckSpec) -> bool:
         streak = self._streaks.get(check.key)
-        if streak is None:
+        if streak is None or streak.verdict is None:
             return False
         limits = {Verdict.FAILED: check.failure_limit, Verdict.INCONCLUSIVE: check.inconclusive_limit, Verdict.ERROR: check.error_limit}
         limit = limits.get(streak.verdict, 0)

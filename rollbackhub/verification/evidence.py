@@ -72,3 +72,5 @@ class CheckOutcome:
     verdict: Verdict
     sentence: str
     numbers: dict[str, Any] = field(default_factory=dict)
+    paid: int | None = None
+    """How many looks were paid for this verdict until now: looks in between only repeat the last paid one. None: each look is new evidence."""

@@ -205,7 +205,9 @@ def _impact(check: ImpactCeased, looks: Looks) -> CheckOutcome:
     numbers = {name: part.numbers for name, part in zip(("bad_version", "negative_feedback", "errors"), parts, strict=True)}
     verdict = combine(part.verdict for part in parts)
     said = parts if verdict == Verdict.PASSED else [part for part in parts if part.verdict != Verdict.PASSED]
-    return CheckOutcome(check.key, verdict, " ".join(part.sentence for part in said), numbers)
+    decisive = [part.paid for part in parts if part.verdict == verdict]
+    paid = None if None in decisive else sum(count for count in decisive if count is not None)
+    return CheckOutcome(check.key, verdict, " ".join(part.sentence for part in said), numbers, paid=paid)
 
 
 def _quiet(check: ImpactCeased, looks: Looks) -> CheckOutcome:

@@ -14,9 +14,9 @@ from rollbackhub.verification.judge.rate_question import MOST_HARMLESS, MOST_POI
 MAX_CHECKS = 20
 
 Metric = Literal["negative_feedback", "errors", "latency"]
-Ratio = Annotated[float, Field(gt=0, le=MOST_RATIO)]
-Points = Annotated[float, Field(gt=0, le=MOST_POINTS)]
-Harmless = Annotated[float, Field(gt=0, le=MOST_HARMLESS)]
+Ratio = Annotated[float, Field(strict=True, gt=0, le=MOST_RATIO)]
+Points = Annotated[float, Field(strict=True, gt=0, le=MOST_POINTS)]
+Harmless = Annotated[float, Field(strict=True, gt=0, le=MOST_HARMLESS)]
 
 
 class CheckSpec(BaseModel):
@@ -26,17 +26,23 @@ class CheckSpec(BaseModel):
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Its name on the record")
     title: str = Field(default="", max_length=120, description="Its name for people; empty: the usual one")
-    consecutive: int = Field(default=2, ge=1, le=100, description="Looks in a row that must pass")
-    failure_limit: int = Field(default=10, ge=0, le=10_000, description="It ends as failed after so many failed looks in a row; 0: at the deadline only")
-    inconclusive_limit: int = Field(default=0, ge=0, le=10_000, description="It ends after so many looks in a row that show nothing; 0: at the deadline only")
-    error_limit: int = Field(default=10, ge=0, le=10_000, description="It ends after so many looks in a row that could not be taken; 0: at the deadline only")
+    consecutive: int = Field(default=2, strict=True, ge=1, le=100, description="Looks in a row that must pass")
+    failure_limit: int = Field(
+        default=10, strict=True, ge=0, le=10_000, description="It ends as failed after so many failed looks in a row; 0: at the deadline only"
+    )
+    inconclusive_limit: int = Field(
+        default=0, strict=True, ge=0, le=10_000, description="It ends after so many looks in a row that show nothing; 0: at the deadline only"
+    )
+    error_limit: int = Field(
+        default=10, strict=True, ge=0, le=10_000, description="It ends after so many looks in a row that could not be taken; 0: at the deadline only"
+    )
 
 
 class TrafficShare(CheckSpec):
     """The bad version gets nothing: not from gateways, and not where it is counted as served."""
 
     kind: Literal["traffic_share"] = "traffic_share"
-    samples: int = Field(default=3, ge=1, le=100, description="Samples in a row that see traffic and none of it at the bad version")
+    samples: int = Field(default=3, strict=True, ge=1, le=100, description="Samples in a row that see traffic and none of it at the bad version")
 
 
 class GatewayRevision(CheckSpec):
@@ -45,11 +51,28 @@ class GatewayRevision(CheckSpec):
     kind: Literal["gateway_revision"] = "gateway_revision"
 
 
+JUDGED_FAILURES = 3
+"""Paid looks in a row after which what is judged is given up. Each has about twice the requests of the one before, so that complaints that come
+late, right after the drain, weigh little at the last."""
+
+
+class Judged(CheckSpec):
+    """What the judge answers at paid looks: its failures are counted by those."""
+
+    failure_limit: int = Field(
+        default=JUDGED_FAILURES,
+        strict=True,
+        ge=0,
+        le=10_000,
+        description="It ends as failed after so many paid looks in a row that fail, each with twice the requests; 0: at the deadline only",
+    )
+
+
 USUAL_RATIO = 0.25
 """The margin of who states none."""
 
 
-class WithMargin(CheckSpec):
+class WithMargin(Judged):
     """How much above the baseline still counts as back. Of several margins any will do; who states none has margin_ratio 0.25."""
 
     margin_ratio: Ratio | None = Field(default=None, description="0.25: at most a quarter above the baseline")
@@ -85,7 +108,7 @@ class MetricBaseline(WithMargin):
         return self
 
 
-class MetricThreshold(CheckSpec):
+class MetricThreshold(Judged):
     """A rate is below a fixed limit, shown and not just seen."""
 
     kind: Literal["metric_threshold"] = "metric_threshold"
@@ -97,7 +120,7 @@ class ImpactCeased(WithMargin):
     """The users' harm is over: the bad version's own errors and complaints have stopped, and those of all users are within tolerance."""
 
     kind: Literal["impact_ceased"] = "impact_ceased"
-    quiet_looks: int = Field(default=3, ge=1, le=1000, description="Looks in a row without a new error or complaint at the bad version")
+    quiet_looks: int = Field(default=3, strict=True, ge=1, le=1000, description="Looks in a row without a new error or complaint at the bad version")
 
 
 class Probe(CheckSpec):
@@ -159,18 +182,19 @@ def parse_checks(values: object) -> list[Check]:
         for item in error.errors(include_url=False, include_input=False):
             where, sentence = _in_words(item)
             fields.setdefault(where, []).append(sentence)
-        raise _refused(fields) from error
+        raise refused(fields) from error
     if not 1 <= len(found) <= MAX_CHECKS:
-        raise _refused({"checks": [f"A verification has 1 to {MAX_CHECKS} checks."]})
+        raise refused({"checks": [f"A verification has 1 to {MAX_CHECKS} checks."]})
     seen: dict[str, int] = {}
     for place, check in enumerate(found):
         if check.key in seen:
-            raise _refused({f"checks.{place}.key": [f"The key {check.key} is that of check {seen[check.key] + 1} already."]})
+            raise refused({f"checks.{place}.key": [f"The key {check.key} is that of check {seen[check.key] + 1} already."]})
         seen[check.key] = place
     return found
 
 
-def _refused(fields: dict[str, list[str]]) -> InvalidInput:
+def refused(fields: dict[str, list[str]]) -> InvalidInput:
+    """The error for these sentences by place."""
     said = " ".join(f"{key}: {sentences[0]}" for key, sentences in list(fields.items())[:10])
     return InvalidInput(f"The checks cannot be used. {said}", code="invalid_checks", fields=fields)
 
@@ -209,13 +233,17 @@ def as_json(checks: Sequence[Check]) -> list[dict[str, Any]]:
     return [check.model_dump(mode="json") for check in checks]
 
 
+_ONE = {"fail": "fails", "show nothing": "shows nothing", "cannot be taken": "cannot be taken"}
+
+
 def in_sentences(check: CheckSpec) -> list[str]:
     """What it demands, in words with units."""
     said = [_demand(check)]
     looks = "look" if check.consecutive == 1 else "looks in a row"
     said.append(f"It passes after {check.consecutive} {looks}.")
-    limits = ((check.failure_limit, "fail"), (check.inconclusive_limit, "show nothing"), (check.error_limit, "cannot be taken"))
-    ends = [f"{count} looks in a row that {what}" for count, what in limits if count]
+    failing = "judged look" if isinstance(check, Judged) else "look"
+    limits = ((check.failure_limit, failing, "fail"), (check.inconclusive_limit, "look", "show nothing"), (check.error_limit, "look", "cannot be taken"))
+    ends = [f"{count} {what}s in a row that {how}" if count > 1 else f"1 {what} that {_ONE[how]}" for count, what, how in limits if count]
     said.append(f"It is given up after {', or '.join(ends)}." if ends else "It is given up at the step's time limit alone.")
     return said
 

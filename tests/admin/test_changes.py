@@ -565,3 +565,22 @@ def test_audit_events_are_filtered_by_kind_of_actor_without_looking_through_all(
         answer = admin.get(address(AuditEvent, "changelist"), {"actor_kind": "person"})
     assert {event.actor_kind for event in answer.context["cl"].result_list} == {"person"}
     assert not [query for query in captured.captured_queries if "DISTINCT" in query["sql"]]
+
+
+@pytest.mark.parametrize("hidden", ["\x00", "\x01", "\u202e", "\n"], ids=ascii)
+@pytest.mark.parametrize("model", [Team, Artefact, Environment, Connection, User], ids=lambda model: model.__name__)
+def test_text_that_cannot_be_shown_is_refused(model: Any, hidden: str, admin: Client) -> None:
+    text = f"Se{hidden}arch"
+    values: dict[Any, dict[str, Any]] = {
+        Team: {"slug": "search", "name": text},
+        Artefact: {"slug": "assistant", "name": text, "change_type": "model", "team": TeamFactory().pk, "stakes": "high", "hold_days": "7"},
+        Environment: {"slug": "third", "name": text, "kind": "staging"},
+        Connection: connection_values(EnvironmentFactory(), {"endpoint": f"http://127.0.0.1:18400/{text}"}) | {"name": "third"},
+        User: {"username": "new", "first_name": text, "timezone": "UTC", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD},
+    }
+    before = model.objects.count()
+    if model is Connection and hidden == "\n":
+        pytest.skip("settings may have lines")
+    assert errors_of(admin.post(address(model, "add"), values[model])) != "{}"
+    assert model.objects.count() == before
+    assert events() == []

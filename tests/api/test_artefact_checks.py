@@ -58,3 +58,13 @@ def test_reader_reads_and_does_not_set(artefact: Artefact, cast: Cast, by_token:
     assert by_token(cast.auditor).get(ADDRESS).status_code == 200
     assert by_token(cast.auditor).post(ADDRESS, {"checks": CHECKS, "based_on": "x", "reason": "y"}, format="json").status_code == 403
     assert by_token(cast.lead).get("/api/v1/artefacts/none/checks/").status_code == 404
+
+
+def test_wide_margin_is_saved_and_said(artefact: Artefact, cast: Cast, by_token: Caller) -> None:
+    client = by_token(cast.lead)
+    content = client.get(ADDRESS).json()
+    assert {warning for row in content["checks"] for warning in row["warnings"]} == set()
+    check = {"kind": "metric_baseline", "key": "feedback", "metric": "errors", "margin_points": 0.2}
+    answer = client.post(ADDRESS, {"checks": [check], "based_on": content["digest"], "reason": "wide"}, format="json")
+    assert answer.status_code == 200, answer.json()
+    assert answer.json()["checks"][0]["warnings"] == ["This would call 20 percentage points worse “back at the baseline”."]

@@ -129,3 +129,23 @@ def queries_of(client: Client, address: str) -> int:
     with CaptureQueriesContext(connection) as queries:
         assert client.get(address).status_code == 200
     return len(queries)
+
+
+WIDE = "- kind: metric_baseline\n  key: feedback\n  metric: negative_feedback\n  margin_points: 0.2\n"
+
+
+def test_wide_margin_is_saved_with_a_warning_on_every_page_that_shows_it(lead: Client) -> None:
+    words = "This would call 20 percentage points worse “back at the baseline”."
+    assert words in send(lead, do="preview", checks=WIDE)[1]
+    assert send(lead, do="save", checks=WIDE) == (302, PAGE)
+    said = lead.get(PAGE).content.decode()
+    assert "These margins are wide. feedback: " + words in said
+    assert said.split("What verifies a rollback of it")[1].count(words) == 1
+
+
+@pytest.mark.parametrize("do", ["preview", "save"])
+def test_probe_that_could_not_be_asked_is_refused_before_it_is_needed(lead: Client, do: str) -> None:
+    status, said = send(lead, do=do, checks="- kind: probe\n  key: answer\n  url: http://169.254.169.254/latest\n")
+    assert status == 422
+    assert "Check 1, url: RollbackHub never calls 169.254.169.254" in said
+    assert artefact().checks is None

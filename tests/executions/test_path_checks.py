@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rollbackhub.common.errors import RollbackHubError, TransientError
@@ -10,6 +12,7 @@ from rollbackhub.connectors.envoy import ClusterMembers, EnvoyConnector, ServedR
 from rollbackhub.executions.domain import path_checks
 from rollbackhub.routing.models import Gateway
 from rollbackhub.routing.rules import CandidateSpec
+from rollbackhub.verification.specs import parse_checks
 from tests.common.servers import answers, http, tcp_server
 
 SERVED = ServedRoutes(weights={"alpha": {"a": 25, "b": 75}}, version="7")
@@ -97,3 +100,15 @@ def test_members_of_clusters_with_colons_in_their_names() -> None:
     assert found == {"anthropic:x:eu": ClusterMembers(hosts=3, serving=2)}
     assert b"membership_" in server.requests[0]
     assert len(server.requests) == 1
+
+
+def test_probe_whose_host_is_not_allowed_any_more_is_found(settings: Any) -> None:
+    checks = parse_checks(
+        [{"kind": "probe", "key": "answer", "url": "http://gateway.example/health"}, {"kind": "traffic_share", "key": "traffic"}],
+    )
+    settings.CONFIG = settings.CONFIG.model_copy(update={"outbound_allowed_hosts": ["gateway.example"]})
+    assert path_checks.check_probes(checks) == []
+    settings.CONFIG = settings.CONFIG.model_copy(update={"outbound_allowed_hosts": ["127.0.0.1"]})
+    (found,) = path_checks.check_probes(checks)
+    assert (found.code, found.subject, found.expected) == ("config_mismatch", "probe answer", "an address that RollbackHub may call")
+    assert found.found.startswith("RollbackHub may not call gateway.example")

@@ -19,7 +19,7 @@ from rollbackhub.readiness.domain.compute import judge_now
 from rollbackhub.readiness.enums import RunState
 from rollbackhub.readiness.models import PreflightFinding, PreflightRun
 from rollbackhub.registry.enums import Lifecycle
-from rollbackhub.registry.models import Connection, Environment, Version
+from rollbackhub.registry.models import Artefact, Connection, Environment, Version
 from rollbackhub.routing.models import Gateway, PolicyRevision, RoutingPolicy, RoutingState
 from tests.factories.registry import ConnectionFactory
 from tests.factories.routing import BAD, GOOD, GatewayFactory, RoutingPolicyFactory, candidate_id
@@ -132,6 +132,11 @@ def runbook_gone(systems: Systems, environment: Environment) -> None:
     Procedure.objects.filter(change_type="model", connector="").update(runbook_url="https://wiki/runbook", runbook_problem=problem)
 
 
+def probe_not_allowed(systems: Systems, environment: Environment) -> None:
+    probe = {"kind": "probe", "key": "answer", "url": "http://gateway.example/health"}
+    Artefact.objects.filter(policies__alias="beta").update(checks=[probe])
+
+
 EVERY = ("alpha", "beta", "gamma")
 WRONG: list[tuple[Change, set[tuple[str, str | None, str]], str]] = [
     (moved, {("config_mismatch", "beta", "gateway gateway-1")}, f"{candidate_id(BAD)} 60 %"),
@@ -153,6 +158,7 @@ WRONG: list[tuple[Change, set[tuple[str, str | None, str]], str]] = [
     (unknown_gateway, {("config_mismatch", None, "gateway gateway-9")}, "none"),
     (no_connection, {("config_mismatch", None, "connections of staging")}, "none"),
     (bad_connection, {("config_mismatch", None, "connections of staging")}, "must look like"),
+    (probe_not_allowed, {("config_mismatch", "beta", "probe answer")}, "may not call gateway.example"),
     (runbook_gone, {("docs_stale", alias, "runbook of Model: route weight shift") for alias in EVERY}, "answered 404"),
 ]
 
@@ -162,6 +168,7 @@ def mend(systems: Systems, environment: Environment) -> None:
     systems.status.clear()
     Version.objects.filter(lifecycle=Lifecycle.RETIRED).update(lifecycle=Lifecycle.ARCHIVED)
     Procedure.objects.update(runbook_problem="")
+    Artefact.objects.update(checks=None)
     Connection.objects.all().delete()
     Gateway.objects.filter(node_id="gateway-9").delete()
     systems.connect(environment, "gateway-1", "gateway-2")

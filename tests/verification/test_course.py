@@ -49,3 +49,25 @@ def test_without_limits_it_goes_on() -> None:
     assert run(found, *[(F, E)] * 50) == [None] * 50
     assert found.looks == 50
     assert found.verdict == F, "what failed is worse than what could not be seen"
+
+
+def judged(verdict: Verdict, paid: int | None) -> list[CheckOutcome]:
+    return [CheckOutcome("a", verdict, ".", paid=paid), CheckOutcome("b", P, ".")]
+
+
+def test_failure_that_only_repeats_the_last_paid_look_counts_once() -> None:
+    found = course(failure_limit=2)
+    assert [found.take(judged(F, 3), at=NOON) for _ in range(50)] == [None] * 50, "one paid look, seen fifty times"
+    assert found.take(judged(F, 4), at=NOON) == F
+
+
+def test_paid_look_that_does_not_fail_begins_the_count_anew() -> None:
+    found = course(failure_limit=2)
+    assert [found.take(judged(verdict, paid), at=NOON) for verdict, paid in ((F, 3), (U, 4), (F, 5), (F, 5))] == [None] * 4
+    assert found.take(judged(F, 6), at=NOON) == F
+
+
+def test_looks_that_show_nothing_or_cannot_be_taken_count_each() -> None:
+    found = course(inconclusive_limit=3, error_limit=2)
+    assert [found.take(judged(U, 1), at=NOON) for _ in range(3)] == [None, None, U]
+    assert [found.take(judged(E, None), at=NOON) for _ in range(2)] == [None, E]

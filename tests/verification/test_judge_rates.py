@@ -78,7 +78,8 @@ def test_all_zero_feedback_under_a_harmless_rate_passes() -> None:
     judgement = rate(counts((0, 0), (0, 1000)), (0, 10_000), margin=HARMLESS)
     assert judgement.verdict == Verdict.PASSED
     assert (
-        judgement.sentence == f"Negative feedback 0.00% of 1,000 requests; {NO_EVENTS} With 99.8% confidence at most 0.63% of requests (harmless below 1.00%)."
+        judgement.sentence == f"Negative feedback 0.00% of 1,000 requests; {NO_EVENTS} With 99.8% confidence at most 0.63% of requests:"
+        " it passes as harmless, below 1.00%, whatever the baseline was."
     )
 
 
@@ -162,3 +163,16 @@ def test_a_fixed_limit_alone_can_pass_and_fail_without_a_baseline() -> None:
         what="errors", baseline=None, looks=counts((0, 0), (60, 1000)), drained_at=NOON, margin=RateMargin(margin_ratio=0.25, harmless_below=0.01)
     )
     assert beside_a_ratio.verdict == Verdict.INCONCLUSIVE, "the baseline that is missing may have been as high"
+
+
+def test_pass_says_by_which_of_two_margins() -> None:
+    both = RateMargin(margin_ratio=None, margin_points=0.05, harmless_below=0.1)
+    by_points = rate(counts((0, 0), (400, 4000)), (4000, 40_000), margin=both)
+    assert (by_points.verdict, by_points.numbers["passed_by"]) == (Verdict.PASSED, "points")
+    assert "percentage points above the baseline's rate (allowed 5.00)" in by_points.sentence
+    assert "harmless" not in by_points.sentence
+    harmless = rate(counts((0, 0), (4, 240)), (2, 100), margin=both)
+    assert (harmless.verdict, harmless.numbers["passed_by"]) == (Verdict.PASSED, "harmless")
+    assert "it passes as harmless, below 10.00%, whatever the baseline was" in harmless.sentence
+    threshold = rate(counts((0, 0), (0, 1000)), None, margin=RateMargin(margin_ratio=None, harmless_below=0.01))
+    assert "(harmless below 1.00%)" in threshold.sentence, "a fixed limit has no baseline to be told from"

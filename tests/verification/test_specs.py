@@ -118,6 +118,12 @@ def test_limits_are_said_and_that_there_are_none() -> None:
     assert in_sentences(endless)[2] == "It is given up at the step's time limit alone."
 
 
+def test_what_is_judged_is_given_up_by_judged_looks() -> None:
+    feedback, one = parse_checks([FEEDBACK, {**ERRORS, "failure_limit": 1}])
+    assert in_sentences(feedback)[2] == "It is given up after 3 judged looks in a row that fail, or 10 looks in a row that cannot be taken."
+    assert in_sentences(one)[2].startswith("It is given up after 1 judged look that fails, or")
+
+
 def test_example_of_the_documentation_is_one_check_of_each_kind() -> None:
     text = (Path(settings.BASE_DIR) / "docs" / "verification.md").read_text().split("## Checks")[1].split("```yaml")[1].split("```")[0]
     assert sorted(check.kind for check in parse_checks(YAML(typ="safe").load(text))) == sorted(KINDS)

@@ -18,6 +18,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.clock import now
 from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.common.shown_text import problem_of, require_shown
 
 TOKEN_USE_NOTED_EVERY = dt.timedelta(minutes=1)
 
@@ -42,6 +43,9 @@ def create_person(
         user.full_clean(exclude=["password"])
     except ValidationError as error:
         fields.update(error.message_dict)
+    for name, text in (("username", user.username), ("first_name", first_name), ("last_name", last_name)):
+        if problem := problem_of(text):
+            fields.setdefault(name, []).append(problem)
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -150,12 +154,13 @@ def issue_token(*, user: User, name: str, scopes: Collection[Scope | str], days:
 
     Raises InvalidInput for a missing name, unknown scopes or days out of range, and Conflict when the person may not sign in.
     """
+    name = require_shown(name, field="name")
     wanted = [scope.value for scope in Scope if scope in set(scopes)]
     require_valid_token(name=name, scopes=[str(scope) for scope in scopes], days=days)
     if not user.is_active:
         raise Conflict(f"{user.username} is not active, so a token of theirs would be of no use.", code="person_not_active")
     with transaction.atomic():
-        token, plain = ApiToken.objects.create(user=user, name=name.strip(), scopes=wanted, expiry=dt.timedelta(days=days))
+        token, plain = ApiToken.objects.create(user=user, name=name, scopes=wanted, expiry=dt.timedelta(days=days))
         record(
             event="accounts.token_issued",
             actor=actor,

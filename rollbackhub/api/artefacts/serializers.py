@@ -110,6 +110,7 @@ class WantedCheckRow(serializers.Serializer[Any]):
     kind = serializers.CharField()
     title = serializers.CharField()
     sentences = serializers.ListField(child=serializers.CharField(), help_text="What it demands")
+    warnings = serializers.ListField(child=serializers.CharField(), help_text="What it would let pass that is wider than is usual; saved all the same")
     settings = serializers.DictField(help_text="As they can be sent back; null: not set")
 
 

@@ -22,6 +22,7 @@ from rollbackhub.registry.domain.checks import checks_digest, set_checks
 from rollbackhub.registry.domain.selectors import get_artefact, list_versions
 from rollbackhub.registry.models import Artefact
 from rollbackhub.verification.specs import as_json, in_sentences, title_of
+from rollbackhub.verification.written import warnings_of
 
 
 class BySlug(NewestFirstCursor):
@@ -98,7 +99,14 @@ class ArtefactChecks(OneView):
 def _checks(artefact: Artefact) -> dict[str, Any]:
     in_use = checks_in_use(artefact)
     rows = [
-        {"key": check.key, "kind": check.kind, "title": title_of(check), "sentences": in_sentences(check), "settings": settings}
+        {
+            "key": check.key,
+            "kind": check.kind,
+            "title": title_of(check),
+            "sentences": in_sentences(check),
+            "warnings": warnings_of(check),
+            "settings": settings,
+        }
         for check, settings in zip(in_use.checks, as_json(in_use.checks), strict=True)
     ]
     return {

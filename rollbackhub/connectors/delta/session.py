@@ -19,7 +19,7 @@ import httpcore
 from django.conf import settings as django_settings
 
 from rollbackhub.common.errors import TransientError, Unavailable
-from rollbackhub.common.http_network import OutboundRefused, plain_host, resolve
+from rollbackhub.common.http_network import plain_host, require_allowed_host, resolve
 from rollbackhub.connectors.base import PermissionMissing
 from rollbackhub.connectors.delta.settings import DeltaSettings
 from rollbackhub.connectors.mechanism import Problem, ProblemCode, ProblemFound
@@ -143,8 +143,7 @@ def opened(settings: DeltaSettings, *, table: str, timeout_seconds: float) -> It
 def _check_endpoint(settings: DeltaSettings, *, seconds: float) -> None:
     """The storage's host must be one that the hub may call, as common/http checks it."""
     host = plain_host(urlsplit(settings.options["AWS_ENDPOINT_URL"]).hostname or "")
-    if host not in {plain_host(allowed) for allowed in django_settings.CONFIG.outbound_allowed_hosts}:
-        raise OutboundRefused(f"RollbackHub may not call {host}. An administrator can allow it by adding it to OUTBOUND_ALLOWED_HOSTS.")
+    require_allowed_host(host, django_settings.CONFIG.outbound_allowed_hosts)
     try:
         resolve(host, seconds=seconds)
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:

@@ -17,7 +17,7 @@ import httpcore
 from django.conf import settings as django_settings
 
 from rollbackhub.common.errors import RollbackHubError, TransientError, Unavailable
-from rollbackhub.common.http_network import OutboundRefused, plain_host, resolve
+from rollbackhub.common.http_network import plain_host, require_allowed_host, resolve
 from rollbackhub.connectors.base import PermissionMissing
 from rollbackhub.connectors.git.settings import GitSettings
 from rollbackhub.connectors.mechanism import Problem, ProblemCode, ProblemFound
@@ -131,8 +131,7 @@ def _checked_address(settings: GitSettings, *, seconds: float) -> str:
     if parts.scheme == "file":
         return ""
     host = plain_host(parts.hostname or "")
-    if host not in {plain_host(allowed) for allowed in django_settings.CONFIG.outbound_allowed_hosts}:
-        raise OutboundRefused(f"RollbackHub may not call {host}. An administrator can allow it by adding it to OUTBOUND_ALLOWED_HOSTS.")
+    require_allowed_host(host, django_settings.CONFIG.outbound_allowed_hosts)
     try:
         return str(resolve(host, seconds=seconds)[0])
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:

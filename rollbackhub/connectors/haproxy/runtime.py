@@ -12,7 +12,7 @@ import httpcore
 from django.conf import settings as django_settings
 
 from rollbackhub.common.errors import TransientError, Unavailable
-from rollbackhub.common.http_network import OutboundRefused, plain_host, resolve
+from rollbackhub.common.http_network import plain_host, require_allowed_host, resolve
 from rollbackhub.connectors.base import PermissionMissing
 
 MAX_BYTES = 16_000_000
@@ -138,8 +138,7 @@ class Process:
         """Guarded as HTTP calls are: only allowed hosts, and never an address that leads to metadata."""
         written, _, port = self._place.rpartition(":")
         host = plain_host(written)
-        if host not in {plain_host(allowed) for allowed in django_settings.CONFIG.outbound_allowed_hosts}:
-            raise OutboundRefused(f"RollbackHub may not call {host}. An administrator can allow it by adding it to OUTBOUND_ALLOWED_HOSTS.")
+        require_allowed_host(host, django_settings.CONFIG.outbound_allowed_hosts)
         address = resolve(host, seconds=_left(until))[0]
         return socket.create_connection((str(address), int(port)), timeout=_left(until))
 

@@ -16,7 +16,8 @@ from rollbackhub.executions.domain.checks_in_use import checks_in_use, template_
 from rollbackhub.registry.domain.checks import checks_digest, set_checks
 from rollbackhub.registry.domain.selectors import get_artefact
 from rollbackhub.registry.models import Artefact
-from rollbackhub.verification.specs import Check, parse_checks
+from rollbackhub.verification.specs import Check
+from rollbackhub.verification.written import all_warnings, parse_written
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -39,7 +40,7 @@ def artefact_checks(request: HttpRequest, slug: str) -> HttpResponse:
     checks: list[Check] | None = None
     try:
         if button != "remove":
-            checks = parse_checks(form.cleaned_data["checks"])
+            checks = parse_written(form.cleaned_data["checks"])
         if button == "preview":
             return _show(request, artefact, form, preview=checks)
         changed = set_checks(
@@ -57,6 +58,9 @@ def artefact_checks(request: HttpRequest, slug: str) -> HttpResponse:
         return _show(request, artefact, form, preview=checks)
     said = "From now on its rollbacks are verified so. What was proven about their way back has to be proven again: drill it."
     messages.success(request, said if changed else "They were so already: nothing was changed.")
+    wide = all_warnings(checks or [])
+    if wide:
+        messages.warning(request, " ".join(["These margins are wide.", *wide]))
     return redirect("registry:artefact", slug=slug)
 
 

@@ -9,6 +9,7 @@ from rollbackhub.connectors.envoy import EnvoyConnector
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome, parse_params
 from rollbackhub.executions.domain import path_checks
 from rollbackhub.executions.domain.context import StepContext, describe
+from rollbackhub.executions.domain.looks import ACTION
 from rollbackhub.executions.domain.mechanisms import BoundMechanism, JobLook, job_problems, problems_of, to_finding
 from rollbackhub.executions.domain.observers import MetricsObserver, keep_counters
 from rollbackhub.executions.enums import ExecutionKind
@@ -17,6 +18,7 @@ from rollbackhub.registry.models import Version
 from rollbackhub.routing.domain.gateways import list_live_gateways
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
+from rollbackhub.verification.specs import parse_checks
 
 
 class Preflight(Action):
@@ -29,9 +31,13 @@ class Preflight(Action):
     def run(self, context: StepContext, params: Params) -> StepOutcome:
         """Passed when policy, target version and gateways are as the plan says. Metrics are read too: they are the baseline."""
         stopping = [*_policy_findings(context), *_target_findings(context)]
+        of_probes = _probe_findings(context)
+        if context.execution.kind != ExecutionKind.ROLLBACK:
+            stopping += of_probes
+            of_probes = []
         moved_by = context.mechanism()
         if moved_by is not None:
-            return _look_at_mechanism(context, moved_by, stopping)
+            return _look_at_mechanism(context, moved_by, stopping, beside=of_probes)
         of_gateways = _gateway_findings(context)
         # In production one gateway that is ill must not keep the others on the bad version: flip, and let observing name who did not follow.
         findings = stopping if context.execution.kind == ExecutionKind.ROLLBACK else stopping + of_gateways
@@ -42,16 +48,19 @@ class Preflight(Action):
         metrics.look()
         seen = "; ".join(finding.in_words for finding in of_gateways)
         note = f" Metrics cannot be read ({metrics.last_error})." if metrics.last_error else ""
+        note += _in_words(of_probes)
         if findings:
             message = "; ".join(finding.in_words for finding in findings) + "."
-            return StepOutcome(Verdict.FAILED, message + note, findings=tuple(stopping + of_gateways))
+            return StepOutcome(Verdict.FAILED, message + note, findings=tuple(stopping + of_gateways + of_probes))
         if of_gateways:
-            return StepOutcome(Verdict.PASSED, f"Policy and target version are as the procedure expects. Gateways: {seen}." + note, findings=tuple(of_gateways))
-        return StepOutcome(Verdict.PASSED, "Policy, target version and gateways are as the procedure expects." + note)
+            return StepOutcome(
+                Verdict.PASSED, f"Policy and target version are as the procedure expects. Gateways: {seen}." + note, findings=tuple(of_gateways + of_probes)
+            )
+        return StepOutcome(Verdict.PASSED, "Policy, target version and gateways are as the procedure expects." + note, findings=tuple(of_probes))
 
 
-def _look_at_mechanism(context: StepContext, moved_by: BoundMechanism, stopping: list[FindingDraft]) -> StepOutcome:
-    """A system that is not as expected is not acted on, in production neither: what it would do to it is not known."""
+def _look_at_mechanism(context: StepContext, moved_by: BoundMechanism, stopping: list[FindingDraft], *, beside: list[FindingDraft]) -> StepOutcome:
+    """A system that is not as expected is not acted on, in production neither: what it would do to it is not known. `beside` stops nothing."""
     problems = problems_of(moved_by, before=moved_by.shares(context.candidates("before")), wanted=moved_by.shares(_wanted(context)))
     problems += job_problems(_jobs(context), environment=context.plan["environment"])
     context.keep_sample(kind="mechanism", source=moved_by.name, value={"problems": [problem.in_words for problem in problems]})
@@ -62,10 +71,22 @@ def _look_at_mechanism(context: StepContext, moved_by: BoundMechanism, stopping:
         metrics = MetricsObserver(context)
         metrics.look()
         note = f" Metrics cannot be read ({metrics.last_error})." if metrics.last_error else ""
+    note += _in_words(beside)
     findings = (*stopping, *(to_finding(problem) for problem in problems))
     if findings:
-        return StepOutcome(Verdict.FAILED, "; ".join(finding.in_words for finding in findings) + "." + note, findings=findings)
-    return StepOutcome(Verdict.PASSED, f"Policy, target version and {moved_by.name} are as the procedure expects." + note)
+        return StepOutcome(Verdict.FAILED, "; ".join(finding.in_words for finding in findings) + "." + note, findings=(*findings, *beside))
+    return StepOutcome(Verdict.PASSED, f"Policy, target version and {moved_by.name} are as the procedure expects." + note, findings=tuple(beside))
+
+
+def _in_words(findings: list[FindingDraft]) -> str:
+    return "".join(f" {finding.in_words}." for finding in findings)
+
+
+def _probe_findings(context: StepContext) -> list[FindingDraft]:
+    """Probes that could not be asked. What a rollback in production is verified by must not keep it from being rolled back."""
+    if "checks" not in context.plan or all(step["action"] != ACTION for step in context.plan["steps"]):
+        return []
+    return path_checks.check_probes(parse_checks(context.plan["checks"]))
 
 
 def _wanted(context: StepContext) -> list[CandidateSpec]:

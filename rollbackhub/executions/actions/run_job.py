@@ -18,6 +18,8 @@ from rollbackhub.executions.domain.context import StepContext, describe
 from rollbackhub.executions.domain.mechanisms import to_finding
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
+from rollbackhub.verification.evidence import CheckOutcome
+from rollbackhub.verification.served import judge_job, said_at
 
 TEXT_SECONDS = 5.0
 """Between two samples that differ only in what the system says."""
@@ -101,7 +103,8 @@ def _follow(context: StepContext, runner: RunsJobs, params: RunJobParams, *, job
             kept, kept_at = value, clock.monotonic()
             context.keep_sample(kind="job", source=params.connection, value=value)
         if not problem and report is not None and report.state != JobState.RUNNING:
-            return _ended(report, params, version=version, names=names, job_id=job_id)
+            context.keep_sample(kind="look", source="checks", value=said_at([_judged(value, version, names)]) | _asked(version, names))
+            return _ended(report, params, _judged(value, version, names), version=version, job_id=job_id)
         if context.seconds_left(params.limit_seconds) <= 0:
             return _over_time(params, report, problem)
         context.pause(params.interval_seconds)
@@ -123,19 +126,25 @@ def _whole(progress: float | None) -> int | None:
     return None if progress is None else int(progress)
 
 
-def _ended(report: JobReport, params: RunJobParams, *, version: VersionRef, names: set[str], job_id: str) -> StepOutcome:
+def _judged(value: Mapping[str, Any], version: VersionRef, names: set[str]) -> CheckOutcome:
+    return judge_job(value, names=sorted(names), label=version.label)
+
+
+def _asked(version: VersionRef, names: set[str]) -> dict[str, Any]:
+    """For which version the job was to be done, and how that may be called: it is judged again from this."""
+    return {"version": version.label, "names": sorted(names)}
+
+
+def _ended(report: JobReport, params: RunJobParams, judged: CheckOutcome, *, version: VersionRef, job_id: str) -> StepOutcome:
+    if judged.verdict == Verdict.PASSED:
+        return StepOutcome(Verdict.PASSED, judged.sentence, at=clock.now(), result={"job_id": job_id, **dict(report.result)})
     if report.state == JobState.FAILED:
-        finding = FindingDraft(
-            FindingCode.NOT_RESTORED, f"job {params.job}", f"done for {version.label}", f"failed: {report.message}", "Mend what it says, then retry this step."
-        )
-        return StepOutcome(Verdict.FAILED, f"{_named(params)} failed: {report.message}", findings=(finding,), result={"job_id": job_id})
-    built = str(report.result.get("version", ""))
-    if built not in names:
-        found = f"done for {built or 'a version that it does not name'}"
-        finding = FindingDraft(FindingCode.NOT_RESTORED, f"job {params.job}", f"done for {version.label}", found, "See for which version it ran.")
-        return StepOutcome(Verdict.FAILED, f"{_named(params)} ended, but was {found}, not for {version.label}.", findings=(finding,), result={"job_id": job_id})
-    said = f" {report.message}" if report.message else ""
-    return StepOutcome(Verdict.PASSED, f"{_named(params)} is done for {version.label}.{said}", at=clock.now(), result={"job_id": job_id, **dict(report.result)})
+        found, remedy = f"failed: {report.message}", "Mend what it says, then retry this step."
+    else:
+        built = str(report.result.get("version", "")) or "a version that it does not name"
+        found, remedy = f"done for {built}", "See for which version it ran."
+    finding = FindingDraft(FindingCode.NOT_RESTORED, f"job {params.job}", f"done for {version.label}", found, remedy)
+    return StepOutcome(Verdict.FAILED, judged.sentence, findings=(finding,), result={"job_id": job_id})
 
 
 def _named(params: RunJobParams) -> str:

@@ -24,6 +24,7 @@ from rollbackhub.executions.models import Sample
 from rollbackhub.verification.course import Course
 from rollbackhub.verification.evidence import CheckOutcome
 from rollbackhub.verification.looking import Looks, evaluate
+from rollbackhub.verification.served import said_at
 from rollbackhub.verification.specs import Check, GatewayRevision, ImpactCeased, MetricBaseline, MetricThreshold, Probe, TrafficShare, title_of
 from rollbackhub.verification.traffic_share import drained_since
 
@@ -70,7 +71,7 @@ class Verify(Action):
         while True:
             self._look(context, looks, checks, traffic=traffic, metrics=metrics)
             outcomes = [evaluate(check, looks) for check in checks]
-            kept = context.keep_sample(kind="look", source="checks", value=_said(outcomes))
+            kept = context.keep_sample(kind="look", source="checks", value=said_at(outcomes))
             verdict = course.take(outcomes, at=kept.taken_at)
             if not served_again and _shows_bad(checks, outcomes):
                 served_again = True
@@ -143,11 +144,6 @@ def _so_far(checks: list[Check], outcomes: list[CheckOutcome], *, look: int) -> 
     waiting = [f"{titles[outcome.name]}: {outcome.sentence}" for outcome in outcomes if outcome.verdict != Verdict.PASSED]
     begin = f"Look {look}: {len(outcomes) - len(waiting)} of {len(outcomes)} checks pass."
     return " ".join([begin, *waiting])
-
-
-def _said(outcomes: list[CheckOutcome]) -> dict[str, object]:
-    """A look as it is kept: what each check said, so that pages need no judge."""
-    return {"verdicts": {outcome.name: outcome.verdict for outcome in outcomes}, "sentences": {outcome.name: outcome.sentence for outcome in outcomes}}
 
 
 def _lacks_baseline(checks: list[Check], looks: Looks) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from pydantic import Field
 
-from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
-from rollbackhub.common.verdict import Verdict, combine
+from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.connectors.mechanism import Observation, ProblemFound, Share
 from rollbackhub.executions.actions.await_observed import as_sample, gave_up, no_mechanism, refused
@@ -19,8 +19,8 @@ from rollbackhub.executions.domain.mechanisms import BoundMechanism
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.verification.evidence import CheckOutcome
+from rollbackhub.verification.served import CONSUMERS, SERVED, ServedCourse, judge_consumers, judge_observed, said_at
 
-SERVED, CONSUMERS = "served_version", "consumers"
 WHAT = {SERVED: "what is served", CONSUMERS: "what the consumers use"}
 
 
@@ -47,48 +47,40 @@ class VerifyServed(Action):
         if moved_by is None:
             return no_mechanism(context)
         wanted = moved_by.shares(context.wanted_now())
-        passes, since = 0, clock.now()
+        course = ServedCourse(params.consecutive, span_seconds=params.window_seconds)
         while True:
-            try:
-                seen, served = _look(context, moved_by, wanted)
-            except ProblemFound as error:
-                return refused(error)
+            seen, problem, value = _look(context, moved_by, wanted)
+            checks = [judge_observed(moved_by.name, value)]
+            over = problem is not None or (seen is not None and bool(seen.failed))
+            if moved_by.target.consumers and not over:
+                checks.append(judge_consumers(ask_consumers(context, moved_by, wanted=moved_by.names_of(wanted)).kept))
+            kept = context.keep_sample(kind="look", source="checks", value=said_at(checks))
+            verdict = course.take(checks, at=kept.taken_at, final=over)
+            if problem is not None:
+                return replace(refused(problem), checks=tuple(checks))
             if seen is not None and seen.failed:
-                return replace(gave_up(moved_by, seen), checks=(served,))
-            checks = [served, *_check_consumers(context, moved_by, wanted)]
-            verdict = combine(check.verdict for check in checks)
-            at = clock.now()
-            passes, since = (passes + 1, since if passes else at) if verdict == Verdict.PASSED else (0, at)
-            if passes >= params.consecutive and (at - since).total_seconds() >= params.window_seconds:
+                return replace(gave_up(moved_by, seen), checks=tuple(checks))
+            if verdict == Verdict.PASSED:
                 said = " ".join(check.sentence for check in checks)
-                return StepOutcome(Verdict.PASSED, f"{said} So at {passes} looks in a row.", at=at, checks=tuple(checks))
+                return StepOutcome(Verdict.PASSED, f"{said} So at {course.passes} looks in a row.", at=kept.taken_at, checks=tuple(checks))
             if context.seconds_left(params.limit_seconds) <= 0:
-                return _not_verified(checks, verdict)
+                return _not_verified(checks, course.verdict)
             context.pause(params.interval_seconds)
 
 
-def _look(context: StepContext, moved_by: BoundMechanism, wanted: list[Share]) -> tuple[Observation | None, CheckOutcome]:
-    """What the system shows (None: it could not be read), and what that says. Raises ProblemFound, which another look would find again."""
+def _look(context: StepContext, moved_by: BoundMechanism, wanted: list[Share]) -> tuple[Observation | None, ProblemFound | None, dict[str, Any]]:
+    """What the system shows (None: it could not be read), the problem that another look would find again, and what was kept of it."""
+    seen, problem = None, None
     try:
         seen = moved_by.mechanism.observe(target=moved_by.target, wanted=wanted)
+        value = as_sample(seen)
+    except ProblemFound as error:
+        problem = error
+        value = {"error": describe(error), "message": error.message, "final": True}
     except RollbackHubError as error:
-        context.keep_sample(kind="observed", source=moved_by.name, value={"error": describe(error)})
-        if isinstance(error, ProblemFound):
-            raise
-        return None, CheckOutcome(SERVED, Verdict.ERROR, f"{moved_by.name} could not be read: {error.message}")
-    context.keep_sample(kind="observed", source=moved_by.name, value=as_sample(seen))
-    if seen.reached:
-        return seen, CheckOutcome(SERVED, Verdict.PASSED, f"{moved_by.name} shows {seen.found}.")
-    return seen, CheckOutcome(SERVED, Verdict.FAILED, f"{moved_by.name} shows {seen.found}, not {seen.expected}.")
-
-
-def _check_consumers(context: StepContext, moved_by: BoundMechanism, wanted: list[Share]) -> list[CheckOutcome]:
-    if not moved_by.target.consumers:
-        return []
-    look = ask_consumers(context, moved_by, wanted=moved_by.names_of(wanted))
-    verdict = Verdict.PASSED if look.all_right else Verdict.FAILED if look.wrong else Verdict.ERROR
-    numbers = {"asked": len(moved_by.target.consumers), "right": len(look.answers) - len(look.wrong)}
-    return [CheckOutcome(CONSUMERS, verdict, f"{look.in_words}.", numbers)]
+        value = {"error": describe(error), "message": error.message}
+    context.keep_sample(kind="observed", source=moved_by.name, value=value)
+    return seen, problem, value
 
 
 def _not_verified(checks: list[CheckOutcome], verdict: Verdict) -> StepOutcome:

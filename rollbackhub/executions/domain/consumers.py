@@ -26,6 +26,8 @@ class Look:
     wrong: Mapping[str, str]
     """Consumers that use something else."""
     errors: Mapping[str, str]
+    kept: Mapping[str, Any]
+    """The same as it was kept, with what each said word for word and the names that were wanted: it is judged again from that."""
 
     @property
     def all_right(self) -> bool:
@@ -43,20 +45,18 @@ class Look:
 
 def ask_consumers(context: StepContext, moved_by: BoundMechanism, *, wanted: Mapping[str, str]) -> Look:
     """Ask each consumer once, and keep what it said. `wanted`: names of the versions that it may use → label."""
-    answers: dict[str, str] = {}
-    wrong: dict[str, str] = {}
+    said: dict[str, str] = {}
     errors: dict[str, str] = {}
     for consumer in moved_by.target.consumers:
         try:
-            name = read_version(consumer)
+            said[consumer.url] = read_version(consumer)
         except RollbackHubError as error:
             errors[consumer.url] = describe(error)
-            continue
-        answers[consumer.url] = wanted.get(name, name)
-        if name not in wanted:
-            wrong[consumer.url] = name
-    context.keep_sample(kind="consumers", source=f"consumers of {moved_by.name}", value={"answers": answers, "wrong": wrong, "errors": errors})
-    return Look(answers, wrong, errors)
+    answers = {url: wanted.get(name, name) for url, name in said.items()}
+    wrong = {url: name for url, name in said.items() if name not in wanted}
+    value = {"answers": answers, "wrong": wrong, "errors": errors, "said": said, "wanted": dict(wanted)}
+    context.keep_sample(kind="consumers", source=f"consumers of {moved_by.name}", value=value)
+    return Look(answers, wrong, errors, value)
 
 
 def read_version(consumer: Consumer) -> str:

@@ -15,6 +15,8 @@ from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.routing.models import Gateway
 from rollbackhub.routing.rules import CandidateSpec
+from rollbackhub.verification.specs import CheckSpec, Probe
+from rollbackhub.verification.written import address_problem
 
 
 def check_revision(*, alias: str, expected: int, found: int) -> list[FindingDraft]:
@@ -37,6 +39,17 @@ def check_targets(*, labels: Iterable[str], lifecycles: Mapping[str, str]) -> li
         )
         for label in labels
         if lifecycles.get(label, Lifecycle.RETIRED) == Lifecycle.RETIRED
+    ]
+
+
+def check_probes(checks: Iterable[CheckSpec]) -> list[FindingDraft]:
+    """What the verification asks may be called: after the flip it would be too late to learn that it may not."""
+    asked = [(check, address_problem(check)) for check in checks if isinstance(check, Probe)]
+    remedy = "Give the probe another address, or have an administrator allow its host."
+    return [
+        FindingDraft(FindingCode.CONFIG_MISMATCH, f"probe {check.key}", "an address that RollbackHub may call", problem.rstrip("."), remedy)
+        for check, problem in asked
+        if problem
     ]
 
 

@@ -15,6 +15,7 @@ from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.common.shown_text import problem_of, problems_within, spoken
 from rollbackhub.common.typed_words import in_words
 from rollbackhub.connectors.base import connector_type, list_connector_names
 from rollbackhub.connectors.mechanism import Mechanism
@@ -69,6 +70,9 @@ def step_problems(values: Any) -> list[tuple[str, str]]:
     if unstorable:
         return unstorable
     found: list[tuple[str, str]] = []
+    title = values.get("title")
+    if isinstance(title, str) and (problem := problem_of(title)):
+        found.append(("title", problem))
     try:
         Step.model_validate(values)
     except ValidationError as error:
@@ -105,21 +109,20 @@ _PATTERNS = {
 
 
 def _unstorable(value: Any, at: str = "") -> list[tuple[str, str]]:
-    """What PostgreSQL's JSON cannot hold."""
-    if isinstance(value, str):
-        broken = "\x00" in value or any("\ud800" <= letter <= "\udfff" for letter in value)
-        return [(at, "It has characters that cannot be stored.")] if broken else []
+    """What cannot be kept as JSON, or not be shown."""
+    return [*problems_within(value, at), *_no_numbers(value, at)]
+
+
+def _no_numbers(value: Any, at: str) -> list[tuple[str, str]]:
     if isinstance(value, float) and not math.isfinite(value):
         return [(at, "It must be a number.")]
     if isinstance(value, Mapping):
         inside = [(str(key), entry) for key, entry in value.items()]
-        if any(_unstorable(key) for key, _ in inside):
-            return [(at, "It has names that cannot be stored.")]
     elif isinstance(value, list | tuple):
         inside = [(str(index), entry) for index, entry in enumerate(value)]
     else:
         return []
-    return [problem for name, entry in inside for problem in _unstorable(entry, f"{at}.{name}" if at else name)]
+    return [problem for name, entry in inside for problem in _no_numbers(entry, f"{at}.{name}" if at else name)]
 
 
 def mover_of(connector: str) -> MovedBy:
@@ -254,8 +257,8 @@ def create_procedure(
         fields |= error.message_dict
     if slug in RESERVED_SLUGS:
         fields.setdefault("slug", []).append("This name is an address of a page: choose another.")
-    if "\x00" in name:
-        fields.setdefault("name", []).append("It has characters that cannot be stored.")
+    if problem := problem_of(name.strip()):
+        fields.setdefault("name", []).append(problem)
     if artefact is not None and artefact.change_type != change_type:
         fields.setdefault("artefact", []).append(f"{artefact.name} is of the change type {artefact.get_change_type_display().lower()}.")
     if not mover_of(connector).known:
@@ -284,9 +287,9 @@ def _exists(wanted: Procedure) -> Conflict:
 
 def require_reason(reason: str) -> str:
     """The reason without spaces around it. Raises InvalidInput when it is missing, too long or cannot be stored."""
-    reason = reason.strip()
+    reason = spoken(reason)
     if not reason:
         raise InvalidInput("Say why: it is kept with the version.", code="reason_missing", fields={"reason": ["Say why."]})
-    if len(reason) > MAX_REASON or "\x00" in reason:
+    if len(reason) > MAX_REASON:
         raise InvalidInput(f"The reason has at most {MAX_REASON} characters.", code="invalid_reason", fields={"reason": [f"At most {MAX_REASON} characters."]})
     return reason

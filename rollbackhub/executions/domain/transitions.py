@@ -13,6 +13,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.domain.plan import Plan
@@ -116,6 +117,7 @@ def request_cancel(*, execution_id: UUID, actor: Actor, reason: str) -> Executio
 
     Raises NotFound, Conflict `wrong_state` (it has ended, or is putting things back already).
     """
+    reason = spoken(reason)
     with transaction.atomic():
         execution = _locked(execution_id)
         if execution.state == ExecutionState.QUEUED:
@@ -181,6 +183,7 @@ def skip_step(*, execution_id: UUID, actor: Actor, reason: str) -> Execution:
 
     Raises NotFound, Conflict `wrong_state` or `nothing_to_skip`, InvalidInput `step_not_skippable` (without a flip there is no rollback).
     """
+    reason = spoken(reason)
     with transaction.atomic():
         execution = _locked(execution_id)
         _require_waiting_for_a_person(execution)
@@ -226,6 +229,7 @@ def undo_execution(*, execution_id: UUID, actor: Actor, reason: str) -> Executio
 
     Raises NotFound, Conflict `wrong_state` or `nothing_to_undo`.
     """
+    reason = spoken(reason)
     with transaction.atomic():
         execution = _locked(execution_id)
         _require_waiting_for_a_person(execution)
@@ -252,6 +256,7 @@ def close_execution(*, execution_id: UUID, actor: Actor, reason: str) -> Executi
 
     Raises NotFound, Conflict `wrong_state`.
     """
+    reason = spoken(reason)
     with transaction.atomic():
         execution = _locked(execution_id)
         _require_waiting_for_a_person(execution)

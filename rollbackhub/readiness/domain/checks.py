@@ -15,6 +15,7 @@ from rollbackhub.executions.findings import FindingDraft
 from rollbackhub.readiness.domain.looking import Seen
 from rollbackhub.routing.models import Gateway
 from rollbackhub.routing.rules import CandidateSpec
+from rollbackhub.verification.specs import parse_checks
 
 
 class Check(StrEnum):
@@ -28,6 +29,7 @@ class Check(StrEnum):
     METRICS = "metrics"
     MECHANISM = "mechanism"
     RUNBOOK = "runbook"
+    PROBES = "probes"
 
 
 OF_FLIPS = (Check.ROUTES, Check.MECHANISM)
@@ -142,6 +144,9 @@ def run_checks(state: State, seen: Seen) -> Outcome:
         lifecycles = {version.label: version.lifecycle for version in path.targets}
         outcome.add(Check.TARGETS, policy_id, path_checks.check_targets(labels=labels, lifecycles=lifecycles))
         outcome.add(Check.RUNBOOK, policy_id, _check_runbook(path))
+    for path in state.verified:
+        if path.policy.artefact.checks is not None:
+            outcome.add(Check.PROBES, path.policy.pk, path_checks.check_probes(parse_checks(path.policy.artefact.checks)))
     return outcome
 
 

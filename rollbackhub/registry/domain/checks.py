@@ -12,8 +12,10 @@ from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.registry.models import Artefact
 from rollbackhub.verification.specs import Check, as_json, parse_checks
+from rollbackhub.verification.written import parse_written
 
 MAX_REASON = 300
 
@@ -34,11 +36,11 @@ def set_checks(*, artefact: Artefact, checks: object, based_on: str, reason: str
     `based_on`: the `checks_digest` of what was seen. Raises Forbidden, InvalidInput (`checks.1.margin_ratio`, `reason`), Conflict `checks_moved`.
     """
     require(user=account, capability=Capability.CONFIGURE)
-    reason = reason.strip()
+    reason = spoken(reason)
     if not reason or len(reason) > MAX_REASON:
         sentence = f"Say why, in 1 to {MAX_REASON} characters."
         raise InvalidInput(sentence, code="reason_needed", fields={"reason": [sentence]})
-    wanted = None if checks is None else as_json(parse_checks(checks))
+    wanted = None if checks is None else as_json(parse_written(checks))
     with transaction.atomic():
         locked = Artefact.objects.select_for_update().get(pk=artefact.pk)
         if locked.checks == wanted:

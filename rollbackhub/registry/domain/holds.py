@@ -19,6 +19,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import StabilityHold, Version
 
@@ -57,7 +58,7 @@ def lift_hold(*, hold_id: int, user: User, actor: Actor, reason: str) -> Stabili
     require(user=user, capability=Capability.LEAD)
     if actor.kind == "token" or user.is_service:
         raise Forbidden("A hold is lifted by a person who is signed in, not by a token or a service account.", code="token_not_allowed")
-    reason = reason.strip()
+    reason = spoken(reason)
     if not 3 <= len(reason) <= LONGEST_REASON:
         sentence = f"Say why the hold may be lifted, in 3 to {LONGEST_REASON} characters: it goes on the record."
         raise InvalidInput(sentence, code="reason_missing", fields={"reason": [sentence]})

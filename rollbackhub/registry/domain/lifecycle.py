@@ -16,6 +16,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.registry.domain.interlocks import Interlocked, list_interlocks
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Artefact, Version
@@ -85,7 +86,7 @@ def archive_version(*, version_id: int, account: User, actor: Actor, reason: str
 
 def _act(*, version_id: int, to: Lifecycle, account: User, actor: Actor, reason: str) -> Version:
     require(user=account, capability=Capability.RETIRE)
-    reason = reason.strip()
+    reason = spoken(reason)
     if len(reason) < LEAST_REASON:
         raise InvalidInput("Say why: it goes on the record.", code="reason_missing", fields={"reason": ["Say why."]})
     with transaction.atomic():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from urllib.parse import parse_qsl, urlsplit
 
 from django.db import IntegrityError, transaction
 
@@ -12,7 +11,8 @@ from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict, InvalidInput
-from rollbackhub.common.secret_names import has_password_in_url, looks_secret
+from rollbackhub.common.secret_names import holds_secret
+from rollbackhub.common.shown_text import problem_of
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.registry.models import Artefact, Version
 
@@ -20,8 +20,6 @@ LONGEST = {"label": 120, "digest": 100, "uri": 500, "changelog": 20_000, "eval_r
 """Characters that each field may have."""
 
 _ONE_WORD = ("label", "digest", "uri", "parent")
-_SIGNATURES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "x-amz-security-token"})
-"""Query parameters of signed addresses: who has the address has the thing."""
 
 
 def register_version(
@@ -136,9 +134,9 @@ def field_problems(values: dict[str, str]) -> dict[str, list[str]]:
             found.append(f"{_name(name)} may have {longest:,} characters at most, not {len(text):,}.")
         if name in _ONE_WORD and any(_is_space(character) for character in text):
             found.append(f"{_name(name)} may hold no spaces or line breaks.")
-        elif any(_is_unprintable(character, lines=name == "changelog") for character in text):
+        elif problem_of(text, lines=name == "changelog"):
             found.append(f"{_name(name)} holds a character that cannot be shown. Take it out.")
-        if _holds_secret(text):
+        if holds_secret(text):
             found.append(f"{_name(name)} holds a password or a key in an address. It would be shown to everybody: leave it out.")
         if found:
             fields[name] = found
@@ -159,26 +157,3 @@ def _name(field: str) -> str:
 
 def _is_space(character: str) -> bool:
     return character.isspace() or unicodedata.category(character)[0] == "Z"
-
-
-def _is_unprintable(character: str, *, lines: bool) -> bool:
-    """Control and format characters (among them those that turn the direction of text), halves of surrogate pairs, private ones."""
-    if lines and character in "\n\t":
-        return False
-    # The joiners of scripts and emoji are format characters that people write.
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co") and character not in "\u200c\u200d"
-
-
-def _holds_secret(text: str) -> bool:
-    if has_password_in_url(text):
-        return True
-    for word in text.split():
-        if "://" not in word or "?" not in word:
-            continue
-        try:
-            query = urlsplit(word).query
-        except ValueError:
-            query = word.split("?", 1)[1]
-        if any(name.lower() in _SIGNATURES or looks_secret(name) for name, value in parse_qsl(query) if value):
-            return True
-    return False

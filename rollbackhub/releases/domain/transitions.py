@@ -16,6 +16,7 @@ from rollbackhub.audit.actors import Actor, system_actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.executions.domain.transitions import find_active
 from rollbackhub.registry.domain.holds import describe_hold, held_among
 from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
@@ -68,6 +69,7 @@ def create_release(
         from_version = Version.objects.get(artefact_id=policy.artefact_id, label=served_label(policy, candidates))
     if from_version.pk == to_version.pk or from_version.artefact_id != policy.artefact_id:
         raise _wrong("from_version", f"{from_version.label} cannot be what {to_version.label} is rolled back to.", "same_version")
+    note = spoken(note, field="note")[:300]
     wanted = list(steps) if steps is not None else usual_steps(policy)
     require_valid_steps(wanted)
     candidate_id = candidate_id.strip() or derive_candidate_id(candidates, from_label=from_version.label, to_label=to_version.label)
@@ -77,7 +79,7 @@ def create_release(
         to_version=to_version,
         candidate_id=candidate_id,
         steps=wanted,
-        note=note.strip()[:300],
+        note=note,
         created_by=account,
         created_by_label=actor.label,
         idempotency_key=idempotency_key,

@@ -15,6 +15,7 @@ from rollbackhub.audit.actors import Actor, system_actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.rollbacks.domain.authority import get_authority, list_approvers, require_may_break_glass, require_may_decide
 from rollbackhub.rollbacks.domain.changes import address_of, change_state, clean_reason, locked, note, require_lead, wrong_state
 from rollbackhub.rollbacks.domain.coordination import coordination_of
@@ -43,7 +44,7 @@ def approve_rollback(
         seen=plan_hash,
         reauthenticated_at=reauthenticated_at,
         via=via,
-        reason=reason,
+        reason=spoken(reason),
     )
 
 

@@ -14,6 +14,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.executions.domain.plan import Plan
 from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.rollbacks.models import Rollback, RollbackPart
@@ -97,13 +98,9 @@ def plan_of(part: RollbackPart) -> Plan:
     return Plan(content=part.plan, fingerprint=part.fingerprint, procedure_version=part.procedure_version, bad_version=part.bad_version)
 
 
-WITHOUT_BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F])
-"""Marks of direction: one of them in a reason would show the page's own words backwards."""
-
-
 def clean_reason(reason: str, *, field: str = "reason", at_least: int = MIN_REASON) -> str:
     """The reason without surrounding space, and without the marks that turn the direction of the text around it. Raises InvalidInput."""
-    reason = reason.translate(WITHOUT_BIDI).strip()
+    reason = spoken(reason, field=field)
     if not at_least <= len(reason) <= MAX_REASON:
         sentence = f"Say why, in {at_least} to {MAX_REASON} characters: it goes on the record."
         raise InvalidInput(sentence, code="reason_missing", fields={field: [sentence]})

@@ -17,6 +17,7 @@ from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
 from rollbackhub.common.sentences import with_stop
+from rollbackhub.common.shown_text import problem_of
 from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Environment
 from rollbackhub.rollbacks.domain.changes import address_of
@@ -169,7 +170,7 @@ def write_coordinated(
     Raises Forbidden, InvalidInput with its fields, Conflict `coordinated_exists`, `coordinated_moved`, NotFound.
     """
     require(user=account, capability=Capability.CONFIGURE)
-    name, because = name.strip(), no_return_because.strip()
+    name, because = name.strip(), no_return_because.replace("\r\n", "\n").strip()
     drafts = [StepDraft(step.alias.strip(), step.why.strip()) for step in steps]
     policies = _checked(slug=slug, name=name, environment=environment, steps=drafts, no_return_before=no_return_before, because=because)
     at = next((place for place, step in enumerate(drafts) if step.alias == no_return_before), None)
@@ -260,8 +261,10 @@ def _checked(*, slug: str, name: str, environment: Environment, steps: Sequence[
     fields: dict[str, list[str]] = {}
     if not _SLUG.fullmatch(slug) or len(slug) > 60 or slug in RESERVED_SLUGS:
         fields["slug"] = ["Use small letters, digits and -, at most 60, e.g. support-release."]
-    if not 3 <= len(name) <= 120 or "\x00" in name:
+    if not 3 <= len(name) <= 120:
         fields["name"] = ["Give it a name of 3 to 120 characters."]
+    elif problem := problem_of(name):
+        fields["name"] = [problem]
     if environment.kind != EnvironmentKind.PRODUCTION:
         fields["environment"] = [f"Rollbacks are for production, and {environment.slug} is {environment.get_kind_display().lower()}."]
     if not 2 <= len(steps) <= MAX_PARTS:
@@ -275,12 +278,16 @@ def _checked(*, slug: str, name: str, environment: Environment, steps: Sequence[
             fields[f"steps.{place}.alias"] = [f"There is no alias {step.alias[:80]!r} in {environment.slug}." if step.alias else "Choose an alias."]
         elif step.alias in aliases[:place]:
             fields[f"steps.{place}.alias"] = [f"{step.alias} stands in place {aliases.index(step.alias) + 1} already."]
-        if len(step.why) > MAX_WHY or "\x00" in step.why:
+        if len(step.why) > MAX_WHY:
             fields[f"steps.{place}.why"] = [f"Say it in at most {MAX_WHY} characters."]
+        elif problem := problem_of(step.why, lines=True):
+            fields[f"steps.{place}.why"] = [problem]
     if no_return_before and no_return_before not in aliases:
         fields["no_return_before"] = ["Choose one of its aliases."]
-    if no_return_before and (not 10 <= len(because) <= MAX_BECAUSE or "\x00" in because):
+    if no_return_before and not 10 <= len(because) <= MAX_BECAUSE:
         fields["no_return_because"] = [f"Say in 10 to {MAX_BECAUSE} characters why nothing can be put back from there on: people read it at night."]
+    elif problem := problem_of(because, lines=True):
+        fields["no_return_because"] = [problem]
     if because and not no_return_before:
         fields["no_return_before"] = ["Say before which alias the point of no return stands, or leave its reason empty."]
     if fields:

@@ -20,6 +20,7 @@ from rollbackhub.audit.actors import Actor, system_actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
+from rollbackhub.common.shown_text import problem_of
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.owners import ExecutionOwner
 from rollbackhub.executions.domain.path import describe_path
@@ -332,6 +333,8 @@ def _checked_gates(skipped: Sequence[SkippedGate]) -> list[dict[str, str]]:
             fields.setdefault("skipped_gates", []).append(f"There is no gate {gate.gate}; there are {', '.join(GATES)}.")
         elif not gate.name.strip() or len(gate.reason.strip()) < 3:
             fields.setdefault(f"gate_{gate.gate}", []).append("A skipped gate needs the name of who answers for it, and a reason.")
+        elif problem := problem_of(gate.name.strip()) or problem_of(gate.reason.strip()):
+            fields.setdefault(f"gate_{gate.gate}", []).append(problem)
     names = [gate.gate for gate in skipped]
     if len(set(names)) < len(names):
         fields.setdefault("skipped_gates", []).append("A gate stands twice.")

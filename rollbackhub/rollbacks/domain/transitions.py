@@ -16,6 +16,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.domain.transitions import find_active as find_active_execution
 from rollbackhub.executions.domain.transitions import start_execution
@@ -61,11 +62,13 @@ def request_rollback(
     now = clock.now()
     reason = clean_reason(reason)
     detected_at = _checked_detection(detected_at, now=now)
+    detected_by = spoken(detected_by, field="detected_by")[:200]
     owner = f"token:{actor.token_id}" if actor.token_id else f"user:{account.pk}"
     asked = _hash_of_request(targets, strategic=strategic, break_glass=bool(break_glass_reason), coordination=coordination)
     if idempotency_key is not None and (before := _same_request(owner, idempotency_key, asked)) is not None:
         return before
     if break_glass_reason:
+        break_glass_reason = spoken(break_glass_reason, field="break_glass_reason")
         require_may_break_glass(account=account, actor=actor, reason=break_glass_reason)
     try:
         proposal = _proposal_if_free(targets, account=account, strategic=strategic, coordination=coordination, seen_plan_hash=seen_plan_hash)
@@ -86,7 +89,7 @@ def request_rollback(
                 via=via,
                 now=now,
                 detected_at=detected_at,
-                detected_by=detected_by.strip()[:200],
+                detected_by=detected_by,
                 idempotency_key=idempotency_key,
                 idempotency_owner=owner if idempotency_key else "",
                 request_hash=asked,
@@ -94,7 +97,7 @@ def request_rollback(
             if proposal.alone:
                 return authorise(rollback, how=AuthorisedBy.OWN, by=principal_of(account), actor=actor, at=now)
             if break_glass_reason:
-                return break_the_glass(rollback, account=account, actor=actor, reason=break_glass_reason.strip(), at=now)
+                return break_the_glass(rollback, account=account, actor=actor, reason=break_glass_reason, at=now)
             tell_approvers(rollback)
             return rollback
     except (IntegrityError, Conflict) as error:

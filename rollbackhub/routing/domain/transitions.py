@@ -13,6 +13,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.shown_text import problems_within, require_shown, spoken
 from rollbackhub.connectors.base import connector_type
 from rollbackhub.connectors.mechanism import Mechanism
 from rollbackhub.registry.domain.holds import describe_hold, held_among
@@ -76,6 +77,7 @@ def bind_policy(*, policy_id: int, connection: Connection | None, target: Mappin
 
     Raises NotFound, Conflict `target_taken`, InvalidInput (they do not fit, or the present weights cannot be served that way).
     """
+    reason = spoken(reason)
     with transaction.atomic():
         policy = RoutingPolicy.objects.select_for_update(of=("self",)).select_related("environment", "connection").filter(pk=policy_id).first()
         if policy is None:
@@ -127,6 +129,10 @@ def require_valid_target(*, environment: Environment, connection: Connection | N
             f"The connector {connection.connector} moves no versions.", code="not_a_mechanism", fields={"connection": ["Choose one that moves versions."]}
         )
     kind.parse_settings(connection.settings)
+    unshowable = {place: [problem] for place, problem in problems_within(target, "target")}
+    if unshowable:
+        said = " ".join(sentences[0] for sentences in unshowable.values())
+        raise InvalidInput(f"The target cannot be used. {said}", code="invalid_target", fields=unshowable)
     try:
         stored: dict[str, Any] = kind.parse_target(target).model_dump(mode="json")
     except InvalidInput as error:
@@ -199,6 +205,11 @@ def append_revision(
     Raises NotFound, InvalidInput (weights, unknown, retired or held versions, `release_needed`), Conflict `revision_moved` (somebody was faster).
     """
     require_valid(candidates)
+    if effect_key is None:
+        # What an execution puts back is not refused for how somebody once wrote it.
+        reason = spoken(reason)
+        for place, candidate in enumerate(candidates):
+            require_shown(candidate.candidate_id, field=f"candidates.{place}")
     with transaction.atomic():
         policy = RoutingPolicy.objects.select_for_update(of=("self",)).select_related("environment", "artefact", "connection").filter(pk=policy_id).first()
         if policy is None:

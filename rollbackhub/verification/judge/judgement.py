@@ -45,7 +45,7 @@ class Judgement:
 
     def as_outcome(self, name: str) -> CheckOutcome:
         """The same as a check's outcome."""
-        return CheckOutcome(name, self.verdict, self.sentence, self.numbers | {"method": self.method, "source": self.source})
+        return CheckOutcome(name, self.verdict, self.sentence, self.numbers | {"method": self.method, "source": self.source}, paid=len(self.paid) or None)
 
 
 @dataclass(frozen=True, slots=True)

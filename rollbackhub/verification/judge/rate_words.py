@@ -51,6 +51,8 @@ def describe(what: str, *, course: Course, question: RateQuestion, paid: PaidLoo
         highest = rate_tests.rate_above(current, alpha=to_pass)
         numbers["rate_at_most"] = highest
         shown["harmless"] = f"at most {share(highest)} of requests (harmless below {share(margin.harmless_below)})"
+        if not question.is_threshold:
+            shown["harmless"] = f"at most {share(highest)} of requests: it passes as harmless, below {share(margin.harmless_below)}, whatever the baseline was"
 
     seen = f"{what.capitalize()} {share(current.rate)} of {current.requests:,} requests"
     if course.baseline and base.requests:
@@ -59,6 +61,7 @@ def describe(what: str, *, course: Course, question: RateQuestion, paid: PaidLoo
         seen += "." if question.is_threshold else "; there is no baseline."
     if paid.verdict == Verdict.PASSED:
         way = min(question.ways_within(current))[1]
+        numbers["passed_by"] = way
         return joined(seen, f"With {confidence(to_pass)} {shown[way]}.", course.where()), numbers
     if paid.verdict == Verdict.FAILED:
         if not base.requests:

@@ -9,13 +9,13 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rollbackhub.common.errors import RollbackHubError
-from rollbackhub.executions.domain.recheck import recheck_execution
+from rollbackhub.executions.domain.recheck import list_not_kept, recheck_execution
 
 
 class Command(BaseCommand):
     """Judges a verification again from its kept samples."""
 
-    help = "Judge an execution's verification again, from the samples that it kept. Exit code 0: the same verdicts, 1: others, 2: nothing to judge."
+    help = "Judge an execution's verification again, from the samples that it kept. Exit code 0: the same verdicts, 1: others, 2: not all can be judged."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The command line."""
@@ -25,10 +25,19 @@ class Command(BaseCommand):
         """Judge, compare, say."""
         try:
             found = recheck_execution(options["execution"])
+            without = list_not_kept(options["execution"])
         except RollbackHubError as error:
             raise CommandError(error.message, returncode=2) from error
-        if not found:
+        for lost in without:
+            self.stderr.write(
+                f"Step {lost.attempt.key}, attempt {lost.attempt.number}: recorded as passed, and it kept no looks: it ran before RollbackHub kept"
+                " what such a step sees. Nobody can recompute it; this is what was recorded."
+            )
+            for result in lost.kept:
+                self.stderr.write(f"  {result.check_name}: {result.verdict}. {result.sentence}")
+        if not found and not without:
             self.stderr.write("This execution kept no looks of a verification.")
+        if not found:
             sys.exit(2)
         for attempt in found:
             ended = str(attempt.verdict) if attempt.verdict is not None else "not by its checks alone"
@@ -39,8 +48,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"  Not the same: {line}")
             recorded = {result.check_name: result for result in attempt.kept}
             for outcome in attempt.outcomes:
-                result = recorded.get(outcome.name)
-                if result is not None and (result.verdict, result.sentence) != (outcome.verdict, outcome.sentence):
-                    self.stdout.write(f"  Recorded otherwise: {result.check_name}: {result.verdict}. {result.sentence}")
+                before = recorded.get(outcome.name)
+                if before is not None and (before.verdict, before.sentence) != (outcome.verdict, outcome.sentence):
+                    self.stdout.write(f"  Recorded otherwise: {before.check_name}: {before.verdict}. {before.sentence}")
             self.stdout.write("  The same as recorded." if attempt.agrees else "  NOT the same as recorded.")
-        sys.exit(0 if all(attempt.agrees for attempt in found) else 1)
+        sys.exit(1 if not all(attempt.agrees for attempt in found) else 2 if without else 0)
