@@ -106,15 +106,14 @@ def test_sessions_that_stick_fail_it_and_while_it_waits_it_says_so_first(
     attempt = drained(policy)
     assert (attempt.verdict, attempt.execution.findings.get().code) == (Verdict.FAILED, FindingCode.NOT_RESTORED)
     assert any(
-        words.startswith("By the callers' metrics claude-sonnet-4-6 still served") and "of the last" in words and "clients stick to it" in words for words in said
+        words.startswith("By the callers' metrics claude-sonnet-4-6 still served") and "of the last" in words and "clients stick to it" in words
+        for words in said
     )
 
 
 @pytest.mark.parametrize(("away", "verdict"), [(AWAY, Verdict.ERROR), (SILENT, Verdict.INCONCLUSIVE)], ids=["down", "too old"])
 @pytest.mark.parametrize("before", [[], [STICKS, STICKS], [QUIET, QUIET]], ids=["from the beginning", "after a sighting", "before it was enough"])
-def test_metrics_that_go_away_never_end_it(
-    policy: RoutingPolicy, metrics: Callable[..., None], before: list[Look], away: Exception, verdict: Verdict
-) -> None:
+def test_metrics_that_go_away_never_end_it(policy: RoutingPolicy, metrics: Callable[..., None], before: list[Look], away: Exception, verdict: Verdict) -> None:
     """One failed read had ended it as restored, also just after the bad version was seen to serve."""
     metrics(*before, away)
     attempt = drained(policy)
