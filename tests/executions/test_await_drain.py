@@ -15,7 +15,7 @@ from rollbackhub.executions.actions import await_drain
 from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.domain.engine import advance_execution
 from rollbackhub.executions.domain.transitions import retry_execution
-from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode
+from rollbackhub.executions.enums import ExecutionState, FindingCode
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.verification.evidence import TrafficSample
@@ -74,8 +74,8 @@ def metrics(policy: RoutingPolicy, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def drained(policy: RoutingPolicy, **params: Any) -> StepAttempt:
-    """The first attempt of a rollback's drain."""
-    execution = start(policy, FLIP, {**DRAIN, "params": {**DRAIN["params"], **params}}, kind=ExecutionKind.ROLLBACK)  # type: ignore[dict-item]
+    """The first attempt to drain; without steps that put back it waits for a person when it did not pass."""
+    execution = start(policy, FLIP, {**DRAIN, "params": {**DRAIN["params"], **params}})  # type: ignore[dict-item]
     advance_execution(execution_id=execution.pk, worker="worker-1")
     return execution.attempts.get(key="drain")
 
@@ -106,15 +106,14 @@ def test_sessions_that_stick_fail_it_and_while_it_waits_it_says_so_first(
     attempt = drained(policy)
     assert (attempt.verdict, attempt.execution.findings.get().code) == (Verdict.FAILED, FindingCode.NOT_RESTORED)
     assert any(
-        words.startswith("By the callers' metrics claude-sonnet-4-6 still served") and "of the last" in words and "clients stick to it" in words for words in said
+        words.startswith("By the callers' metrics claude-sonnet-4-6 still served") and "of the last" in words and "clients stick to it" in words
+        for words in said
     )
 
 
 @pytest.mark.parametrize(("away", "verdict"), [(AWAY, Verdict.ERROR), (SILENT, Verdict.INCONCLUSIVE)], ids=["down", "too old"])
 @pytest.mark.parametrize("before", [[], [STICKS, STICKS], [QUIET, QUIET]], ids=["from the beginning", "after a sighting", "before it was enough"])
-def test_metrics_that_go_away_never_end_it(
-    policy: RoutingPolicy, metrics: Callable[..., None], before: list[Look], away: Exception, verdict: Verdict
-) -> None:
+def test_metrics_that_go_away_never_end_it(policy: RoutingPolicy, metrics: Callable[..., None], before: list[Look], away: Exception, verdict: Verdict) -> None:
     """One failed read had ended it as restored, also just after the bad version was seen to serve."""
     metrics(*before, away)
     attempt = drained(policy)
