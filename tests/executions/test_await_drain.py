@@ -15,7 +15,7 @@ from rollbackhub.executions.actions import await_drain
 from rollbackhub.executions.domain.context import StepContext
 from rollbackhub.executions.domain.engine import advance_execution
 from rollbackhub.executions.domain.transitions import retry_execution
-from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode
+from rollbackhub.executions.enums import ExecutionState, FindingCode
 from rollbackhub.executions.models import Execution, StepAttempt
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.verification.evidence import TrafficSample
@@ -74,8 +74,8 @@ def metrics(policy: RoutingPolicy, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def drained(policy: RoutingPolicy, **params: Any) -> StepAttempt:
-    """The first attempt of a rollback's drain."""
-    execution = start(policy, FLIP, {**DRAIN, "params": {**DRAIN["params"], **params}}, kind=ExecutionKind.ROLLBACK)  # type: ignore[dict-item]
+    """The first attempt to drain; without steps that put back it waits for a person when it did not pass."""
+    execution = start(policy, FLIP, {**DRAIN, "params": {**DRAIN["params"], **params}})  # type: ignore[dict-item]
     advance_execution(execution_id=execution.pk, worker="worker-1")
     return execution.attempts.get(key="drain")
 

@@ -147,16 +147,14 @@ def test_gateway_that_refuses_the_routes_is_a_finding_with_its_words(staging: St
 def test_verification_without_metrics_never_passes_and_staging_is_put_back(staging: Staging, mode: MetricsMode, verdict: Verdict) -> None:
     assert staging.world.set_metrics_mode("staging", mode)
     try:
-        execution = staging.wait_ended(staging.drill())
+        execution = staging.wait_ended(staging.drill(), timeout_seconds=120)
     finally:
         assert staging.world.set_metrics_mode("staging", MetricsMode.NORMAL)
     assert (execution.state, execution.verdict) == (ExecutionState.FINISHED, verdict)
-    assert {check.check_name: check.verdict for check in execution.checks.all()} == {
-        "traffic_share": Verdict.PASSED,
-        "negative_feedback": verdict,
-    }
-    assert execution.restored_at is not None, "traffic was restored; only the proof of its effect is missing"
-    assert execution.verified_at is None
+    assert "By the gateways' counters" in execution.outcome
+    assert "it is not shown that nobody is served by it" in execution.outcome
+    assert (execution.restored_at, execution.verified_at) == (None, None), "whom it serves, nobody could see"
+    assert not execution.checks.exists()
     assert weights(staging) == CHAPTER_WEIGHTS
 
 

@@ -29,13 +29,18 @@ def sights(verdict: Verdict = Verdict.FAILED, *, drained: bool = False, states: 
         context.served_again()
         if states is not None:
             states.append(Rollback.objects.get().state)
-        return StepOutcome(verdict, "v2 still served 2 of 57 requests.", at=clock.now(), drained_at=clock.now() if drained else None)
+        now = clock.now()
+        return StepOutcome(verdict, "v2 still served 2 of 57 requests.", at=now, drained_at=now if drained else None)
 
     return play
 
 
 def sees_it_drained(verdict: Verdict) -> Play:
-    return lambda context: StepOutcome(verdict, "Nothing goes to v2.", at=clock.now(), drained_at=clock.now())
+    def play(context: StepContext) -> StepOutcome:
+        now = clock.now()
+        return StepOutcome(verdict, "Nothing goes to v2.", at=now, drained_at=now)
+
+    return play
 
 
 def test_sighting_takes_restored_back_at_once_and_leaves_it_partially_restored(policy: RoutingPolicy, cast: Cast) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 
 from pydantic import Field
 
+from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.connectors.prometheus import PrometheusConnector
@@ -51,7 +52,12 @@ class AwaitDrain(Action):
             late = context.seconds_left(params.limit_seconds) <= 0
             if check.verdict == Verdict.PASSED and (served.is_quiet or (late and served.was_never_seen)):
                 keep_counters(context)
-                at = max((instant for instant in (drained_since(traffic.samples, bad_version=bad), served.quiet_since) if instant), default=None)
+                # The source's clock may be fast: not later than now.
+                instants = (
+                    drained_since(traffic.samples, bad_version=bad),
+                    served.quiet_since,
+                )
+                at = max((min(instant, clock.now()) for instant in instants if instant), default=None)
                 return StepOutcome(Verdict.PASSED, f"{check.sentence} {served.in_words}".strip(), at=at, result=check.numbers)
             if late:
                 break

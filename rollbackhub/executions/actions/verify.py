@@ -79,14 +79,16 @@ class Verify(Action):
             if verdict == Verdict.PASSED:
                 said = " ".join(check.sentence for check in outcomes)
                 _keep_what_was_served(context, served_again)
-                return StepOutcome(Verdict.PASSED, said, at=kept.taken_at, drained_at=_drained_at(checks, outcomes, looks), checks=tuple(outcomes))
+                return StepOutcome(
+                    Verdict.PASSED, said, at=kept.taken_at, drained_at=_drained_at(checks, outcomes, looks, at=kept.taken_at), checks=tuple(outcomes)
+                )
             no_data = max(metrics.errors_in_a_row, metrics.silent_in_a_row) >= params.no_data_limit
             # Without a baseline no number of looks shows that it is back at it.
             hopeless = course.looks >= params.no_data_limit and course.verdict == Verdict.INCONCLUSIVE and _lacks_baseline(checks, looks)
             if verdict is not None or no_data or hopeless or context.seconds_left(params.limit_seconds) <= 0:
                 ended = _not_verified(checks, outcomes, course.verdict, metrics, bad=looks.bad_version, without_baseline=_lacks_baseline(checks, looks))
                 _keep_what_was_served(context, served_again)
-                return replace(ended, drained_at=_drained_at(checks, outcomes, looks))
+                return replace(ended, drained_at=_drained_at(checks, outcomes, looks, at=kept.taken_at))
             context.say(_so_far(checks, outcomes, look=course.looks))
             context.pause(params.interval_seconds)
 
@@ -129,13 +131,14 @@ def _shows_bad(checks: list[Check], outcomes: list[CheckOutcome]) -> bool:
     )
 
 
-def _drained_at(checks: list[Check], outcomes: list[CheckOutcome], looks: Looks) -> dt.datetime | None:
+def _drained_at(checks: list[Check], outcomes: list[CheckOutcome], looks: Looks, *, at: dt.datetime) -> dt.datetime | None:
     """Since when nothing goes to it, when the last look shows that nothing does; None when it does not, or nothing looked."""
     of_traffic = [outcome for check, outcome in zip(checks, outcomes, strict=True) if isinstance(check, TrafficShare)]
     if not of_traffic or any(outcome.verdict != Verdict.PASSED for outcome in of_traffic):
         return None
     instants = (drained_since(samples, bad_version=looks.bad_version) for samples in (looks.traffic, looks.served))
-    return max((instant for instant in instants if instant is not None), default=None)
+    # The source's clock may be fast: not later than the last look, `at`.
+    return max((min(instant, at) for instant in instants if instant is not None), default=None)
 
 
 def _so_far(checks: list[Check], outcomes: list[CheckOutcome], *, look: int) -> str:
