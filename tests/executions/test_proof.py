@@ -184,7 +184,7 @@ def test_proofs_of_many_aliases_take_two_queries(proven: Proven, django_assert_n
     for number in range(12):
         drilled(RoutingPolicyFactory(alias=f"alias-{number}"), **({"failed": True} if number % 2 else {}))
     policies = list(RoutingPolicy.objects.select_related("environment", "artefact"))
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         paths = paths_of(policies)
     with django_assert_num_queries(2):
         proofs = proofs_of(paths)

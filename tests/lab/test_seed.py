@@ -10,8 +10,9 @@ from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common.errors import Conflict
 from rollbackhub.connectors.envoy import EnvoyConnector
 from rollbackhub.connectors.prometheus import PrometheusConnector
-from rollbackhub.lab.catalogue import ALIASES, ENVIRONMENTS
+from rollbackhub.lab.catalogue import ALIASES, ENVIRONMENTS, LabAlias
 from rollbackhub.lab.domain.seed import ACTOR, seed_lab
+from rollbackhub.lab.parts import MovedAlias
 from rollbackhub.lab.world import LabWorld
 from rollbackhub.registry.domain.retention import describe_retention, list_retention
 from rollbackhub.registry.enums import Lifecycle
@@ -68,7 +69,7 @@ def test_seed_versions_stand_where_their_history_puts_them(tmp_path: Path) -> No
     for part in world.parts:
         part.prepare()
     seed_lab(world)
-    aliases = [*ALIASES, *(alias for part in world.parts for alias in part.aliases())]
+    aliases: list[LabAlias | MovedAlias] = [*ALIASES, *(alias for part in world.parts for alias in part.aliases())]
     wanted = {(alias.alias, version.label): version.lifecycle for alias in aliases for version in alias.versions}
     assert {(version.artefact.slug, version.label): version.lifecycle for version in Version.objects.select_related("artefact")} == wanted
     assert Environment.objects.get(slug="production").releases_only

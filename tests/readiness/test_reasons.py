@@ -264,9 +264,14 @@ def test_staging_asks_for_no_authority(cast: Cast) -> None:
 def test_several_reasons_come_the_most_urgent_first(cast: Cast) -> None:
     alias = make_alias(metrics=False, drilled=None)
     PreflightFindingFactory(policy=alias.production, code=FindingCode.DOCS_STALE)
-    held_version = Version.objects.get(artefact=alias.production.artefact, label=GOOD)
-    StabilityHoldFactory(version=held_version)
-    assert alias.verdict().codes == ["target_held", "never_drilled", "no_verification", "docs_stale"]
+    alias.good(provider_retires_at=now() - DAY)
+    assert alias.verdict().codes == ["provider_retired", "never_drilled", "no_verification", "docs_stale"]
+
+
+def test_where_the_target_is_held_nobody_is_told_to_drill(cast: Cast) -> None:
+    alias = make_alias(drilled=None)
+    StabilityHoldFactory(version=Version.objects.get(artefact=alias.production.artefact, label=GOOD))
+    assert alias.verdict().codes == ["target_held"]
 
 
 def test_finding_of_another_alias_environment_or_of_the_past_does_not_count(cast: Cast) -> None:

@@ -23,9 +23,13 @@ CANARY_PERCENT = 25
 class Plan:
     """A plan before it is frozen onto an execution."""
 
-    def __init__(self, *, content: dict[str, Any], fingerprint: str, procedure_version: ProcedureVersion, bad_version: Version) -> None:
+    def __init__(
+        self, *, content: dict[str, Any], fingerprint: str, procedure_version: ProcedureVersion, bad_version: Version, path: PathNow | None = None
+    ) -> None:
         self.content = content
         self.fingerprint = fingerprint
+        self.path = path
+        """The path as it was when it was made; None for a plan that was made from another."""
         self.procedure_version = procedure_version
         self.bad_version = bad_version
 
@@ -86,7 +90,7 @@ def build_plan(*, policy: RoutingPolicy, kind: ExecutionKind, bad_version: Versi
     if kind in REHEARSES:
         # What a passed run is proof of. A rollback's plan is without it: what approvals are bound to is what would be done.
         content["path"] = now.path
-    return Plan(content=content, fingerprint=now.fingerprint, procedure_version=procedure_version, bad_version=bad)
+    return Plan(content=content, fingerprint=now.fingerprint, path=now, procedure_version=procedure_version, bad_version=bad)
 
 
 def _require_named(now: PathNow) -> None:

@@ -129,7 +129,7 @@ def propose_rollback(
     strategic = strategic or any(plan.bad_version.is_strategic for plan in plans)
     authority = get_authority(change_types=[plan.content["change_type"] for plan in plans], parts=len(plans), strategic=strategic)
     drills = _last_drills([target.policy for target in targets])
-    proofs = proofs_for({target.policy: plan.bad_version for target, plan in zip(targets, plans, strict=True)})
+    proofs = proofs_of({target.policy.pk: plan.path for target, plan in zip(targets, plans, strict=True) if plan.path is not None})
     # Two artefacts may well have versions of the same name: only those that serve afterwards count.
     wanted = {(target.policy.artefact_id, label) for target, plan in zip(targets, plans, strict=True) for label in plan.content["good_versions"]}
     found = Version.objects.filter(artefact__in=[artefact for artefact, _ in wanted], label__in=[label for _, label in wanted])
