@@ -98,10 +98,7 @@ def test_finding_that_a_later_attempt_no_longer_found_is_marked_with_when(cast: 
     assert "2 findings, 1 mended" in text
     assert text.count("Mended: no longer found") == 1
     (found,) = [
-        finding
-        for part in client.get(f"/api/v1/rollbacks/{rollback.pk}/").json()["parts"]
-        for finding in part["execution"]["findings"]
-        if finding["mended_at"]
+        finding for part in client.get(f"/api/v1/rollbacks/{rollback.pk}/").json()["parts"] for finding in part["execution"]["findings"] if finding["mended_at"]
     ]
     assert found["subject"] == mended.subject
 
