@@ -140,6 +140,7 @@ def kept() -> dict[tuple[Any, ...], list[Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_rollups_equal_a_recount_after_10000_inserts_corrections_late_verifications_and_deletions_by_two_at_once(fresh_database: FreshDatabase) -> None:
     policies, file = aliases(), HistoryImportFactory()
     again = Counter[str]()
