@@ -1,8 +1,9 @@
 """Runs by the million, for `make bench-analytics`: made in the database by INSERT … SELECT, with the shapes that real ones have.
 
 Drills (80 %, a tenth of them rehearsals) are executions with facts. Production (20 %, one in twenty a roll-forward) has its rollback, its part
-and its execution, too, because questions read them. Executions are cheap: an empty plan, no steps, no samples, which no question reads. One run in
-fifty is imported, as the history of before is. Random numbers come from a seed, so that two fills of a size are alike.
+and its execution, too, because questions read them. Each alias has a monthly plan; one finding of drills in twenty has an action, which is done.
+Executions are cheap: an empty plan, no steps, no samples, which no question reads. One run in fifty is imported, as the history of before is.
+Random numbers come from a seed, so that two fills of a size are alike.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ SPEEDS = {"prompt": (190, 300), "model": (400, 600), "agent_code": (620, 900), "
 
 def make_world() -> None:
     """Teams, artefacts of the five types, and their aliases in staging and production."""
+    from drills.enums import Cadence
+    from drills.models import DrillPlan
+    from rollbackhub.accounts.models import User
     from rollbackhub.registry.enums import ChangeType
     from rollbackhub.registry.models import Artefact, Version
     from rollbackhub.routing.models import RoutingPolicy
@@ -40,8 +44,23 @@ def make_world() -> None:
     Version.objects.bulk_create(
         Version(artefact=artefact, label=label, digest=f"sha256:{artefact.slug}-{label}") for artefact in artefacts for label in ("v1", "v2")
     )
-    RoutingPolicy.objects.bulk_create(
+    policies = RoutingPolicy.objects.bulk_create(
         RoutingPolicy(environment=place, alias=f"alias-{number:03}", artefact=artefact) for place in places for number, artefact in enumerate(artefacts)
+    )
+    owner = User.objects.order_by("pk")[0]
+    DrillPlan.objects.bulk_create(
+        DrillPlan(
+            name=policy.alias,
+            team=policy.artefact.team,
+            owner=owner,
+            environment=policy.environment,
+            policy=policy,
+            cadence=Cadence.MONTHLY,
+            seed=1,
+            is_active=False,
+        )
+        for policy in policies
+        if policy.environment == places[0]
     )
 
 
@@ -65,7 +84,7 @@ def fill(begin: int, end: int, *, until: dt.datetime) -> None:
                     "years": YEARS,
                     "aliases": ALIASES,
                 }
-                for statement in (runs, IMPORTS, EXECUTIONS, ROLLBACKS, PARTS, ROLL_FORWARDS, FINDINGS, RELEASES, READINESS):
+                for statement in (runs, IMPORTS, EXECUTIONS, ROLLBACKS, PARTS, ROLL_FORWARDS, FINDINGS, RELEASES, READINESS, PLANNED, ACTIONS):
                     cursor.execute(statement)
                 cursor.execute("SET LOCAL session_replication_role = origin")
                 cursor.execute(FACTS)
@@ -201,6 +220,35 @@ READINESS = """
     INSERT INTO readiness_readinesschange (policy_id, at, state, rollbackable, codes, sentence)
     SELECT policy_id, at, CASE WHEN which < 0.7 THEN 'ready' ELSE 'not_ready' END, which < 0.7, '[]', ''
     FROM made WHERE in_production AND late < 0.25
+"""
+
+# The first drill of an alias in a month is the one that was planned; a tenth of those that did not pass never began.
+PLANNED = """
+    INSERT INTO drills_planneddrill (plan_id, slot, period_starts_at, period_ends_at, starts_at, latest_at, state, policy_id, execution_id, draw, started_at,
+        ended_at, why)
+    SELECT DISTINCT ON (plan.id, month) plan.id, month, month, month + interval '1 month', at, at + interval '1 day',
+        CASE WHEN verdict = 'passed' THEN 'passed' WHEN missed THEN 'missed' ELSE 'failed' END, m.policy_id, CASE WHEN NOT missed THEN m.id END, '{}',
+        CASE WHEN NOT missed THEN at END, at + interval '1 hour', ''
+    FROM made m JOIN drills_drillplan plan ON plan.policy_id = m.policy_id
+    CROSS JOIN LATERAL (SELECT date_trunc('month', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS month, verdict <> 'passed' AND late < 0.1 AS missed) AS known
+    WHERE kind = 'drill' AND NOT is_imported ORDER BY plan.id, month, at
+    ON CONFLICT DO NOTHING
+"""
+
+ACTIONS = """
+    WITH picked AS MATERIALIZED (
+        SELECT gen_random_uuid() AS action_id, m.id AS execution_id, m.policy_id, m.team_id, m.at, m.verify_seconds, f.id AS finding_id, f.code, f.subject
+        FROM made m JOIN executions_finding f ON f.execution_id = m.id WHERE m.kind = 'drill' AND m.which < 0.05
+    ),
+    actions AS (
+        INSERT INTO actions_action (id, title, detail, team_id, owner_id, due_on, state, origin, origin_label, origin_url, is_lab, created_by_label,
+            created_at, closed_at, closed_by_label, closed_reason)
+        SELECT action_id, 'mend it', '', team_id, (SELECT min(id) FROM accounts_user), (at + interval '28 days')::date, 'done', 'drill', 'a drill', '/drills/',
+            false, 'campaign', at, at + make_interval(secs => 3000 * verify_seconds), 'campaign', 'mended'
+        FROM picked
+    )
+    INSERT INTO drills_findingaction (action_id, finding_id, policy_id, code, subject, last_seen_execution_id, times_seen, recurrences)
+    SELECT action_id, finding_id, policy_id, code, subject, execution_id, 1, 0 FROM picked
 """
 
 FACTS = """

@@ -8,7 +8,7 @@ A module has
   rollup (`percentile_cont` and all), as somebody would write it in psql. Several statements are joined by `;`. It takes no parameters.
   `make bench-analytics` times it beside the page, so it must give the same answer and no more: what the page does not show it does not compute.
 
-`QUESTIONS` names them in the order in which pages and reviews show them. A module is loaded when it is asked for: statsmodels alone takes a second.
+`QUESTIONS` names them in the order in which pages and reviews show them. A module is loaded when it is asked for.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from statsmodels.stats.proportion import proportion_confint
-
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
+from rollbackhub.analytics.domain import statistics
 from rollbackhub.analytics.domain.rollups import Totals, all_of, regrouped, totals
 from rollbackhub.analytics.enums import RunGroup
 from rollbackhub.analytics.questions.saying import FEW, FILLS, IMPORTED, NOTHING, SIDE_BY_SIDE, noun_of, per_cent
@@ -87,10 +86,8 @@ _COLUMNS = (
 
 def wilson(hits: Sequence[int], runs: Sequence[int]) -> list[tuple[float, float]]:
     """The intervals that hold the true share with 95 % confidence (E. B. Wilson, JASA 22, 1927). Each number of runs is above 0."""
-    if not runs:
-        return []
-    low, high = proportion_confint(list(hits), list(runs), alpha=0.05, method="wilson")
-    return [(float(least), float(most)) for least, most in zip(low, high, strict=True)]
+    found = [statistics.wilson(met, n) for met, n in zip(hits, runs, strict=True)]
+    return [(share.low, share.high) for share in found]
 
 
 def _shares(counts: Sequence[tuple[str, str | dt.date, Totals]]) -> list[Share]:
