@@ -30,7 +30,11 @@ def stacked_rows(*, groups: Sequence[str], series: Sequence[tuple[str, Sequence[
         height=FRAME_PIXELS + ROW_PIXELS * max(len(groups), 1),
         barmode="stack",
         showlegend=len(series) > 1,
-        xaxis={"title": {"text": axis}, "rangemode": "tozero", **({"range": [0, 100], "ticksuffix": " %"} if as_shares else {})},
+        xaxis={
+            "title": {"text": f"{axis} (%)" if as_shares else axis},
+            "rangemode": "tozero",
+            **({"range": [0, 100], "ticksuffix": " %"} if as_shares else {}),
+        },
         yaxis={"autorange": "reversed", "showgrid": False},
         margin={"t": 8},
     )

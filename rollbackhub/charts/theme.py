@@ -49,8 +49,8 @@ def template(theme: Theme) -> go.layout.Template:
         "ticklabelstandoff": 6,
     }
     return go.layout.Template(
-        # A figure of one series has the calm colour.
-        data={"bar": [{"marker": {"color": _COLOURS[theme][1]}}]},
+        # Bars of one series have the calm colour; further series take the others in turn.
+        data={"bar": [{"marker": {"color": colour}} for colour in (_COLOURS[theme][1], _COLOURS[theme][0], *_COLOURS[theme][2:])]},
         layout={
             "colorway": _COLOURS[theme],
             "font": {"family": 'Inter, system-ui, -apple-system, "Segoe UI", sans-serif', "size": 13, "color": look["text"]},
