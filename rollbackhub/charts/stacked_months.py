@@ -10,6 +10,10 @@ import plotly.graph_objects as go
 PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")
 
 
+ALONE = 20 * 86_400_000
+"""How wide the bar of a single month is: 20 days in milliseconds."""
+
+
 def stacked_months(*, months: Sequence[dt.date], series: Sequence[tuple[str, Sequence[float]]], axis: str, unit: str) -> go.Figure:
     """A bar a month; each series (a name, and a value a month) has a pattern besides its colour. `unit` names what is counted, in the hover."""
     figure = go.Figure()
@@ -18,6 +22,8 @@ def stacked_months(*, months: Sequence[dt.date], series: Sequence[tuple[str, Seq
             name=name,
             x=list(months),
             y=list(values),
+            # A bar of one date alone would be a millisecond wide.
+            width=ALONE if len(months) == 1 else None,
             marker={"pattern": {"shape": PATTERNS[index % len(PATTERNS)], "size": 6, "fillmode": "overlay"}, "line": {"width": 1}},
             hovertemplate=f"<b>%{{x|%b %Y}}</b><br>{name}: %{{y:,}} {unit}<extra></extra>",
         )

@@ -18,9 +18,9 @@ from rollbackhub.routing.models import RoutingPolicy
 DEFAULT_DAYS = 365
 DAYS = "days"
 PERIODS = {
-    "": "Last 12 months",
-    "90": "Last 90 days",
-    "30": "Last 30 days",
+    "": "12 months",
+    "90": "90 days",
+    "30": "30 days",
     "quarter": "This quarter",
     "last_quarter": "Last quarter",
     "all": "All",

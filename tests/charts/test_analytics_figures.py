@@ -93,7 +93,9 @@ def test_stacked_months_and_rows_tell_series_by_pattern_too() -> None:
 
 
 def test_stacked_months_of_one_month_is_not_drawn_on_an_axis_of_milliseconds() -> None:
-    axis = content(stacked_months(months=MONTHS[:1], series=[("On time", [3])], axis="Drills", unit="drills"))["layout"]["xaxis"]
+    figure = content(stacked_months(months=MONTHS[:1], series=[("On time", [3])], axis="Drills", unit="drills"))
+    axis = figure["layout"]["xaxis"]
+    assert figure["data"][0]["width"] == 20 * 86_400_000
     assert axis["range"] == ["2025-12-12", "2026-01-21"]
     assert axis["title"]["text"] == "Month (UTC)"
 

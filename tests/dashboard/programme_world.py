@@ -72,7 +72,9 @@ def make_programme(world: World) -> Programme:
 def _planned(plan: DrillPlan, state: str, number: int) -> PlannedDrill:
     """One of a plan in this state, today, at an hour of its own."""
     slot = now().replace(hour=0, minute=0, second=0, microsecond=0) + dt.timedelta(hours=number + 1)
-    values: dict[str, object] = {"plan": plan, "slot": slot, "starts_at": slot, "latest_at": slot + DAY}
+    month = slot.replace(day=1, hour=0)
+    period = {"period_starts_at": month, "period_ends_at": (month + 32 * DAY).replace(day=1)}
+    values: dict[str, object] = {"plan": plan, "slot": slot, "starts_at": slot, "latest_at": slot + DAY, **period}
     if state == PlannedState.OVERDUE:
         values |= {"state": state, "why": "smart-reasoner is held by another execution."}
     elif state != PlannedState.DUE:
