@@ -147,7 +147,8 @@ def test_gateway_that_refuses_the_routes_is_a_finding_with_its_words(staging: St
 def test_verification_without_metrics_never_passes_and_staging_is_put_back(staging: Staging, mode: MetricsMode, verdict: Verdict) -> None:
     assert staging.world.set_metrics_mode("staging", mode)
     try:
-        execution = staging.wait_ended(staging.drill(), timeout_seconds=120)
+        with staging.giving_up_draining(after_seconds=8):
+            execution = staging.wait_ended(staging.drill(), timeout_seconds=120)
     finally:
         assert staging.world.set_metrics_mode("staging", MetricsMode.NORMAL)
     assert (execution.state, execution.verdict) == (ExecutionState.FINISHED, verdict)

@@ -127,7 +127,8 @@ def test_prometheus_that_hangs_while_draining_is_waited_for_and_then_nothing_is_
     assert child.pid
     observed.hub.arm("started-drain", alias=ALIAS, lines=[f"stop {child.pid}"])
     try:
-        execution = observed.wait_ended(observed.drill(), timeout_seconds=120)
+        with observed.giving_up_draining(after_seconds=8):
+            execution = observed.wait_ended(observed.drill(), timeout_seconds=120)
     finally:
         os.kill(child.pid, signal.SIGCONT)
     assert execution.verdict == Verdict.ERROR, execution.outcome
@@ -158,7 +159,7 @@ def slow(handler: BaseHTTPRequestHandler) -> tuple[int, str, bytes]:
     ("habit", "verdict", "sentence"),
     [
         (html, Verdict.ERROR, "does not answer as a Prometheus server does"),
-        (nothing, Verdict.INCONCLUSIVE, "there is no such series"),
+        (nothing, Verdict.INCONCLUSIVE, "has no series for smart-reasoner"),
         (huge, Verdict.ERROR, "answers with more than"),
         (slow, Verdict.ERROR, "did not answer within"),
     ],
@@ -177,7 +178,8 @@ def test_source_with_a_bad_habit_gives_a_clear_verdict_and_the_worker_neither_ha
     workers = observed.hub.worker_children()
     before = sum(psutil.Process(pid).memory_info().rss for pid in workers)
     try:
-        execution = observed.wait_ended(observed.drill(), timeout_seconds=120)
+        with observed.giving_up_draining(after_seconds=8):
+            execution = observed.wait_ended(observed.drill(), timeout_seconds=120)
     finally:
         source.close()
     assert execution.verdict == verdict, execution.outcome
@@ -189,6 +191,7 @@ def test_source_with_a_bad_habit_gives_a_clear_verdict_and_the_worker_neither_ha
     assert observed.policy().revision_number >= 2
 
 
+@pytest.mark.timeout(400)
 def test_sessions_that_stick_to_the_bad_version_keep_the_rollback_from_being_restored_and_the_page_says_why(production: Production, client: Client) -> None:
     world = production.world
     assert world.set_sticky_clients("production", True)
@@ -197,7 +200,8 @@ def test_sessions_that_stick_to_the_bad_version_keep_the_rollback_from_being_res
         production.route(ALIAS, [CandidateSpec(spec.candidate_id, spec.version_pin, 50) for spec in SMART_REASONER.candidates])
         production.wait_gateways()
         eventually(lambda: totals(world, name="lab_sticky_clients", url=page).get(BAD, 0) >= 10, within=60, what="sessions that stick")
-        rollback_id = production.roll_back()
+        with production.giving_up_draining(after_seconds=30):
+            rollback_id = production.roll_back()
         stopped = production.wait_for(rollback_id, RollbackState.PARTIALLY_RESTORED, RollbackState.NEEDS_HUMAN, timeout_seconds=120)
         assert stopped.state == RollbackState.PARTIALLY_RESTORED
         assert stopped.restored_at is None
@@ -214,6 +218,7 @@ def test_sessions_that_stick_to_the_bad_version_keep_the_rollback_from_being_res
     assert production.wait_for(rollback_id).restored_at is not None
 
 
+@pytest.mark.timeout(400)
 def test_metrics_that_go_down_while_a_session_is_seen_to_stick_do_not_restore_it_and_say_what_to_do(production: Production, client: Client) -> None:
     """One failed read had ended the drain as restored, though the read before had seen the bad version serve."""
     world = production.world
@@ -223,7 +228,8 @@ def test_metrics_that_go_down_while_a_session_is_seen_to_stick_do_not_restore_it
         production.route(ALIAS, [CandidateSpec(spec.candidate_id, spec.version_pin, 50) for spec in SMART_REASONER.candidates])
         production.wait_gateways()
         eventually(lambda: totals(world, name="lab_sticky_clients", url=page).get(BAD, 0) >= 10, within=60, what="sessions that stick")
-        rollback_id = production.roll_back()
+        with production.giving_up_draining(after_seconds=30):
+            rollback_id = production.roll_back()
         client.force_login(UserFactory(roles=[Role.ON_CALL]))
         # Also in the banner, not in the steps' small print alone.
         eventually(

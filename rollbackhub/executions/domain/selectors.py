@@ -80,7 +80,10 @@ def report_of(execution: Execution) -> dict[str, Any]:
         "segments": {str(segment.segment): _rounded(segment.seconds) for segment in segments_of(execution)},
         "rollback_seconds": _rounded(execution.rollback_seconds),
         "target_seconds": execution.target_seconds,
-        "findings": list(execution.findings.values("code", "subject", "expected", "found", "remedy", "mended_at")),
+        "findings": [
+            {**found, "mended_at": found["mended_at"].isoformat() if found["mended_at"] else None}
+            for found in execution.findings.values("code", "subject", "expected", "found", "remedy", "mended_at")
+        ],
         "checks": list(execution.checks.values("check_name", "verdict", "sentence", "numbers")),
         "steps": [
             {
