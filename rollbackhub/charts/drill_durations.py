@@ -26,8 +26,8 @@ AROUND_PIXELS = 150
 """What legend and axis take of the height on a phone: the rest tells whether lines run into each other."""
 LINE_PIXELS = 16
 """A row of a line's label is so high."""
-ROW_LETTERS = 30
-"""A row of it has at most so many letters: on a phone the plot is some 250 pixels wide."""
+ROW_LETTERS = 34
+"""A row of it has at most so many letters: on a phone the plot is some 220 pixels wide."""
 LOG_TICKS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 14400.0, 86400.0, 604800.0)
 
 
@@ -59,18 +59,21 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: Sequence[tuple[str
             + zone
             + "<br>Click to open<extra></extra>",
         )
-    values, words = scale.ticks
+    values, tick_words = scale.ticks
     figure.update_layout(
         height=scale.height,
         showlegend=True,
         xaxis={"title": {"text": f"Started ({zone})"}, "type": "date", **_time_range(points)},
-        yaxis={"title": {"text": scale.title}, "type": "log" if scale.is_log else "linear", "range": scale.range, "tickvals": values, "ticktext": words},
+        yaxis={"title": {"text": scale.title}, "type": "log" if scale.is_log else "linear", "range": scale.range, "tickvals": values, "ticktext": tick_words},
         margin={"t": 8},
     )
     free = 0.0
     for seconds in sorted(lines):
-        # No longer than a phone is wide.
-        rows = textwrap.wrap(f"target {in_words(seconds)} ({', '.join(lines[seconds])})", ROW_LETTERS)
+        words = f"{in_words(seconds)} ({', '.join(lines[seconds])})"
+        # One row wherever it can be: a label of two pushes those above it away from their lines.
+        rows = textwrap.wrap(f"target {words}", ROW_LETTERS)
+        if len(rows) > 1:
+            rows = textwrap.wrap(words, ROW_LETTERS)
         at = scale.pixels(seconds)
         lifted = max(at, free) - at
         free = at + lifted + LINE_PIXELS * len(rows)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tests.browser.conftest import Site
-from tests.browser.visits import Theme, Visitor
+from tests.browser.visits import Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +19,8 @@ _NEAR_THE_EDGE = """() => [...document.querySelectorAll('.card > .table-holder >
     });
 })"""
 _BESIDE_THE_PLOT = """(drawing) => [...document.querySelectorAll(drawing)].flatMap((figure) => {
-    const plot = figure.querySelector('.nsewdrag').getBoundingClientRect();
+    const size = figure._fullLayout._size, start = figure.getBoundingClientRect().left + size.l;
+    const plot = { left: start, right: start + size.w };
     return [...figure.querySelectorAll('.annotation-text')].map((text) => {
         const box = text.getBoundingClientRect();
         const [left, right, beside] = [box.left - plot.left, box.right - plot.right, box.left - plot.right].map(Math.round);
@@ -59,19 +58,6 @@ def test_labels_of_charts_stand_in_or_right_of_the_plot(width: int, site: Site, 
         assert [label for label in durations if label["left"] < 0 or label["right"] > 1] == []
         page = visit.open(site.addresses["drill-verified"])
         page.evaluate("document.querySelectorAll('details').forEach(more => { more.open = true })")
-        lines = [label for label in page.evaluate(_BESIDE_THE_PLOT, "[id^=figure-check]") if label["text"].startswith(("baseline", "allowed"))]
+        lines = [label for label in page.evaluate(_BESIDE_THE_PLOT, "[id^=figure-check][id$=-drawing]") if label["text"].startswith(("baseline", "allowed"))]
         assert lines
         assert [label for label in lines if label["beside"] < 0 or label["over"] > 0] == []
-
-
-@pytest.mark.skipif("SHOTS" not in os.environ, reason="for eyes")
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [380, 1280])
-def test_shots(theme: Theme, width: int, site: Site, visitor: Visitor) -> None:
-    with visitor.visit("admin", theme=theme, width=width) as visit:
-        for name, address in {**site.addresses, "durations": "/drills/?alias=s", "passed": f"/drills/{site.world.passed.pk}/"}.items():
-            if name in ("drill-verified", "durations", "passed") or name.startswith("rollback-"):
-                page = visit.open(address)
-                page.evaluate("document.querySelectorAll('details').forEach(more => { more.open = true })")
-                page.wait_for_timeout(500)
-                page.screenshot(path=f"{os.environ['SHOTS']}/{name}-{width}-{theme}.png", full_page=True)

@@ -537,8 +537,8 @@ def test_gateways_that_have_the_cluster_or_do_not_answer_leave_the_rehearsal_ope
 
 
 @pytest.mark.django_db
-def test_alias_that_stands_in_no_staging_is_said_beforehand(cast: Cast, planned: Release) -> None:
-    RoutingPolicy.objects.filter(environment__kind="staging").delete()
-    text = _detail(client_of(cast.on_call), planned)
+def test_alias_that_stands_in_no_staging_is_said_beforehand(cast: Cast, world: World) -> None:
+    policy = RoutingPolicyFactory(environment=world.production, alias="lonely", revision={GOOD: 100})
+    text = _detail(client_of(cast.on_call), ReleaseFactory(policy=policy, to_version=VersionFactory(artefact=policy.artefact, label=NEW)))
     assert "stands in no staging environment, so it cannot be rehearsed." in text
     assert 'type="submit" disabled' in text
