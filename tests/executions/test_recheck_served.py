@@ -67,7 +67,7 @@ def test_verdict_that_its_looks_do_not_say_is_named(world: World) -> None:
 
 def test_execution_from_before_such_looks_were_kept_says_so_and_what_was_recorded(world: World) -> None:
     execution = world.run()
-    Sample.objects.filter(execution=execution, kind="look")._raw_delete("default")  # type: ignore[attr-defined]
+    Sample.objects.filter(execution=execution, kind="look")._raw_delete("default")
     assert recheck_execution(execution.pk) == []
     assert [lost.attempt.action for lost in list_not_kept(execution.pk)] == ["verify_served"]
     code, said = recheck(execution)
