@@ -21,8 +21,8 @@ class ChecksForm(forms.Form):
         label="Checks",
         max_length=LONGEST,
         strip=False,
-        widget=forms.Textarea(attrs={**_CONTROLS, "rows": 22}),
-        help_text="As YAML, a list. The documentation on verification has every kind with its settings.",
+        widget=forms.Textarea(attrs={**_CONTROLS, "class": "form-control yaml", "rows": 22}),
+        help_text="As YAML, a list. Every kind with its settings stands below.",
     )
     reason = forms.CharField(required=False, label="Why", max_length=MAX_REASON, widget=forms.TextInput(attrs=_CONTROLS), help_text="Kept in the audit log.")
     based_on = forms.CharField(max_length=16, widget=forms.HiddenInput)

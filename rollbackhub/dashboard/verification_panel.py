@@ -14,6 +14,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.dashboard.figures import CHART_POINTS, PageFigure
 from rollbackhub.dashboard.looks import VERDICTS, Look
+from rollbackhub.dashboard.number_words import NumberRow, number_rows
 from rollbackhub.executions.domain.looks import LookTaken, Verification, get_verification
 from rollbackhub.executions.models import CheckResult, Execution
 from rollbackhub.verification.series import CheckSeries, series_of
@@ -60,6 +61,11 @@ class CheckPanel:
     rows: list[LookRow] = field(default_factory=list)
     numbers: Mapping[str, Any] = field(default_factory=dict)
     order: int = 0
+
+    @property
+    def number_rows(self) -> list[NumberRow]:
+        """The numbers with what they mean."""
+        return number_rows(self.numbers)
 
     @property
     def streak(self) -> str:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from rollbackhub.executions.models import Procedure
 from rollbackhub.registry.domain.checks import checks_digest
 from rollbackhub.registry.models import Artefact
+from rollbackhub.verification.specs import KINDS, CheckSpec
 from tests.dashboard.mechanism_world import make_moved
 from tests.dashboard.people import client_of
 from tests.dashboard.world import World
@@ -149,3 +150,19 @@ def test_probe_that_could_not_be_asked_is_refused_before_it_is_needed(lead: Clie
     assert status == 422
     assert "Check 1, url: RollbackHub never calls 169.254.169.254" in said
     assert artefact().checks is None
+
+
+def test_editor_has_every_kind_with_its_settings_and_errors_above_the_text(lead: Client) -> None:
+    said = lead.get(EDIT).content.decode()
+    assert 'class="form-control yaml"' in said
+    assert '<a href="#kinds">' in said
+    reference = said.split('id="kinds"')[1]
+    for kind, check in KINDS.items():
+        own = reference.split(f"<code>kind: {kind}</code>")[1].split("</dl>")[0]
+        for name in set(check.model_fields) - {"kind", *CheckSpec.model_fields}:
+            assert f"<code>{name}</code>" in own
+    for name in CheckSpec.model_fields:
+        assert f"<code>{name}</code>" in reference.split("Of every kind")[1]
+    wrong = send(lead, do="save", checks="- kind: x\n  key: y\n")[1]
+    assert wrong.index("Check 1, kind: Say which kind it is") < wrong.index("<textarea")
+    assert 'aria-describedby="id_checks_helptext id_checks_error"' in wrong

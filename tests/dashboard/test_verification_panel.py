@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
 from django.db import connection
@@ -10,10 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from rollbackhub.common.verdict import Verdict
+from rollbackhub.dashboard.number_words import WORDS, number_rows
 from rollbackhub.dashboard.verification_panel import panel_of
 from rollbackhub.executions.domain import looks
 from rollbackhub.executions.enums import StepState
-from rollbackhub.executions.models import Execution, StepAttempt
+from rollbackhub.executions.models import CheckResult, Execution, StepAttempt
 from tests.dashboard.people import client_of
 from tests.dashboard.world import make_drill
 from tests.executions.verifications import QUERY, keep_verification
@@ -56,6 +58,38 @@ def test_passed_checks_have_their_series_table_query_and_the_way_to_judge_again(
     assert f"python manage.py recheck {drill.pk}" in said
     rows = said.split('aria-label="Looks: Negative feedback')[1].split("</table>")[0]
     assert rows.count("<tr>") - 1 == rows.count(" s</td>") > 0
+
+
+def test_numbers_are_said_in_words_beside_their_names_and_the_query_can_be_copied(cast: Cast, drill: Execution) -> None:
+    keep_verification(drill, second_attempt(drill), rate=0.2)
+    said = panel_text(cast, drill)
+    assert "p value of “no worse than the baseline”: small means shown to be worse" in said
+    assert '<code class="small muted">p_worse</code>' in said
+    assert '<dd class="wrap-anywhere">20.00 %</dd>' in said
+    copied = re.search(r'<button type="button"[^>]* data-copy="([^"]+)" hidden>', said)
+    assert copied is not None
+    assert f'<code id="{copied[1]}">{QUERY.replace(chr(34), "&quot;")}' in said
+
+
+@pytest.mark.parametrize("values", [{}, {"rate": 0.2}, {"requests_a_look": 3}, {"stuck": 4}])
+def test_every_number_that_is_kept_has_words(values: dict[str, object], drill: Execution) -> None:
+    keep_verification(drill, second_attempt(drill), **values)  # type: ignore[arg-type]
+    names = {name for result in CheckResult.objects.filter(execution=drill, attempt__number=2) for name in result.numbers}
+    assert len(names) > 30
+    assert names - set(WORDS) == set()
+
+
+def test_parts_of_a_check_and_units_are_said() -> None:
+    rows = number_rows({"errors": {"rate": 0.02, "points": -0.001, "counter_resets": 1}, "clock_skew_seconds": 0.5, "lagging": [], "ratio_at_most": None})
+    assert [(row.name, row.value) for row in rows] == [
+        ("errors.rate", "2.00 %"),
+        ("errors.points", "-0.10 percentage points"),
+        ("errors.counter_resets", "1"),
+        ("clock_skew_seconds", "0.50 s"),
+        ("lagging", "–"),
+        ("ratio_at_most", "–"),
+    ]
+    assert rows[0].words == "Errors: Their share of the requests"
 
 
 def test_what_stands_in_the_way_comes_first_in_words(cast: Cast, drill: Execution) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
@@ -29,6 +29,15 @@ PASSED, NOT_PASSED, COULD_NOT_RUN = 0, 1, 2
 LOOK_SECONDS = 0.2
 
 
+def _lost_sight(drill: Drill, said: str) -> Unavailable:
+    """It is in the database, so whoever comes back takes it up."""
+    sentence = (
+        f"The drill was accepted, and cannot be followed any more: the database does not answer ({said})."
+        f" When the hub is back (`make up`), it goes on by itself: drill {drill.pk}, /drills/{drill.pk}/."
+    )
+    return Unavailable(sentence, code="not_followed", drill_id=str(drill.pk), url=f"/drills/{drill.pk}/")
+
+
 class Command(BaseCommand):
     """Runs a drill and follows it to its end."""
 
@@ -46,16 +55,19 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start, follow, report."""
+        accepted: Drill | None = None
         try:
-            drill = self._start(options)
-            drill = self._follow(drill, quiet=options["json"], start_within=options["start_within"])
+            accepted = self._start(options)
+            drill = self._follow(accepted, quiet=options["json"], start_within=options["start_within"])
+            report = drill_report(drill)
         except RollbackHubError as error:
             self._could_not_run(error, as_json=options["json"])
         except DatabaseError as error:
-            sentence = f"The database does not answer: {str(error).strip().splitlines()[0]}. Is `make up` running?"
-            self._could_not_run(Unavailable(sentence, code="database"), as_json=options["json"])
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            sentence = f"The database does not answer: {said}. Is `make up` running?"
+            self._could_not_run(_lost_sight(accepted, said) if accepted else Unavailable(sentence, code="database"), as_json=options["json"])
         if options["json"]:
-            self.stdout.write(json.dumps(drill_report(drill), indent=2, default=str))
+            self.stdout.write(json.dumps(report, indent=2, default=str))
         else:
             self.stdout.write(f"{drill.execution.get_verdict_display() or drill.execution.get_state_display()}: {drill.execution.outcome}")
         sys.exit(PASSED if drill.execution.verdict == Verdict.PASSED else NOT_PASSED)
@@ -113,7 +125,7 @@ class Command(BaseCommand):
                     raise Unavailable(sentence, code="not_picked_up")
                 clock.sleep(LOOK_SECONDS)
 
-    def _could_not_run(self, error: RollbackHubError, *, as_json: bool) -> None:
+    def _could_not_run(self, error: RollbackHubError, *, as_json: bool) -> NoReturn:
         if as_json:
             self.stdout.write(json.dumps({"error": {"code": error.code, "message": error.message, **error.extra}}, default=str))
         else:

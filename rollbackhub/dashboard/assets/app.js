@@ -140,6 +140,23 @@
     if (closer) closer.closest("[role=alert], [role=status]").remove();
   });
 
+  // --- Copying a text. Without a clipboard it is selected, so that the keys of the browser copy it. ---
+  function offerCopies() {
+    document.querySelectorAll("[data-copy][hidden]").forEach(function (button) { button.hidden = false; });
+  }
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("[data-copy]");
+    if (!button) return;
+    var source = document.getElementById(button.dataset.copy), status = button.parentNode.querySelector("[role=status]");
+    function select() {
+      window.getSelection().selectAllChildren(source);
+      status.textContent = "It is selected: copy it with the keys of your browser.";
+    }
+    if (!navigator.clipboard) { select(); return; }
+    navigator.clipboard.writeText(source.textContent).then(function () { status.textContent = "Copied."; }, select);
+  });
+  document.addEventListener("htmx:afterSettle", offerCopies);
+
   // --- Tables that are wider than their place can be scrolled by keyboard. ---
   function letTablesScroll() {
     document.querySelectorAll(".table-holder:not([role]), .table-holder[data-scrolls]").forEach(function (holder) {
@@ -158,5 +175,5 @@
   }
   window.addEventListener("resize", letTablesScroll);
 
-  document.addEventListener("DOMContentLoaded", function () { showTheme(); tick(); letTablesScroll(); });
+  document.addEventListener("DOMContentLoaded", function () { showTheme(); tick(); letTablesScroll(); offerCopies(); });
 })();

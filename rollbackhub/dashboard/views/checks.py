@@ -11,7 +11,7 @@ from rollbackhub.accounts.rules import Capability
 from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.check_forms import ChecksForm
-from rollbackhub.dashboard.check_words import check_rows, checks_yaml
+from rollbackhub.dashboard.check_words import KIND_WORDS, OF_EVERY_KIND, check_rows, checks_yaml
 from rollbackhub.executions.domain.checks_in_use import checks_in_use, template_checks
 from rollbackhub.registry.domain.checks import checks_digest, set_checks
 from rollbackhub.registry.domain.selectors import get_artefact
@@ -75,6 +75,8 @@ def _show(request: HttpRequest, artefact: Artefact, form: ChecksForm, *, preview
         "present": checks_yaml(in_use.checks) if refusal else "",
         # Who looks at the others' version may save over it then.
         "digest": checks_digest(artefact),
+        "kinds": KIND_WORDS,
+        "of_every_kind": OF_EVERY_KIND,
     }
     status = refusal.status if refusal else (422 if form.errors else 200)
     return render(request, "registry/checks.html", context, status=status)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from rollbackhub.common import clock
+from rollbackhub.common.durations import in_words
 from rollbackhub.common.errors import LeaseLost, TransientError
 from rollbackhub.common.failpoints import failpoint
 from rollbackhub.common.verdict import Verdict
@@ -305,7 +306,7 @@ def _finish(claim: Claim, execution: Execution) -> None:
 
 def _judge_speed(execution: Execution) -> tuple[Verdict, str]:
     """The verdict of what was restored and verified. A drill exists to be fast enough; a rollback that was slow has still rolled back."""
-    said = f"Restored in {execution.rollback_seconds:.2f} s and verified."
+    said = f"Restored in {in_words(execution.rollback_seconds or 0)} and verified."
     if execution.target_seconds is None or (execution.rollback_seconds or 0) <= execution.target_seconds:
         return Verdict.PASSED, said
     found = f"{execution.rollback_seconds:.1f} s"

@@ -6,6 +6,7 @@ from typing import Any
 
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
+from rollbackhub.common.durations import in_words
 from rollbackhub.common.housekeeping import register_job
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.looks import UNSEEN
@@ -81,7 +82,7 @@ class RollbackOwner(ExecutionOwner):
             event="rollback.restored",
             data={"rollback_seconds": seconds, "target_seconds": rollback.target_seconds},
             rollback_seconds=seconds,
-            outcome=f"Restored in {seconds:.2f} s; being verified.",
+            outcome=f"Restored in {in_words(seconds or 0)}; being verified.",
             **last,
         )
         reckon_exposure(rollback, actor=FOLLOWING)
@@ -229,12 +230,12 @@ def _advice_for(failed: StepAttempt) -> str:
 
 
 def _said_at_the_end(rollback: Rollback) -> str:
-    said = f"Restored in {rollback.rollback_seconds:.2f} s and verified."
+    said = f"Restored in {in_words(rollback.rollback_seconds or 0)} and verified."
     if rollback.target_seconds is None or (rollback.rollback_seconds or 0) <= rollback.target_seconds:
         return said
     costliest = costliest_segment_of(rollback)
-    where = f" {costliest.segment.label} cost most ({costliest.seconds:.1f} s)." if costliest and costliest.seconds else ""
-    return f"{said} It missed its target of {rollback.target_seconds} s.{where}"
+    where = f" {costliest.segment.label} cost most ({in_words(costliest.seconds)})." if costliest and costliest.seconds else ""
+    return f"{said} It missed its target of {in_words(rollback.target_seconds)}.{where}"
 
 
 def _part_of(execution: Execution) -> RollbackPart | None:
