@@ -88,7 +88,7 @@ def test_buttons_move_rows_lose_nothing_and_write_nothing(lead: Client) -> None:
         ({"because": ""}, "why nothing can be put back"),
         ({"no_return": ""}, "Say before which alias"),
         ({"do": "up:99", "name": ""}, "Give it a name"),
-        ({"name": "a\x00b"}, "Give it a name"),
+        ({"name": "a\x00b"}, "It holds a character that cannot be shown. Take it out."),
     ],
 )
 def test_what_is_wrong_is_said_at_its_place_and_nothing_is_written(lead: Client, changes: dict[str, Any], words: str) -> None:
