@@ -75,7 +75,7 @@ def test_chart_and_table_show_the_drain_that_did_not_end_as_far_as_it_was_measur
     assert bars["text"][-1].endswith(", not ended")
     assert bars["marker"]["pattern"]["shape"][-1] == "/"
     assert not any(text.endswith("not ended") for text in bars["text"][:-1])
-    row = text.partition('<th scope="row">Drain')[2].partition("</tr>")[0]
+    row = text.partition('<th scope="row" data-label="Segment"><span>Drain')[2].partition("</tr>")[0]
     assert "so far" in row
     assert "not ended" in row
 
