@@ -70,10 +70,7 @@ def drill_durations(*, points: Sequence[DrillPoint], targets: Sequence[tuple[str
     free = 0.0
     for seconds in sorted(lines):
         words = f"{in_words(seconds)} ({', '.join(lines[seconds])})"
-        # One row wherever it can be: a label of two pushes those above it away from their lines.
         rows = textwrap.wrap(f"target {words}", ROW_LETTERS)
-        if len(rows) > 1:
-            rows = textwrap.wrap(words, ROW_LETTERS)
         at = scale.pixels(seconds)
         lifted = max(at, free) - at
         free = at + lifted + LINE_PIXELS * len(rows)

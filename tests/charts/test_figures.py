@@ -95,10 +95,10 @@ def test_drill_durations_shared_target_is_one_line() -> None:
 def test_drill_durations_label_of_a_target_with_many_names_fits_a_phone() -> None:
     figure = drill_durations(points=[_point(2)], targets=[("model, formerly prompt", 600), ("Support articles of the help centre", 600), ("prompt", 601)])
     first, second = figure.layout.annotations
-    assert first.text == "10 min (model, formerly prompt,<br>Support articles of the help<br>centre)"
+    assert first.text == "target 10 min (model, formerly<br>prompt, Support articles of the<br>help centre)"
     assert (first.xanchor, first.align) == ("right", "right")
     assert second.yshift - first.yshift >= 2 * LINE_PIXELS, "above all rows of the first"
-    assert _texts(drill_durations(points=[_point(2)], targets=[("model, formerly prompt", 600)])) == ["10 min (model, formerly prompt)"]
+    assert _texts(drill_durations(points=[_point(2)], targets=[("model, formerly prompt", 600)])) == ["target 10 min (model, formerly<br>prompt)"]
 
 
 def test_drill_durations_targets_of_minutes_beside_hours_stand_apart_on_a_logarithmic_axis() -> None:
