@@ -95,10 +95,14 @@ def test_world_rate_is_bounded_and_kept(world: LabWorld) -> None:
 
 def test_world_versions_differ_in_feedback_and_latency(world: LabWorld) -> None:
     eventually(lambda: totals(world, name="llm_requests_total").get(BAD, 0) >= 60, within=20, what="60 requests at the bad version")
+    took = {}
     for version, rate, seconds in ((BAD, 0.30, 0.06), (GOOD, 0.02, 0.02)):
         requests = totals(world, name="llm_request_duration_seconds_count")[version]
         assert totals(world, name="llm_negative_feedback_total")[version] == pytest.approx(rate * requests, abs=1)
-        assert seconds * 0.9 <= totals(world, name="llm_request_duration_seconds_sum")[version] / requests <= seconds + 0.04
+        took[version] = totals(world, name="llm_request_duration_seconds_sum")[version] / requests
+        assert took[version] >= seconds * 0.9
+    # Not how long at most: callers really wait while the machine of the tests is busy, for both versions alike.
+    assert took[BAD] > took[GOOD]
 
 
 def test_world_gateway_counts_what_the_traffic_generator_counts(world: LabWorld) -> None:
