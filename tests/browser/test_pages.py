@@ -79,7 +79,7 @@ def test_charts_are_drawn_with_their_points_and_axes(site: Site, visitor: Visito
         page = visit.open("/drills/?alias=s")
         durations = page.locator("#figure-durations-drawing")
         assert durations.locator(".scatterlayer .point").count() == 4 + 6
-        for label in ("target 5 min (prompt)", "target 10 min (model, formerly prompt)", "target 15 min (eval set)", "target 30 min (agent code)"):
+        for label in ("target 5 min (prompt)", "target 10 min (model, formerly", "target 15 min (eval set)", "target 30 min (agent code)"):
             assert label in durations.inner_text()
         assert "target 4 h (Support articles)" in durations.inner_text()
         assert page.locator(".modebar").count() == 0

@@ -13,7 +13,7 @@ from tests.browser.visits import Visitor
 pytestmark = pytest.mark.browser
 
 
-def _tab_to(page: Page, role: str, name: str, *, most: int = 60) -> None:
+def _tab_to(page: Page, role: str, name: str, *, most: int = 120) -> None:
     """Press Tab until this control has the focus; fails when it cannot be reached."""
     wanted = page.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type]
     for _ in range(most):

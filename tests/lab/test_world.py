@@ -97,8 +97,10 @@ def test_world_versions_differ_in_feedback_and_latency(world: LabWorld) -> None:
     eventually(lambda: totals(world, name="llm_requests_total").get(BAD, 0) >= 60, within=20, what="60 requests at the bad version")
     took = {}
     for version, rate, seconds in ((BAD, 0.30, 0.06), (GOOD, 0.02, 0.02)):
+        before = totals(world, name="llm_request_duration_seconds_count")[version]
+        disliked = totals(world, name="llm_negative_feedback_total")[version]
         requests = totals(world, name="llm_request_duration_seconds_count")[version]
-        assert totals(world, name="llm_negative_feedback_total")[version] == pytest.approx(rate * requests, abs=1)
+        assert rate * before - 1 <= disliked <= rate * requests + 1, "requests go on between two readings"
         took[version] = totals(world, name="llm_request_duration_seconds_sum")[version] / requests
         assert took[version] >= seconds * 0.9
     # Not how long at most: callers really wait while the machine of the tests is busy, for both versions alike.
