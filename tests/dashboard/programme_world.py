@@ -13,6 +13,7 @@ from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
 from rollbackhub.actions.models import Action
 from rollbackhub.common.clock import now
+from rollbackhub.executions.models import Execution
 from tests.dashboard.world import World
 from tests.factories.accounts import UserFactory
 from tests.factories.actions import ActionFactory
@@ -44,7 +45,7 @@ def make_programme(world: World) -> Programme:
     """Build it in whatever database is current."""
     owner = User.objects.filter(username="oncall").first() or UserFactory(username="oncall", roles=[Role.ON_CALL])
     plan = DrillPlanFactory(name="Reasoner every month", policy=world.reasoner, owner=owner)
-    planned = {state: _planned(plan, state, number) for number, state in enumerate(PlannedState.values)}
+    planned = {state: _planned(plan, state, number, runs=world.running) for number, state in enumerate(PlannedState.values)}
     unannounced = DrillPlanFactory(
         name="Any prompt, unannounced",
         policy=None,
@@ -69,14 +70,16 @@ def make_programme(world: World) -> Programme:
     )
 
 
-def _planned(plan: DrillPlan, state: str, number: int) -> PlannedDrill:
-    """One of a plan in this state, today, at an hour of its own."""
+def _planned(plan: DrillPlan, state: str, number: int, *, runs: Execution) -> PlannedDrill:
+    """One of a plan in this state, today, at an hour of its own. The one that runs is the world's: no other alias is held."""
     slot = now().replace(hour=0, minute=0, second=0, microsecond=0) + dt.timedelta(hours=number + 1)
     month = slot.replace(day=1, hour=0)
     period = {"period_starts_at": month, "period_ends_at": (month + 32 * DAY).replace(day=1)}
     values: dict[str, object] = {"plan": plan, "slot": slot, "starts_at": slot, "latest_at": slot + DAY, **period}
     if state == PlannedState.OVERDUE:
         values |= {"state": state, "why": "smart-reasoner is held by another execution."}
+    elif state == PlannedState.RUNNING:
+        values |= {"state": state, "started_at": slot, "execution": runs, "policy": runs.policy}
     elif state != PlannedState.DUE:
         values[state] = True
     made: PlannedDrill = PlannedDrillFactory(**values)
