@@ -79,14 +79,15 @@ def test_charts_are_drawn_with_their_points_and_axes(site: Site, visitor: Visito
         page = visit.open("/drills/?alias=s")
         durations = page.locator("#figure-durations-drawing")
         assert durations.locator(".scatterlayer .point").count() == 4 + 6
-        for label in ("target 5 min (prompt)", "target 10 min (model, formerly", "target 15 min (eval set)", "target 30 min (agent code)"):
+        # A label of two rows has nothing between them in its text.
+        for label in ("target 5 min (prompt)", "target 10 min (model, formerlyprompt)", "target 15 min (eval set)", "target 30 min (agent code)"):
             assert label in durations.inner_text()
         assert "target 4 h (Support articles)" in durations.inner_text()
         assert page.locator(".modebar").count() == 0
         page = visit.open(site.addresses["drill-verified"])
         feedback = page.locator("[id^='figure-check-negative_feedback'][id$='-drawing']")
         assert feedback.locator(".scatterlayer .point").count() > 3
-        for words in ("baseline", "2 %", "allowed", "flip", "drained", "Negative feedback, share of requests"):
+        for words in ("baseline2 %", "allowed7 %", "flip", "drained", "Negative feedback, share of requests"):
             assert words in feedback.inner_text()
 
 

@@ -13,7 +13,7 @@ from tests.browser.visits import Visitor
 pytestmark = pytest.mark.browser
 
 
-def _tab_to(page: Page, role: str, name: str, *, most: int = 120) -> None:
+def _tab_to(page: Page, role: str, name: str, *, most: int = 60) -> None:
     """Press Tab until this control has the focus; fails when it cannot be reached."""
     wanted = page.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type]
     for _ in range(most):
@@ -181,9 +181,7 @@ def test_overview_and_list_follow_what_others_start_and_stop(site: Site, visitor
     with visitor.visit("auditor") as watching, visitor.visit("auditor") as listing, visitor.visit("lead") as acting:
         overview, drills = watching.open("/?q=smart"), listing.open("/drills/?alias=smart")
         card = overview.locator("article", has=overview.get_by_role("heading", name="smart-reasoner"))
-        expect(card).to_contain_text(re.compile(r"Last drill: \w+"))
-        last = re.search(r"Last drill: \w+", card.text_content() or "")
-        assert last is not None
+        expect(card).to_contain_text("Last drill: passed")
         expect(card.get_by_role("link", name="Watch it")).to_have_count(0)
         before = drills.locator("#drills tbody tr").count()
         page = acting.open("/drills/start/staging/smart-reasoner/")
@@ -196,6 +194,6 @@ def test_overview_and_list_follow_what_others_start_and_stop(site: Site, visitor
         page.get_by_label("Reason").fill("seen")
         page.get_by_role("dialog").get_by_role("button", name="Stop the drill").click()
         expect(card.get_by_role("link", name="Watch it")).to_have_count(0, timeout=8000)
-        expect(card).to_contain_text(last[0])
+        expect(card).to_contain_text("Last drill: passed")
         expect(drills.locator("#drills tbody tr").first).to_contain_text("Stopped", timeout=8000)
         assert [*watching.problems, *listing.problems] == []

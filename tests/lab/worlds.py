@@ -60,10 +60,17 @@ def kill(child: Child) -> None:
     eventually(lambda: child.pid not in (None, before), what=f"the restart of {child.name}")
 
 
-def totals(world: LabWorld, *, name: str, alias: str = "smart-reasoner", by: str = "version", url: str | None = None) -> dict[str, float]:
-    """A metric's totals by a label."""
+def reading(world: LabWorld, *, url: str | None = None) -> str:
+    """The whole metrics page, so that several totals can be taken at one instant."""
+    return httpx.get(url or world.metrics_url(), trust_env=False).text
+
+
+def totals(
+    world: LabWorld, *, name: str, alias: str = "smart-reasoner", by: str = "version", url: str | None = None, text: str | None = None
+) -> dict[str, float]:
+    """A metric's totals by a label: as they are now, or in a `reading`."""
     found: dict[str, float] = {}
-    for family in text_string_to_metric_families(httpx.get(url or world.metrics_url(), trust_env=False).text):
+    for family in text_string_to_metric_families(reading(world, url=url) if text is None else text):
         for sample in family.samples:
             if sample.name == name and sample.labels.get("alias") == alias:
                 found[sample.labels[by]] = found.get(sample.labels[by], 0) + sample.value
