@@ -11,7 +11,6 @@ import datetime as dt
 from django.db import transaction
 from django.db.models import QuerySet
 
-from drills.domain.turns import each_of
 from drills.models import DrillFollowUp, FindingAction, PlannedDrill
 from rollbackhub.accounts.domain.notices import list_people_with
 from rollbackhub.accounts.enums import Role
@@ -21,6 +20,7 @@ from rollbackhub.actions.enums import ActionOrigin, ActionState
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
 from rollbackhub.common.housekeeping import register_job
+from rollbackhub.common.turns import each_of
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import REHEARSES, ExecutionState, FindingCode
 from rollbackhub.executions.models import Execution, Finding

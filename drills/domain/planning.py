@@ -12,12 +12,12 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from drills.domain.quiet import quiets_of
 from drills.domain.schedule import Period, Placed, Rhythm, WorkingHours, commitment, periods, place, settled_cadence, slot_seed
-from drills.domain.turns import each_of
 from drills.enums import Cadence, PlannedState
 from drills.models import DrillPlan, PlannedDrill, QuietPeriod
 from rollbackhub.audit.actors import Actor, system_actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
+from rollbackhub.common.turns import each_of
 
 PROGRAMME = system_actor("drill programme")
 

@@ -16,7 +16,6 @@ from drills.domain.programme_notices import put_away_notices, tell_ahead, tell_o
 from drills.domain.quiet import quiets_of
 from drills.domain.schedule import Quiet, quiet_at, working_windows
 from drills.domain.starting import Started, seed_of, start_for
-from drills.domain.turns import each_of
 from drills.enums import OPEN_STATES, PlannedState
 from drills.models import PlannedDrill
 from drills.rules import TRANSITIONS
@@ -28,6 +27,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound, RollbackHubError
 from rollbackhub.common.housekeeping import register_job
 from rollbackhub.common.sentences import with_stop
+from rollbackhub.common.turns import each_of
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionState
 from rollbackhub.executions.models import Execution

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import F, QuerySet
 
 from incidents.domain.selectors import list_rollbacks_of
@@ -24,6 +24,7 @@ from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict
 from rollbackhub.common.housekeeping import register_job
+from rollbackhub.common.turns import each_of
 from rollbackhub.registry.models import Environment
 from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.models import RoutingPolicy
@@ -68,21 +69,11 @@ def _oldest(rollbacks: QuerySet[Rollback]) -> list[UUID]:
 
 def _follow_all(rollback_ids: Sequence[UUID]) -> int:
     """One by one: what cannot be followed does not keep the others from it. Raises at the end what went wrong."""
-    failed: list[Exception] = []
-    for rollback_id in rollback_ids:
-        try:
-            _follow(rollback_id)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception as error:
-            error.add_note(f"while following rollback {rollback_id}")
-            failed.append(error)
-    if failed:
-        raise ExceptionGroup("some rollbacks could not be followed", failed)
-    return len(rollback_ids)
+    return each_of(rollback_ids, _follow, doing="while following rollback")
 
 
-def _follow(rollback_id: UUID) -> None:
+def _follow(rollback_id: UUID) -> int:
+    """Let its incident catch up with one rollback. Always 1: it was looked at."""
     with transaction.atomic():
         environment_id = Rollback.objects.values_list("environment", flat=True).get(pk=rollback_id)
         # One at a time in an environment, so that two housekeepers do not open two incidents for one harm. Without the key: a rollback
@@ -94,7 +85,7 @@ def _follow(rollback_id: UUID) -> None:
         if link is None:
             link = _join(rollback, policies) or _open(rollback, policies)
         elif link.followed_number >= rollback.number:
-            return
+            return 1
         if link.followed_state != rollback.state:
             link.over_at = over_at(state=rollback.state, verified_at=rollback.verified_at, closed_at=rollback.closed_at, before=link.followed_state)
         link.followed_number, link.followed_state, link.changes_no_more = rollback.number, rollback.state, rollback.state in CHANGES_NO_MORE
@@ -103,6 +94,7 @@ def _follow(rollback_id: UUID) -> None:
         counting = those_that_count(_standings_of(incident))
         _fill_in(incident, rollback, counting)
         _settle(incident, rollback, counting)
+        return 1
 
 
 def _open(rollback: Rollback, policies: Sequence[RoutingPolicy]) -> IncidentRollback:

@@ -10,8 +10,11 @@ from django.db import InterfaceError, OperationalError
 Key = TypeVar("Key")
 
 
-def each_of(keys: Iterable[Key], act: Callable[[Key], int]) -> int:
-    """Do it for each; the sum of what they return. Raises at the end, together, what went wrong; at once when the database does not answer."""
+def each_of(keys: Iterable[Key], act: Callable[[Key], int], *, doing: str = "at") -> int:
+    """Do it for each; the sum of what they return. Raises at the end, together, what went wrong; at once when the database does not answer.
+
+    `doing` and the key are noted on what went wrong: `while following rollback 5fd1e72a-…`.
+    """
     done, failed = 0, list[Exception]()
     for key in keys:
         try:
@@ -19,7 +22,7 @@ def each_of(keys: Iterable[Key], act: Callable[[Key], int]) -> int:
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:
-            error.add_note(f"at {key}")
+            error.add_note(f"{doing} {key}")
             failed.append(error)
     if failed:
         raise ExceptionGroup("some of what was due could not be done", failed)
