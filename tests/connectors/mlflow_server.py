@@ -32,10 +32,13 @@ ADMIN = ("admin", "mlflow-admin-aZ3kQ9")
 START_SECONDS = 120
 
 # Counts what was really done to an alias, whoever did it: MLflow keeps no history of aliases.
+# A server that starts again goes on with the folder of the one before.
 _COUNTING = """
-CREATE TABLE alias_changes (name TEXT, alias TEXT, version INTEGER);
-CREATE TRIGGER counted_insert AFTER INSERT ON registered_model_aliases BEGIN INSERT INTO alias_changes VALUES (NEW.name, NEW.alias, NEW.version); END;
-CREATE TRIGGER counted_update AFTER UPDATE ON registered_model_aliases BEGIN INSERT INTO alias_changes VALUES (NEW.name, NEW.alias, NEW.version); END;
+CREATE TABLE IF NOT EXISTS alias_changes (name TEXT, alias TEXT, version INTEGER);
+CREATE TRIGGER IF NOT EXISTS counted_insert AFTER INSERT ON registered_model_aliases
+BEGIN INSERT INTO alias_changes VALUES (NEW.name, NEW.alias, NEW.version); END;
+CREATE TRIGGER IF NOT EXISTS counted_update AFTER UPDATE ON registered_model_aliases
+BEGIN INSERT INTO alias_changes VALUES (NEW.name, NEW.alias, NEW.version); END;
 """
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,7 +81,8 @@ def test_rollback_that_is_over_says_its_exposure_and_its_basis(rolled_back: Roll
     # 60 s × about 30 requests/s × 25 %; a machine under load sends less.
     assert (rolled_back.exposure_estimated or 0) > 50
     counted = f"{rolled_back.exposure_observed} request{'' if rolled_back.exposure_observed == 1 else 's'}"
-    assert f"{counted} counted by the gateways from " in rolled_back.exposure_basis
+    # By whoever counted more; a request under way when they were read may be in one count only.
+    assert re.match(f"{counted} counted by (the gateways|the callers' metrics) from ", rolled_back.exposure_basis)
     assert "s since the detection × " in rolled_back.exposure_basis
     assert "× 25 % weight" in rolled_back.exposure_basis
 

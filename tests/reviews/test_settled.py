@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Thread
@@ -185,7 +186,8 @@ def test_change_beside_the_last_signature_waits_and_is_refused(settled: Settled)
             except psycopg.errors.RestrictViolation as error:
                 refused.append(str(error))
 
-    with psycopg.connect(settled.database.url) as signing:
+    # A transaction of its own for each look: within one, pg_stat_activity stays as it was first read.
+    with psycopg.connect(settled.database.url, autocommit=True) as watching, psycopg.connect(settled.database.url) as signing:
         signing.execute("SELECT 1 FROM reviews_review WHERE id = %s FOR UPDATE", [review])
         signing.execute(
             "INSERT INTO reviews_signoff (review_id, role, user_id, signer_label, note, signed_at)"
@@ -195,8 +197,10 @@ def test_change_beside_the_last_signature_waits_and_is_refused(settled: Settled)
         thread = Thread(target=write)
         thread.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        while thread.is_alive() and signing.execute(waiting).fetchone() == (0,):
-            pass
+        until = time.monotonic() + 30
+        while thread.is_alive() and watching.execute(waiting).fetchone() == (0,):
+            assert time.monotonic() < until, "the writer neither waits nor is done"
+            time.sleep(0.01)
         assert thread.is_alive(), "the writer waits for whoever signs"
         signing.commit()
         thread.join()

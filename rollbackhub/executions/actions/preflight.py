@@ -6,6 +6,7 @@ from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.connectors.base import Promise
 from rollbackhub.connectors.envoy import EnvoyConnector
+from rollbackhub.connectors.mechanism import Problem, ProblemCode
 from rollbackhub.executions.actions.base import Action, Params, StepOutcome, parse_params
 from rollbackhub.executions.domain import path_checks
 from rollbackhub.executions.domain.context import StepContext, describe
@@ -19,6 +20,10 @@ from rollbackhub.routing.domain.gateways import list_live_gateways
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
 from rollbackhub.verification.specs import parse_checks
+
+# How often a mechanism that does not answer is asked, and the seconds between.
+LOOKS = 3
+PAUSE_SECONDS = 0.5
 
 
 class Preflight(Action):
@@ -61,8 +66,7 @@ class Preflight(Action):
 
 def _look_at_mechanism(context: StepContext, moved_by: BoundMechanism, stopping: list[FindingDraft], *, beside: list[FindingDraft]) -> StepOutcome:
     """A system that is not as expected is not acted on, in production neither: what it would do to it is not known. `beside` stops nothing."""
-    problems = problems_of(moved_by, before=moved_by.shares(context.candidates("before")), wanted=moved_by.shares(_wanted(context)))
-    problems += job_problems(_jobs(context), environment=context.plan["environment"])
+    problems = _problems(context, moved_by)
     context.keep_sample(kind="mechanism", source=moved_by.name, value={"problems": [problem.in_words for problem in problems]})
     keep_counters(context)
     context.in_the_middle()
@@ -76,6 +80,17 @@ def _look_at_mechanism(context: StepContext, moved_by: BoundMechanism, stopping:
     if findings:
         return StepOutcome(Verdict.FAILED, "; ".join(finding.in_words for finding in findings) + "." + note, findings=(*findings, *beside))
     return StepOutcome(Verdict.PASSED, f"Policy, target version and {moved_by.name} are as the procedure expects." + note, findings=tuple(beside))
+
+
+def _problems(context: StepContext, moved_by: BoundMechanism) -> list[Problem]:
+    """What stands in the way. Who did not answer is asked again: one slow answer must not stop a rollback before it began."""
+    for look in range(1, LOOKS + 1):
+        problems = problems_of(moved_by, before=moved_by.shares(context.candidates("before")), wanted=moved_by.shares(_wanted(context)))
+        problems += job_problems(_jobs(context), environment=context.plan["environment"])
+        if look == LOOKS or all(problem.code != ProblemCode.UNREACHABLE for problem in problems):
+            break
+        context.pause(PAUSE_SECONDS)
+    return problems
 
 
 def _in_words(findings: list[FindingDraft]) -> str:

@@ -58,7 +58,9 @@ def exposure_of(execution: Execution, *, rollback: Rollback) -> PartExposure:
     assert larger is not None
     observed, first_at, basis = larger.requests, larger.first_at, larger.in_words
     if other is not None:
-        basis += f"; {other.by} counted {other.requests}" + (", since sessions that stick to it go past them" if other is routed else "")
+        basis += f"; {other.by} counted {other.requests}" + (
+            " (sessions that stick to it go past them, and a request under way counts later)" if other is routed else ""
+        )
     elif PrometheusConnector.name in execution.plan["connections"] and larger is routed:
         basis += "; the callers' metrics were not read twice"
     elif larger is served:
