@@ -67,7 +67,7 @@ _WORDS: dict[Capability, str] = {
     Capability.VIEW: "look at this",
     Capability.DRILL: "start or stop drills",
     Capability.ROUTE: "change routing policies",
-    Capability.CONFIGURE: "set up aliases and procedures",
+    Capability.CONFIGURE: "set up aliases and procedures or import history",
     Capability.REGISTER: "register versions",
     Capability.RETIRE: "archive or retire versions",
     Capability.RELEASE: "release versions",

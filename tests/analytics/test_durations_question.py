@@ -82,6 +82,19 @@ def test_drills_and_production_apart_and_together(runs: None) -> None:
     assert answer.extra["together_measured"] == 15
 
 
+def test_points_of_the_figure_are_a_table_with_the_newest_first(runs: None) -> None:
+    answer = durations.answer(AnalyticsFilter())
+    found = rows(answer, "The runs of the figure, the newest first")
+    content = figure(answer, "durations-by-type")
+    points = [second for trace in content["data"] if trace["name"] in {"Drills", "Production"} for second in trace["y"]]
+    assert sorted(row[4] for row in found) == sorted(points)
+    assert [row[0] for row in found] == sorted((row[0] for row in found), reverse=True)
+    assert {row[1]: (row[2], row[3], row[5], row[7], row[8]) for row in found} == dict.fromkeys(
+        ["Drills", "Production"], ("smart-reasoner", "Model", 600.0, "Passed", "Imported")
+    )
+    assert [row[6] for row in found if row[1] == "Production"].count(False) == 1
+
+
 def test_figure_has_every_point_its_target_and_tells_groups_apart_by_symbol(runs: None) -> None:
     content = figure(durations.answer(AnalyticsFilter()), "durations-by-type")
     series = {trace["name"]: trace for trace in content["data"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -53,6 +54,19 @@ COUNTS = (
     Column("within_target", "Within target", "share"),
 )
 
+RUN_COLUMNS = (
+    Column("at", "When", "instant"),
+    Column("group", "What"),
+    Column("alias", "Alias"),
+    Column("change_type", "Change type"),
+    Column("rollback_seconds", "Rollback time", "seconds"),
+    Column("target_seconds", "Target", "seconds"),
+    Column("hit", "Within target"),
+    Column("verdict", "Verdict"),
+    Column("source", "Source"),
+    Column("url", "Page"),
+)
+
 
 def answer(wanted: AnalyticsFilter) -> Answer:
     """Median, 90th percentile and target by change type, month and alias, and the newest runs one by one. A fixed number of queries."""
@@ -64,7 +78,8 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     measured = everything.measured
     samples = Samples.of(wanted, measured=measured, by=("change_type", "month"))
     whole, of_types, of_months = samples.spread(), samples.spread(by=("change_type",)), samples.spread(by=("month",))
-    points = _points(wanted)
+    newest = _newest(wanted)
+    points = _points(newest)
     targets = {ChangeType(kind).label: float(seconds) for kind, seconds in SpeedTarget.objects.values_list("change_type", "seconds") if seconds is not None}
     labels = [group.label for group in SIDE_BY_SIDE]
     types = [kind for kind in ChangeType if any(key[0] == kind for key in by_type)]
@@ -103,6 +118,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
         _table("By change type", Column("change_type", "Change type"), [(kind.label, kind) for kind in types], by_type, of_types),
         _table("By month", Column("month", "Month", "month"), [(month, month) for month in reversed(months)], by_month, of_months),
         _alias_table(wanted, notes),
+        _runs_table(newest),
     ]
     numbers = {
         f"{group}_{name}": value
@@ -113,26 +129,50 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     return Answer(headline=_headline(by_type, whole), figures=figures, tables=tables, notes=notes, extra=numbers)
 
 
-def _points(wanted: AnalyticsFilter) -> list[RunPoint]:
+def _newest(wanted: AnalyticsFilter) -> list[dict[str, Any]]:
     """The newest measured runs. One query."""
     names = ("at", "rollback_seconds", "target_seconds", "hit", "change_type", "alias", "verdict", "source", "group", "url")
-    newest = facts_matching(wanted).filter(rollback_seconds__isnull=False).annotate(group=GROUP, url=URL).order_by("-at", "-pk").values_list(*names)[:POINTS]
+    return list(facts_matching(wanted).filter(rollback_seconds__isnull=False).annotate(group=GROUP, url=URL).order_by("-at", "-pk").values(*names)[:POINTS])
+
+
+def _points(newest: Sequence[dict[str, Any]]) -> list[RunPoint]:
+    """The same, for the figure."""
     zone = timezone.get_current_timezone()
     return [
         RunPoint(
-            group=RunGroup(group).label,
-            change_type=ChangeType(change_type).label,
-            alias=alias,
-            at=at.astimezone(zone).replace(tzinfo=None),
-            seconds=seconds,
-            target_seconds=target,
-            hit=hit,
-            verdict=Verdict(verdict).label,
-            imported=source == RunSource.IMPORTED,
-            url=url,
+            group=RunGroup(run["group"]).label,
+            change_type=ChangeType(run["change_type"]).label,
+            alias=run["alias"],
+            at=run["at"].astimezone(zone).replace(tzinfo=None),
+            seconds=run["rollback_seconds"],
+            target_seconds=run["target_seconds"],
+            hit=run["hit"],
+            verdict=Verdict(run["verdict"]).label,
+            imported=run["source"] == RunSource.IMPORTED,
+            url=run["url"],
         )
-        for at, seconds, target, hit, change_type, alias, verdict, source, group, url in newest
+        for run in newest
     ]
+
+
+def _runs_table(newest: Sequence[dict[str, Any]]) -> Table:
+    """The points of the figure, one a row."""
+    rows: list[list[Cell]] = [
+        [
+            run["at"],
+            RunGroup(run["group"]).label,
+            run["alias"],
+            ChangeType(run["change_type"]).label,
+            run["rollback_seconds"],
+            run["target_seconds"],
+            run["hit"],
+            Verdict(run["verdict"]).label,
+            RunSource(run["source"]).label,
+            run["url"],
+        ]
+        for run in newest
+    ]
+    return Table(title="The runs of the figure, the newest first", columns=RUN_COLUMNS, rows=rows, url_column=len(RUN_COLUMNS) - 1)
 
 
 def _middles(spread: Spread, key: object, name: str | dt.date) -> list[Middle]:

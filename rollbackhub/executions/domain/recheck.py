@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,10 +39,23 @@ class Rechecked:
 
     @property
     def agrees(self) -> bool:
-        """Whether everything is as it was recorded, to the sentence."""
-        recorded = {(result.check_name, result.verdict, result.sentence) for result in self.kept}
-        again = {(outcome.name, str(outcome.verdict), outcome.sentence) for outcome in self.outcomes}
-        return not self.differing and (not self.kept or recorded == again)
+        """Whether every verdict, and every number that both have, is as it was recorded. Sentences may be worded anew by a later release."""
+        recorded = {result.check_name: result for result in self.kept}
+        again = {outcome.name: outcome for outcome in self.outcomes}
+        if self.differing or (recorded and recorded.keys() != again.keys()):
+            return False
+        return all(result.verdict == again[name].verdict and _same_numbers(result.numbers, again[name].numbers) for name, result in recorded.items())
+
+    @property
+    def reworded(self) -> list[CheckResult]:
+        """What was recorded in other words than those of today, with the same verdict."""
+        said = {(outcome.name, str(outcome.verdict)): outcome.sentence for outcome in self.outcomes}
+        return [result for result in self.kept if said.get((result.check_name, result.verdict), result.sentence) != result.sentence]
+
+
+def _same_numbers(recorded: dict[str, Any], again: dict[str, Any]) -> bool:
+    now = json.loads(json.dumps(again))
+    return all(recorded[key] == now[key] for key in recorded.keys() & now.keys())
 
 
 @dataclass(frozen=True, slots=True)

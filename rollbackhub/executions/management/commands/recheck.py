@@ -46,10 +46,11 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {outcome.name}: {outcome.verdict}. {outcome.sentence}")
             for line in attempt.differing:
                 self.stdout.write(f"  Not the same: {line}")
-            recorded = {result.check_name: result for result in attempt.kept}
-            for outcome in attempt.outcomes:
-                before = recorded.get(outcome.name)
-                if before is not None and (before.verdict, before.sentence) != (outcome.verdict, outcome.sentence):
-                    self.stdout.write(f"  Recorded otherwise: {before.check_name}: {before.verdict}. {before.sentence}")
+            again = {outcome.name: outcome.verdict for outcome in attempt.outcomes}
+            for result in attempt.kept:
+                if again.get(result.check_name) != result.verdict:
+                    self.stdout.write(f"  Recorded otherwise: {result.check_name}: {result.verdict}. {result.sentence}")
+            for result in attempt.reworded:
+                self.stdout.write(f"  Recorded in other words: {result.check_name}: {result.verdict}. {result.sentence}")
             self.stdout.write("  The same as recorded." if attempt.agrees else "  NOT the same as recorded.")
         sys.exit(1 if not all(attempt.agrees for attempt in found) else 2 if without else 0)
