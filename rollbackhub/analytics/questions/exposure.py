@@ -60,7 +60,8 @@ def answer(wanted: AnalyticsFilter) -> Answer:
         + (f" Of {counted(unknown, 'more rollback')} it is not known." if unknown > 0 else "")
     )
     notes = [
-        "Requests that the bad version served between detection and drain. Counted: growth of the gateways' counters. Estimated: before they were first read,"
+        "Requests that the bad version served between detection and drain. Counted: growth of the gateways' counters, or of the"
+        " callers' metrics where those show more. Estimated: before they were first read,"
         " by the rate that was seen and the weight that the version had.",
         "The exposure of a rollback of several aliases is the whole's and stands with its first alias. Drills have none: they harm nobody.",
         spread.note,
