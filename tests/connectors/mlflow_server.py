@@ -10,6 +10,7 @@ import base64
 import contextlib
 import fcntl
 import http.client
+import itertools
 import json
 import os
 import sqlite3
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-mlflow" / "bin" / "mlflow"
 ADMIN = ("admin", "mlflow-admin-aZ3kQ9")
 START_SECONDS = 120
+_uses = itertools.count()
 
 # Counts what was really done to an alias, whoever did it: MLflow keeps no history of aliases.
 # A server that starts again goes on with the folder of the one before.
@@ -127,8 +129,9 @@ def shared_mlflow(folder: Path, *, auth: bool) -> Iterator[MlflowServer]:
     folder.mkdir(parents=True, exist_ok=True)
     users, ready = folder / "users", folder / "ready.json"
     users.mkdir(exist_ok=True)
-    mine = users / str(os.getpid())
     with _lock(folder):
+        # One for each use: a process may use it in several fixtures at once.
+        mine = users / f"{os.getpid()}-{next(_uses)}"
         mine.touch()
         if not (folder / "keeper").exists():
             (folder / "keeper").touch()
@@ -185,7 +188,7 @@ def keep(folder: Path, *, auth: bool) -> None:
 def _in_use(folder: Path) -> bool:
     """Whether a user lives. Whoever comes after the last has gone starts a server of its own: the keeper's mark goes under the lock."""
     with _lock(folder):
-        if any(Path(f"/proc/{user.name}").exists() for user in (folder / "users").iterdir()):
+        if any(Path("/proc", user.name.partition("-")[0]).exists() for user in (folder / "users").iterdir()):
             return True
         (folder / "keeper").unlink()
         return False

@@ -96,10 +96,14 @@ def test_world_rate_is_bounded_and_kept(world: LabWorld) -> None:
 def test_world_versions_differ_in_feedback_and_latency(world: LabWorld) -> None:
     eventually(lambda: totals(world, name="llm_requests_total").get(BAD, 0) >= 60, within=20, what="60 requests at the bad version")
     text = reading(world)
+    means: dict[str, float] = {}
     for version, rate, seconds in ((BAD, 0.30, 0.06), (GOOD, 0.02, 0.02)):
         requests = totals(world, name="llm_request_duration_seconds_count", text=text)[version]
         assert totals(world, name="llm_negative_feedback_total", text=text)[version] == pytest.approx(rate * requests, abs=1)
-        assert seconds * 0.9 <= totals(world, name="llm_request_duration_seconds_sum", text=text)[version] / requests <= seconds + 0.04
+        means[version] = totals(world, name="llm_request_duration_seconds_sum", text=text)[version] / requests
+        assert means[version] >= seconds * 0.9
+    # What a busy machine adds, it adds to both at once.
+    assert means[GOOD] < means[BAD]
 
 
 def test_world_gateway_counts_what_the_traffic_generator_counts(world: LabWorld) -> None:
