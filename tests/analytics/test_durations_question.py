@@ -90,7 +90,7 @@ def test_points_of_the_figure_are_a_table_with_the_newest_first(runs: None) -> N
     assert sorted(row[4] for row in found) == sorted(points)
     assert [row[0] for row in found] == sorted((row[0] for row in found), reverse=True)
     assert {row[1]: (row[2], row[3], row[5], row[7], row[8]) for row in found} == dict.fromkeys(
-        ["Drills", "Production"], ("smart-reasoner", "Model", 600.0, "Passed", "Imported")
+        ["Drills", "Production"], ("smart-reasoner", "Model", 600.0, "Passed", "Imported from a file")
     )
     assert [row[6] for row in found if row[1] == "Production"].count(False) == 1
 

@@ -77,8 +77,9 @@ def test_verdict_that_was_changed_is_named(drill: Execution) -> None:
 
 
 def test_number_that_was_changed_is_named(drill: Execution) -> None:
-    keep_verification(drill, verify_attempt(drill), rate=0.2)
-    result = CheckResult.objects.get(execution=drill, check_name="negative_feedback")
+    attempt = verify_attempt(drill)
+    keep_verification(drill, attempt, rate=0.2)
+    result = CheckResult.objects.get(attempt=attempt, check_name="negative_feedback")
     name, number = next((name, number) for name, number in result.numbers.items() if isinstance(number, int | float))
     CheckResult.objects.filter(pk=result.pk).update(numbers=result.numbers | {name: number + 1})
     code, said = run(drill.pk)
@@ -87,8 +88,9 @@ def test_number_that_was_changed_is_named(drill: Execution) -> None:
 
 
 def test_sentence_of_an_earlier_release_is_shown_and_is_no_difference(drill: Execution) -> None:
-    keep_verification(drill, verify_attempt(drill))
-    CheckResult.objects.filter(execution=drill, check_name="negative_feedback").update(sentence="As it was said then.")
+    attempt = verify_attempt(drill)
+    keep_verification(drill, attempt)
+    CheckResult.objects.filter(attempt=attempt, check_name="negative_feedback").update(sentence="As it was said then.")
     code, said = run(drill.pk)
     assert code == 0
     assert "Recorded in other words: negative_feedback: passed. As it was said then." in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,23 +40,34 @@ class Rechecked:
 
     @property
     def agrees(self) -> bool:
-        """Whether every verdict, and every number that both have, is as it was recorded. Sentences may be worded anew by a later release."""
-        recorded = {result.check_name: result for result in self.kept}
-        again = {outcome.name: outcome for outcome in self.outcomes}
-        if self.differing or (recorded and recorded.keys() != again.keys()):
-            return False
-        return all(result.verdict == again[name].verdict and _same_numbers(result.numbers, again[name].numbers) for name, result in recorded.items())
+        """Whether every verdict and every number is as it was recorded. Sentences may be worded anew by a later release; their numbers may not."""
+        names = {outcome.name for outcome in self.outcomes}
+        return not self.differing and not self.otherwise and (not self.kept or {result.check_name for result in self.kept} == names)
+
+    @property
+    def otherwise(self) -> list[CheckResult]:
+        """What was recorded otherwise than it is judged now."""
+        return [result for result, now in self._beside() if now is None or not _same(result, now)]
 
     @property
     def reworded(self) -> list[CheckResult]:
-        """What was recorded in other words than those of today, with the same verdict."""
-        said = {(outcome.name, str(outcome.verdict)): outcome.sentence for outcome in self.outcomes}
-        return [result for result in self.kept if said.get((result.check_name, result.verdict), result.sentence) != result.sentence]
+        """What was recorded in other words than those of today, and is the same."""
+        return [result for result, now in self._beside() if now is not None and now.sentence != result.sentence and _same(result, now)]
+
+    def _beside(self) -> list[tuple[CheckResult, CheckOutcome | None]]:
+        again = {outcome.name: outcome for outcome in self.outcomes}
+        return [(result, again.get(result.check_name)) for result in self.kept]
 
 
-def _same_numbers(recorded: dict[str, Any], again: dict[str, Any]) -> bool:
-    now = json.loads(json.dumps(again))
-    return all(recorded[key] == now[key] for key in recorded.keys() & now.keys())
+def _same(recorded: CheckResult, again: CheckOutcome) -> bool:
+    """The verdict, the numbers that both have, and every number of the recorded sentence."""
+    now = json.loads(json.dumps(again.numbers))
+    kept = all(recorded.numbers[key] == now[key] for key in recorded.numbers.keys() & now.keys())
+    return recorded.verdict == again.verdict and kept and _numbers_of(recorded.sentence) <= _numbers_of(again.sentence)
+
+
+def _numbers_of(sentence: str) -> set[str]:
+    return set(re.findall(r"\d+(?:\.\d+)?", sentence))
 
 
 @dataclass(frozen=True, slots=True)

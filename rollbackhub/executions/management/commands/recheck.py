@@ -46,10 +46,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {outcome.name}: {outcome.verdict}. {outcome.sentence}")
             for line in attempt.differing:
                 self.stdout.write(f"  Not the same: {line}")
-            again = {outcome.name: outcome.verdict for outcome in attempt.outcomes}
-            for result in attempt.kept:
-                if again.get(result.check_name) != result.verdict:
-                    self.stdout.write(f"  Recorded otherwise: {result.check_name}: {result.verdict}. {result.sentence}")
+            for result in attempt.otherwise:
+                self.stdout.write(f"  Recorded otherwise: {result.check_name}: {result.verdict}. {result.sentence}")
             for result in attempt.reworded:
                 self.stdout.write(f"  Recorded in other words: {result.check_name}: {result.verdict}. {result.sentence}")
             self.stdout.write("  The same as recorded." if attempt.agrees else "  NOT the same as recorded.")
