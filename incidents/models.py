@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
-from incidents.enums import How, IncidentState
+from incidents.enums import How, IncidentState, Severity, Source
 from rollbackhub.registry.models import Environment
 from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.rollbacks.models import Rollback
@@ -21,6 +21,13 @@ class Incident(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     title = models.CharField(max_length=200)
     state = models.CharField(max_length=10, choices=IncidentState, default=IncidentState.OPEN)
+    severity = models.CharField(max_length=4, choices=Severity, default=Severity.SEV2)
+    source = models.CharField(max_length=10, choices=Source, default=Source.ROLLBACK)
+    summary = models.TextField(blank=True, help_text="What is wrong, in the words of who opened it")
+    opened_by_label = models.CharField(max_length=200, blank=True, help_text="The actor that opened it")
+    commander = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Who leads the response"
+    )
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="incidents")
     aliases = models.ManyToManyField(RoutingPolicy, related_name="incidents")
     is_lab = models.BooleanField(default=False)
@@ -48,6 +55,8 @@ class Incident(models.Model):
         ordering = ["-opened_at"]
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=IncidentState.values), name="incident_state_known"),
+            models.CheckConstraint(condition=models.Q(severity__in=Severity.values), name="incident_severity_known"),
+            models.CheckConstraint(condition=models.Q(source__in=Source.values), name="incident_source_known"),
             models.CheckConstraint(condition=models.Q(state=IncidentState.CLOSED) ^ models.Q(closed_at=None), name="incident_closed_has_instant"),
             models.CheckConstraint(condition=~models.Q(state=IncidentState.STABLE) | models.Q(stable_at__isnull=False), name="incident_stable_has_instant"),
             models.CheckConstraint(condition=~models.Q(state=IncidentState.OPEN) | models.Q(stable_at=None), name="incident_open_is_not_stable"),

@@ -52,6 +52,9 @@ INSTALLED_APPS = [
     "incidents",
     "rollbackhub.analytics",
     "rollbackhub.reviews",
+    "rollbackhub.alerts",
+    "rollbackhub.postmortems",
+    "rollbackhub.notifications",
 ]
 
 MIDDLEWARE = [

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, QuerySet
 
+from incidents.domain.opening import find_incident_to_join
 from incidents.domain.selectors import list_rollbacks_of
 from incidents.domain.summary import summary_of
 from incidents.enums import How, IncidentState
@@ -30,9 +31,6 @@ from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.models import RoutingPolicy
 
 FOLLOWER = system_actor("incidents")
-
-JOIN_WITHIN = dt.timedelta(days=7)
-"""A rollback joins an incident of its alias that was opened within this time and is not closed: the length of a stability hold."""
 
 LOOKED_BACK = dt.timedelta(hours=1)
 """How far the quick job looks for rollbacks without an incident; the thorough one looks at all."""
@@ -101,7 +99,11 @@ def _open(rollback: Rollback, policies: Sequence[RoutingPolicy]) -> IncidentRoll
     aliases = [policy.alias for policy in policies]
     title = f"{', '.join(aliases)} in {rollback.environment.slug}: {rollback.reason}"
     incident = Incident.objects.create(
-        title=title if len(title) <= 200 else f"{title[:199]}…", environment=rollback.environment, is_lab=rollback.is_lab, opened_at=rollback.decided_at
+        title=title if len(title) <= 200 else f"{title[:199]}…",
+        environment=rollback.environment,
+        is_lab=rollback.is_lab,
+        opened_at=rollback.decided_at,
+        opened_by_label=FOLLOWER.label,
     )
     incident.aliases.set(policies)
     _record(incident, "incident.opened", {"rollback": str(rollback.pk), "title": incident.title, "aliases": aliases, "state": rollback.state})
@@ -110,16 +112,7 @@ def _open(rollback: Rollback, policies: Sequence[RoutingPolicy]) -> IncidentRoll
 
 def _join(rollback: Rollback, policies: Sequence[RoutingPolicy]) -> IncidentRollback | None:
     """The newest incident of one of its aliases that is not closed and not too old. None: there is none."""
-    incident = (
-        Incident.objects.filter(
-            pk__in=Incident.aliases.through.objects.filter(routingpolicy__in=policies).values("incident"),
-            environment=rollback.environment,
-            opened_at__gte=rollback.decided_at - JOIN_WITHIN,
-        )
-        .exclude(state=IncidentState.CLOSED)
-        .order_by("-opened_at")
-        .first()
-    )
+    incident = find_incident_to_join(environment=rollback.environment, policies=policies, at=rollback.decided_at)
     if incident is None:
         return None
     incident.aliases.add(*policies)

@@ -12,7 +12,7 @@ from django.db import transaction
 from rollbackhub.accounts.domain.notices import put_away, tell
 from rollbackhub.accounts.models import Team, User
 from rollbackhub.accounts.rules import Capability, may, require
-from rollbackhub.actions.enums import ActionOrigin, ActionState
+from rollbackhub.actions.enums import ActionKind, ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
 from rollbackhub.actions.rules import TRANSITIONS
 from rollbackhub.audit.actors import Actor
@@ -35,6 +35,8 @@ def open_action(
     origin_url: str,
     actor: Actor,
     detail: str = "",
+    kind: ActionKind | None = None,
+    is_gating: bool = False,
     is_lab: bool = False,
 ) -> Action:
     """Give a person something to do by a day (the last one, in the team's zone). They are told. Raises InvalidInput with sentences per field."""
@@ -50,10 +52,13 @@ def open_action(
             origin=origin,
             origin_label=origin_label[:200],
             origin_url=origin_url,
+            kind=kind or "",
+            is_gating=is_gating,
             is_lab=is_lab,
             created_by_label=actor.label,
         )
-        _record("action.opened", action, actor, {"owner": owner.username, "due_on": due_on.isoformat(), "origin": origin, "origin_url": origin_url})
+        what = {"origin": origin, "origin_url": origin_url, "kind": action.kind, "is_gating": is_gating}
+        _record("action.opened", action, actor, {"owner": owner.username, "due_on": due_on.isoformat(), **what})
         _tell_owner(action, "opened", f"To do by {due_on:%d %b %Y}: {action.title}")
     return action
 
