@@ -96,7 +96,7 @@ mlflow: .venv-mlflow/.installed ## Bring in the MLflow server of the lab
 
 # What the tests drive that comes from Debian: programs, each package with one of its programs; and libraries and fonts that PDF is made with,
 # each package with the name of one of its files.
-DEBIAN_PROGRAMS := chromium:chromium haproxy:haproxy git:git prometheus:prometheus poppler-utils:pdftotext
+DEBIAN_PROGRAMS := chromium:chromium haproxy:haproxy git:git prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager poppler-utils:pdftotext
 DEBIAN_LIBRARIES := libpango-1.0-0:libpango-1.0.so.0 libpangoft2-1.0-0:libpangoft2-1.0.so.0 libharfbuzz-subset0:libharfbuzz-subset.so.0
 DEBIAN_FONTS := fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
