@@ -16,7 +16,8 @@ TRANSITIONS: dict[S, frozenset[S]] = {
     S.STABLE: frozenset({S.OPEN, S.CLOSED}),
     S.CLOSED: frozenset({S.OPEN}),
 }
-"""Which state may follow which. A stable incident opens again when the harm is back, or when a person says so; closing, and opening what is closed, are a person's."""
+"""Which state may follow which. A stable incident opens again when the harm is back, or when a person says so; closing is a person's,
+and so is opening what is closed."""
 
 CLOSES_NOT_WHILE = HOLDING_STATES
 """A rollback in one of these is still going on: its incident cannot be closed."""

@@ -145,7 +145,8 @@ def close_incident(*, incident_id: UUID, account: User, actor: Actor, reason: st
         going_on = next((rollback for rollback in list_rollbacks_of(incident) if rollback.state in CLOSES_NOT_WHILE), None)
         if going_on is not None:
             raise Conflict(
-                f"Its rollback of {going_on.decided_at:%Y-%m-%d %H:%M} UTC still goes on ({going_on.get_state_display().lower()}). Close the incident when that has ended.",
+                f"Its rollback of {going_on.decided_at:%Y-%m-%d %H:%M} UTC still goes on ({going_on.get_state_display().lower()})."
+                " Close the incident when that has ended.",
                 code="rollback_running",
                 rollback_id=str(going_on.pk),
                 url=f"/rollbacks/{going_on.pk}/",
@@ -175,9 +176,7 @@ def reopen_incident(*, incident_id: UUID, reason: str, account: User, actor: Act
     reason = required_text(reason, field="reason", missing="Say why it is open again.")
     with transaction.atomic():
         incident = locked(incident_id)
-        change_state(
-            incident, IncidentState.OPEN, actor=actor, event="incident.reopened", data={"reason": reason}, reopened_at=clock.now(), **OVER_NO_MORE
-        )
+        change_state(incident, IncidentState.OPEN, actor=actor, event="incident.reopened", data={"reason": reason}, reopened_at=clock.now(), **OVER_NO_MORE)
         if incident.commander is not None and incident.commander_id != account.pk:
             tell(
                 people=[incident.commander],

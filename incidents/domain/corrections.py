@@ -25,9 +25,7 @@ MOST_REQUESTS = 10**15
 """More requests than that no correction can mean; the database and the audit log could keep a little more."""
 
 
-def correct_detection(
-    *, incident_id: UUID, detected_at: dt.datetime, reason: str, account: User, actor: Actor, detected_by: str = ""
-) -> IncidentCorrection:
+def correct_detection(*, incident_id: UUID, detected_at: dt.datetime, reason: str, account: User, actor: Actor, detected_by: str = "") -> IncidentCorrection:
     """Say when (and, if given, how) it was noticed. Raises NotFound, Forbidden, InvalidInput `detected_at_invalid`, `reason_missing`."""
     detected_by = optional_text(detected_by, field="detected_by", most=200)
     if detected_at > clock.now():
@@ -40,9 +38,7 @@ def correct_detection(
     return _correct(incident_id, Matter.DETECTION, values, reason=reason, account=account, actor=actor)
 
 
-def correct_exposure(
-    *, incident_id: UUID, observed: int | None, reason: str, account: User, actor: Actor, estimated: int | None = None
-) -> IncidentCorrection:
+def correct_exposure(*, incident_id: UUID, observed: int | None, reason: str, account: User, actor: Actor, estimated: int | None = None) -> IncidentCorrection:
     """Say how many requests bad versions served: counted, estimated besides, or both. Raises NotFound, Forbidden, InvalidInput."""
     fields = {name: ["A number of requests, 0 or more."] for name, value in (("observed", observed), ("estimated", estimated)) if not _is_number(value)}
     if observed is None and estimated is None:

@@ -43,9 +43,7 @@ def add_note(*, incident_id: UUID, text: str, account: User, actor: Actor, about
     return note
 
 
-def edit_note(
-    *, incident_id: UUID, note_id: int, text: str, based_on: int, account: User, actor: Actor, about_at: dt.datetime | None = None
-) -> IncidentNote:
+def edit_note(*, incident_id: UUID, note_id: int, text: str, based_on: int, account: User, actor: Actor, about_at: dt.datetime | None = None) -> IncidentNote:
     """Write a note anew, whole; what it said before stays readable. `based_on`: the number of the text that the person began from.
 
     `about_at` None leaves it. By anybody who may work on incidents. Raises NotFound, Forbidden, InvalidInput, Conflict `note_withdrawn`, and
