@@ -1,4 +1,4 @@
-"""States of an incident, and how a rollback came to it."""
+"""States of an incident, how bad it is, where it came from, and what people may correct."""
 
 from __future__ import annotations
 
@@ -35,3 +35,11 @@ class How(models.TextChoices):
 
     OPENED = "opened", "Opened it"
     JOINED = "joined", "Joined it"
+
+
+class Matter(models.TextChoices):
+    """What a person may correct of an incident."""
+
+    DETECTION = "detection", "Detection"
+    EXPOSURE = "exposure", "Exposure"
+    IMPACT = "impact", "What users saw"

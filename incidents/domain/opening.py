@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
+from incidents.domain.changes import corrected_columns, keep, locked, plain
 from incidents.enums import IncidentState, Severity, Source
 from incidents.models import Incident
+from incidents.rules import LONGEST_TEXT, LONGEST_TITLE
 from rollbackhub.accounts.models import User
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
@@ -21,8 +25,8 @@ from rollbackhub.routing.models import RoutingPolicy
 JOIN_WITHIN = dt.timedelta(days=7)
 """What happens at an alias joins an incident of it that was opened within this time and is not closed: the length of a stability hold."""
 
-LONGEST_TITLE = 200
-LONGEST_SUMMARY = 4000
+LONGEST_DETECTED_BY = 200
+IN_THE_FUTURE = "It cannot have been noticed in the future."
 
 
 def open_incident(
@@ -42,7 +46,8 @@ def open_incident(
 
     Raises InvalidInput, per field: no title, an alias of another environment, detected in the future, a commander who is no active person.
     """
-    title, summary, now = spoken(title), summary.strip(), clock.now()
+    title, detected_by = _line(title, field="title"), _line(detected_by, field="detected_by")[:LONGEST_DETECTED_BY]
+    summary, now = spoken(summary, field="summary"), clock.now()
     _require_valid(title=title, summary=summary, environment=environment, policies=policies, detected_at=detected_at, commander=commander, now=now)
     with transaction.atomic():
         # One at a time in an environment, as rollbacks open theirs (domain/transitions.py).
@@ -58,11 +63,33 @@ def open_incident(
             is_lab=environment.is_lab,
             opened_at=now,
             detected_at=detected_at,
-            detected_by=detected_by[:200],
+            detected_by=detected_by,
+            named_detected_at=detected_at,
+            named_detected_by=detected_by,
         )
         incident.aliases.set(policies)
         data = {"title": title, "severity": severity, "source": source, "aliases": [policy.alias for policy in policies]}
         record(event="incident.opened", actor=actor, subject_type="incident", subject_id=incident.pk, data=data)
+    return incident
+
+
+def name_detection(*, incident_id: UUID, detected_at: dt.datetime, detected_by: str, actor: Actor) -> Incident:
+    """Tell an incident when an alert (or a person) that joins it has noticed the harm: the earliest counts, unless a person corrected it.
+
+    What is not earlier than what was named before changes nothing. Raises NotFound, InvalidInput `detected_at_invalid` (in the future).
+    """
+    if detected_at > clock.now():
+        raise InvalidInput(IN_THE_FUTURE, code="detected_at_invalid", fields={"detected_at": [IN_THE_FUTURE]})
+    detected_by = _line(detected_by, field="detected_by")[:LONGEST_DETECTED_BY]
+    with transaction.atomic():
+        incident = locked(incident_id)
+        if incident.named_detected_at is not None and incident.named_detected_at <= detected_at:
+            return incident
+        fields: dict[str, Any] = {"named_detected_at": detected_at, "named_detected_by": detected_by}
+        if (incident.detected_at is None or detected_at < incident.detected_at) and "detected_at" not in corrected_columns(incident):
+            fields |= {"detected_at": detected_at, "detected_by": detected_by}
+        data = {"before": plain(incident.detected_at), "after": detected_at.isoformat(), "detected_by": detected_by, "counts": "detected_at" in fields}
+        keep(incident, actor=actor, event="incident.detection_named", data=data, **fields)
     return incident
 
 
@@ -80,6 +107,11 @@ def find_incident_to_join(*, environment: Environment, policies: Sequence[Routin
     )
 
 
+def _line(text: str, *, field: str) -> str:
+    """One line of what a person or another system wrote."""
+    return " ".join(spoken(text, field=field).split())
+
+
 def _require_valid(
     *,
     title: str,
@@ -93,15 +125,15 @@ def _require_valid(
     fields: dict[str, list[str]] = {}
     if not 3 <= len(title) <= LONGEST_TITLE:
         fields["title"] = [f"Say in 3 to {LONGEST_TITLE} characters what is wrong."]
-    if len(summary) > LONGEST_SUMMARY:
-        fields["summary"] = [f"At most {LONGEST_SUMMARY} characters."]
+    if len(summary) > LONGEST_TEXT:
+        fields["summary"] = [f"At most {LONGEST_TEXT} characters."]
     elsewhere = sorted(policy.alias for policy in policies if policy.environment_id != environment.pk)
     if elsewhere:
         fields["aliases"] = [f"{', '.join(elsewhere)} is not in {environment.slug}. An incident is of one environment."]
     elif not policies:
         fields["aliases"] = ["Choose at least one alias that is affected."]
     if detected_at is not None and detected_at > now:
-        fields["detected_at"] = ["It cannot have been noticed in the future."]
+        fields["detected_at"] = [IN_THE_FUTURE]
     if commander is not None and (commander.is_service or not commander.is_active):
         fields["commander"] = [f"{commander.username} cannot lead it: a person who can sign in does."]
     if fields:

@@ -11,6 +11,7 @@ app_name = "api"
 
 RESOURCES = [
     "rollbacks",
+    "incidents",
     "drills",
     "drill_plans",
     "planned_drills",

@@ -9,9 +9,10 @@ from django.db.models import Count, F, Q
 
 from rollbackhub.audit.domain.listing import list_events
 from rollbackhub.audit.models import AuditEvent
+from rollbackhub.audit.wording import readable
 from rollbackhub.common import clock
 from rollbackhub.dashboard.looks import LIFECYCLES, Look
-from rollbackhub.dashboard.templatetags.hub import event_words, full_time
+from rollbackhub.dashboard.templatetags.hub import full_time
 from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
 from rollbackhub.registry.models import Artefact, StabilityHold, Version
 from rollbackhub.releases.models import Release
@@ -132,4 +133,4 @@ def _happening(event: AuditEvent) -> Happening:
         return Happening(event, f"{Lifecycle(data['before']).label} → {Lifecycle(data['after']).label}", reason)
     if event.event == "hold.started" and data.get("lifecycle_before") in Lifecycle:
         return Happening(event, f"{Lifecycle(data['lifecycle_before']).label} → {Lifecycle.ROLLED_BACK.label}, under hold", reason)
-    return Happening(event, event_words(event.event), reason)
+    return Happening(event, readable(event.event), reason)

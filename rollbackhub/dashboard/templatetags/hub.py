@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 
 from drills.enums import PlannedState
 from rollbackhub.accounts.models import User
+from rollbackhub.audit.wording import readable
 from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.sentences import with_stop
@@ -233,10 +234,7 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value * 100:.1f} %"
 
 
-@register.filter
-def event_words(event: str) -> str:
-    """`Rollback step skipped` for the event `rollback.step_skipped`."""
-    return event.replace(".", " ").replace("_", " ").capitalize()
+register.filter("event_words", readable)
 
 
 @register.filter
