@@ -72,8 +72,11 @@ def change_action(
     detail: str | None = None,
     owner: User | None = None,
     due_on: dt.date | None = None,
+    is_gating: bool | None = None,
 ) -> Action:
     """Change what is given of an open action; a new owner is told. By its owner, or by who may drill.
+
+    `is_gating` is changed through what it came out of, which knows whose hold waits for it.
 
     Raises NotFound, Forbidden, InvalidInput, Conflict `wrong_state` (it is closed).
     """
@@ -87,6 +90,7 @@ def change_action(
             "detail": detail.strip() if detail is not None else None,
             "owner": owner,
             "due_on": due_on,
+            "is_gating": is_gating,
         }
         changes: dict[str, list[Any]] = {}
         for field, value in given.items():
