@@ -58,7 +58,7 @@ def find_stage(*, ports: Ports, on_call: str, lead: str) -> Stage:
     if artefact is None or not artefact.is_lab:
         raise Forbidden(f"The artefact {ALIAS} is not the lab's. The story is played on the lab's own data, nowhere else.", code="not_the_labs")
     _require_alerting(ports)
-    stage = Stage(ports, _person(on_call, Role.ON_CALL, Role.ADMIN), _person(lead, Role.PLATFORM_LEAD))
+    stage = Stage(ports, _person(on_call, Role.ON_CALL), _person(lead, Role.PLATFORM_LEAD))
     _require_untouched(stage)
     return stage
 
