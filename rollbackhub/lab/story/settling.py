@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import httpx
-from incidents.domain.acts import close_incident
 
+from incidents.domain.acts import close_incident
 from incidents.enums import IncidentState, Source
 from incidents.models import Incident
 from rollbackhub.accounts.domain.notices import list_people_with
@@ -18,7 +18,7 @@ from rollbackhub.accounts.models import User
 from rollbackhub.alerts.domain.proposals import dismiss_proposal
 from rollbackhub.alerts.enums import ProposalState
 from rollbackhub.alerts.models import AlertHook, Proposal
-from rollbackhub.common.errors import Conflict, Forbidden, NotFound, Unavailable
+from rollbackhub.common.errors import Conflict, Forbidden, NotFound, RollbackHubError, Unavailable
 from rollbackhub.executions.domain.transitions import find_active as find_active_execution
 from rollbackhub.executions.enums import ProofState
 from rollbackhub.lab.catalogue import ENVIRONMENTS
@@ -26,7 +26,7 @@ from rollbackhub.lab.domain.alerting import HOOK_NAME
 from rollbackhub.lab.enums import SwitchName
 from rollbackhub.lab.models import LabSwitch
 from rollbackhub.lab.ports import LOOPBACK, Ports
-from rollbackhub.lab.story.stage import ALIAS, ALL_GOOD, CALL_SECONDS, Stage
+from rollbackhub.lab.story.stage import ALIAS, ALL_GOOD, CALL_SECONDS, Stage, StoryFailed
 from rollbackhub.lab.story.teller import Teller
 from rollbackhub.readiness.domain.compute import judge_now
 from rollbackhub.registry.domain.holds import lift_hold, list_standing_holds
@@ -71,11 +71,29 @@ def as_found(stage: Stage) -> Iterator[None]:
     try:
         yield
     finally:
-        for environment in ENVIRONMENTS:
-            stage.switch(SwitchName.FLAG_MOVED, environment, on=False)
-        settle(stage)
-        stage.write_checks(checks, reason=REASON)
-        stage.route(weights, reason=REASON)
+        steps: list[Callable[[], None]] = [
+            *(partial(stage.switch, SwitchName.FLAG_MOVED, slug, on=False) for slug in ENVIRONMENTS if _is_on(SwitchName.FLAG_MOVED, slug)),
+            partial(settle, stage),
+            partial(stage.write_checks, checks, reason=REASON),
+            partial(stage.route, weights, reason=REASON),
+        ]
+        _do_all(steps)
+
+
+def _is_on(name: SwitchName, environment: str) -> bool:
+    return LabSwitch.objects.filter(name=name, environment__slug=environment, is_on=True).exists()
+
+
+def _do_all(steps: Sequence[Callable[[], None]]) -> None:
+    """Each of them, whatever becomes of the others. Raises StoryFailed at the end, with what did not work."""
+    problems = []
+    for step in steps:
+        try:
+            step()
+        except (StoryFailed, RollbackHubError) as error:
+            problems.append(str(error))
+    if problems:
+        raise StoryFailed(f"The lab is not as it was found: {' '.join(problems)}")
 
 
 def make_calm(stage: Stage, teller: Teller) -> None:
