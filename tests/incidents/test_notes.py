@@ -16,10 +16,8 @@ from rollbackhub.accounts.models import User
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
-from tests.databases import FreshDatabase
-from tests.factories.fixtures import Cast, make_cast
+from tests.factories.fixtures import Cast
 from tests.factories.incidents import IncidentFactory, IncidentNoteFactory
-from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -64,23 +62,6 @@ def test_second_of_two_is_told_and_shown_what_stands_there(cast: Cast) -> None:
         edit_note(incident_id=incident.pk, note_id=note.pk, text="Olga's.", based_on=1, **who(cast.on_call))
     assert (refusal.value.code, refusal.value.extra) == ("note_moved", {"text": "Lee's.", "number": 2, "by": "Lee Lead"})
     assert get_note(incident_id=incident.pk, note_id=note.pk).text == "Lee's."
-
-
-def test_two_who_write_at_once_do_not_overwrite_each_other(fresh_database: FreshDatabase) -> None:
-    cast = make_cast()
-    incident = IncidentFactory()
-    note = add_note(incident_id=incident.pk, text="One.", **who(cast.on_call))
-
-    def write(user: User) -> str:
-        try:
-            edit_note(incident_id=incident.pk, note_id=note.pk, text=f"By {user.username}.", based_on=1, **who(user))
-        except Conflict as error:
-            return error.code
-        return "written"
-
-    outcomes = at_once([lambda user=user: write(user) for user in (cast.on_call, cast.lead)])  # type: ignore[misc]
-    assert sorted(outcomes) == ["note_moved", "written"]
-    assert len(list_texts(note)) == 2
 
 
 def test_withdrawn_note_is_kept_and_not_written_any_more(cast: Cast) -> None:
