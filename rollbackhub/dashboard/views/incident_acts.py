@@ -20,7 +20,7 @@ from incidents.enums import IncidentState, Matter, Severity
 from incidents.models import Incident
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability
-from rollbackhub.common.errors import InvalidInput
+from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.incident_forms import (
     AffectedForm,
@@ -231,16 +231,18 @@ def _form(
     **more: Any,
 ) -> HttpResponse:
     """Show the form; when it is sent, act and go back to the incident. A refusal of what was written stands in the form, with what was written."""
+    status = 422
     if request.method == "POST" and form.is_valid():
         try:
             act(form.cleaned_data)
-        except InvalidInput as error:
+        except (InvalidInput, Conflict) as error:
             show_refusal(form, error)
+            status = error.status
         else:
             if not form.errors:
                 return _back(request, incident.pk, done)
     context = {"incident": incident, "form": form, "heading": title, "text": text, "button": button, **more}
-    return render(request, template, context, status=422 if form.is_bound and form.errors else 200)
+    return render(request, template, context, status=status if form.is_bound and form.errors else 200)
 
 
 def _back(request: HttpRequest, incident_id: UUID, said: str) -> HttpResponse:

@@ -50,7 +50,7 @@ def note_new(request: HttpRequest, incident_id: UUID) -> HttpResponse:
 def note_detail(request: HttpRequest, incident_id: UUID, note_id: int) -> HttpResponse:
     """One note with every text that it had; who works on incidents changes it here. When somebody else has written meanwhile both are shown."""
     note = get_note(incident_id=incident_id, note_id=note_id)
-    context: dict[str, Any] = {"incident": note.incident, "note": note}
+    context: dict[str, Any] = {"incident": note.incident}
     form = NoteEditForm(request.POST or None, initial={"text": note.text, "about_at": note.about_at, "based_on": note.number})
     status = 200
     if request.method == "POST" and form.is_valid():
@@ -63,18 +63,21 @@ def note_detail(request: HttpRequest, incident_id: UUID, note_id: int) -> HttpRe
             except InvalidInput as error:
                 show_refusal(form, error)
             except Conflict as error:
-                if error.code != "note_moved":
-                    raise
-                # The text stays in the form, which is now based on what stands there.
-                context |= {"moved": error, "theirs": error.extra["text"]}
-                form = NoteEditForm(initial={**values, "based_on": error.extra["number"]})
                 status = error.status
+                if error.code == "note_moved":
+                    # The text stays in the form, which is now based on what stands there.
+                    context |= {"moved": error, "theirs": error.extra["text"]}
+                    form = NoteEditForm(initial={**values, "based_on": error.extra["number"]})
+                else:
+                    # It was withdrawn meanwhile: what was written is shown, to be taken along.
+                    context["lost"] = values["text"]
             else:
                 messages.success(request, "The note is changed; what it said before is kept.")
                 return redirect(_place(incident_id, note_id))
+    note = get_note(incident_id=incident_id, note_id=note_id) if "lost" in context else note
     texts = [(text, to_html(text.text, first_heading=4)) for text in list_texts(note)]
     may_write = note.withdrawn_at is None and may(user=person(request), capability=Capability.RESPOND)
-    context |= {"form": form, "texts": texts, "may_write": may_write}
+    context |= {"note": note, "form": form, "texts": texts, "may_write": may_write}
     return render(request, "incidents/note.html", context, status=422 if form.is_bound and form.errors else status)
 
 
