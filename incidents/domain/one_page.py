@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import Q
 
@@ -70,8 +72,7 @@ def one_page_of(incident: Incident) -> OnePage:
         for rollback in list_rollbacks_of(incident)
     ]
     drills = list_drills_of(incident)
-    caught = Finding.objects.filter(execution__in=[*runs, *(drill.pk for drill in drills)]).select_related("execution").order_by("found_at", "pk")
-    return OnePage(rollbacks=rollbacks, drills=drills, findings=list(caught))
+    return OnePage(rollbacks=rollbacks, drills=drills, findings=list_findings_of([*runs, *(drill.pk for drill in drills)]))
 
 
 def list_drills_of(incident: Incident) -> list[Execution]:
@@ -81,3 +82,8 @@ def list_drills_of(incident: Incident) -> list[Execution]:
         paths |= Q(policy__alias=alias, policy__artefact=artefact_id)
     found = Execution.objects.filter(paths, kind__in=REHEARSES).select_related("policy__environment").defer("plan")
     return list(found.order_by("-created_at")[:DRILLS_SHOWN])
+
+
+def list_findings_of(execution_ids: Iterable[UUID]) -> list[Finding]:
+    """What these executions caught, in order. One query."""
+    return list(Finding.objects.filter(execution__in=list(execution_ids)).select_related("execution").order_by("found_at", "pk"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drills.enums import PlannedState
+from incidents.enums import IncidentState, Severity
 from rollbackhub.actions.enums import ActionState
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
@@ -112,6 +113,17 @@ ACTIONS = {
     ActionState.NOT_DOING: Look("Not doing", "ban", "idle"),
 }
 ACTION_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
+INCIDENTS = {
+    IncidentState.OPEN: Look("Open", "alert-triangle", "bad"),
+    IncidentState.STABLE: Look("Stable", "circle-check", "ok"),
+    IncidentState.CLOSED: Look("Closed", "check", "idle"),
+}
+SEVERITIES = {
+    Severity.SEV1: Look(str(Severity.SEV1.label), "alert-triangle", "bad"),
+    Severity.SEV2: Look(str(Severity.SEV2.label), "alert-triangle", "warn"),
+    Severity.SEV3: Look(str(Severity.SEV3.label), "info-circle", "idle"),
+    Severity.SEV4: Look(str(Severity.SEV4.label), "info-circle", "idle"),
+}
 
 
 def look_of_execution(execution: Execution) -> Look:
