@@ -41,7 +41,7 @@ class HookRow(ApiModelSerializer):
     environment = serializers.CharField(source="environment.slug")
     team = serializers.CharField(source="team.slug")
     created_by = serializers.CharField(source="created_by.username")
-    counts = serializers.DictField(child=serializers.IntegerField(), help_text="Posts taken, and refused by reason, since it was made")
+    counts = serializers.DictField(source="counted_posts", child=serializers.IntegerField(), help_text="Posts taken, and refused by reason, since it was made")
 
     class Meta:
         model = AlertHook

@@ -38,6 +38,7 @@ from rollbackhub.api.alert_settings.serializers import (
     SwitchRequest,
     TurnOnRequest,
 )
+from rollbackhub.api.fields import NoBody
 from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.lookups import get_policy, named_environment, named_team
 from rollbackhub.api.pagination import NewestFirstCursor
@@ -63,8 +64,7 @@ class HookList(PagedView):
     @extend_schema(operation_id="alert_hooks_list", summary="Hooks, newest first", responses=page_of(HookRow, name="AlertHook"))
     def get(self, request: Request) -> Response:
         """Ended ones included, with how many posts they took and refused."""
-        response = self.paged(request)
-        return response
+        return self.paged(request)
 
     @extend_schema(
         operation_id="alert_hooks_create",
@@ -114,11 +114,13 @@ class HookEnd(ApiView):
 
     permission_classes = [MayConfigure]
 
-    @extend_schema(operation_id="alert_hooks_end", summary="End a hook", request=None, responses=HookRow)
+    @extend_schema(operation_id="alert_hooks_end", summary="End a hook", request=NoBody, responses=HookRow)
     def post(self, request: Request, hook_id: UUID) -> Response:
         """At once: its address takes nothing from now on. 409 `hook_ended` when it was already."""
 
         def act(key: str | None) -> Response:
+            get_hook(hook_id)
+            NoBody(data=request.data).is_valid(raise_exception=True)
             hook = end_hook(hook_id=hook_id, user=self.person, actor=self.actor)
             return Response(HookRow(_counted([hook])[0]).data)
 
@@ -267,10 +269,10 @@ class AutomationAliasOff(ApiView):
 
 
 def _counted(hooks: list[AlertHook]) -> list[AlertHook]:
-    """The same hooks with `counts`. One query."""
+    """The same hooks with `counted_posts`. One query."""
     counts = counts_of([hook.pk for hook in hooks])
     for hook in hooks:
-        hook.counts = {counted.value: number for counted, number in counts.get(hook.pk, {}).items()}  # type: ignore[assignment]
+        hook.counted_posts = {counted.value: number for counted, number in counts.get(hook.pk, {}).items()}  # type: ignore[attr-defined]
     return hooks
 
 
