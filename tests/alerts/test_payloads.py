@@ -34,16 +34,16 @@ def test_alertmanager_without_fingerprint_takes_the_labels_for_it() -> None:
     assert found[0] == found[2] != found[1]
 
 
-@pytest.mark.parametrize(
-    ("event", "state"),
-    [
-        ("incident.triggered", "firing"),
-        ("incident.reopened", "firing"),
-        ("incident.resolved", "resolved"),
-        ("incident.acknowledged", None),
-        ("pagey.ping", None),
-    ],
-)
+EVENTS = {
+    "incident.triggered": "firing",
+    "incident.reopened": "firing",
+    "incident.resolved": "resolved",
+    "incident.acknowledged": None,
+    "pagey.ping": None,
+}
+
+
+@pytest.mark.parametrize(("event", "state"), EVENTS.items())
 def test_pagerduty_events_that_fire_resolve_or_say_nothing(event: str, state: str | None) -> None:
     delivery = read_delivery(HookKind.PAGERDUTY, pd_body(event))
     assert delivery.delivery_id == "01EVENT"

@@ -14,7 +14,7 @@ from rollbackhub.alerts.models import Alert, AlertHook, AlertPost, PostCount
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from tests.alerts.conftest import SECRET
-from tests.alerts.posts import PAGER_SECRET, am_alert, am_body, pd_body, pd_headers, post, std_body, std_headers
+from tests.alerts.posts import am_alert, am_body, pd_body, pd_headers, post, std_body, std_headers
 from tests.factories.alerts import AlertHookFactory
 
 
@@ -75,18 +75,10 @@ def test_pagerduty_signed_post_is_taken_once(pagerduty: AlertHook) -> None:
     assert AlertPost.objects.get().delivery_id == "01EVENT"
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"x-pagerduty-signature": ""},
-        {"x-pagerduty-signature": "v1="},
-        {"x-pagerduty-signature": "v2=abc"},
-        {"x-pagerduty-signature": "ü"},
-        "other",
-        "altered",
-    ],
-)
+FORGED: list[Any] = [*({"x-pagerduty-signature": value} for value in ("", "v1=", "v2=abc", "ü")), {}, "other", "altered"]
+
+
+@pytest.mark.parametrize("headers", FORGED)
 def test_pagerduty_forged_post_is_refused(pagerduty: AlertHook, headers: Any) -> None:
     body = pd_body()
     if headers == "other":
@@ -94,13 +86,6 @@ def test_pagerduty_forged_post_is_refused(pagerduty: AlertHook, headers: Any) ->
     elif headers == "altered":
         headers = pd_headers(body + b" ")
     refused(pagerduty, Counted.FORGED, 401, lambda: post(pagerduty, body, headers=headers))
-
-
-def test_pagerduty_signature_as_their_documentation_makes_it() -> None:
-    # https://developer.pagerduty.com/docs/webhooks/webhook-signatures/: v1= and the hex digest of the body under the secret.
-    assert pd_headers(b"{}", secret=PAGER_SECRET)["x-pagerduty-signature"].split(",")[1] == (
-        "v1=" + __import__("hmac").new(PAGER_SECRET.encode(), b"{}", "sha256").hexdigest()
-    )
 
 
 def test_pagerduty_old_event_is_stale_and_one_of_yesterday_is_taken(pagerduty: AlertHook) -> None:
