@@ -17,7 +17,7 @@ from rollbackhub.common import clock
 
 STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PAGER_SECRET = "a-secret-of-pagerduty"
-BEGAN = dt.datetime(2026, 11, 30, 8, 0, tzinfo=dt.UTC)
+BEGAN = clock.now().replace(microsecond=0) - dt.timedelta(hours=12)
 
 
 def am_alert(fingerprint: str = "f1", *, status: str = "firing", began: dt.datetime = BEGAN, ended: dt.datetime | None = None, **labels: str) -> dict[str, Any]:

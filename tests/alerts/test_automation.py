@@ -22,6 +22,7 @@ from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.rollbacks.models import Rollback
 from tests.alerts.posts import BEGAN
 from tests.executions.proofs import Proven, spec
+from tests.factories.accounts import RoleAssignmentFactory
 from tests.factories.alerts import ProposalFactory
 from tests.factories.fixtures import Cast
 from tests.factories.routing import BAD, GOOD
@@ -92,8 +93,6 @@ def test_expired_proof_is_left_to_people(fire: Fire, rule: AlertRule, auto: Auto
 
 
 def test_higher_authority_is_left_to_people_even_when_the_account_had_it(fire: Fire, rule: AlertRule, auto: AutoRollback, bot: User, cast: Cast) -> None:
-    from tests.factories.accounts import RoleAssignmentFactory
-
     for person in (bot, cast.on_call):
         RoleAssignmentFactory(user=person, role=Role.PLATFORM_LEAD)
     set_rule(subject="model", role="platform_lead", tell_next_after_seconds=300, expires_after_seconds=3600, actor=actor_of(cast.lead))

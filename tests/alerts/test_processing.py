@@ -22,11 +22,12 @@ from rollbackhub.common import clock
 from tests.alerts.conftest import SECRET
 from tests.alerts.posts import BEGAN, am_alert, am_body, pd_body, pd_headers, post
 from tests.databases import FreshDatabase
-from tests.executions.proofs import Proven
+from tests.executions.proofs import Proven, make_proven
 from tests.factories.alerts import AlertHookFactory, AlertPostFactory, AlertRuleFactory
-from tests.factories.fixtures import Cast
+from tests.factories.fixtures import Cast, make_cast
 from tests.factories.incidents import IncidentFactory
-from tests.factories.routing import RoutingPolicyFactory
+from tests.factories.rollbacks import StabilityHoldFactory
+from tests.factories.routing import BAD, RoutingPolicyFactory
 from tests.threads import at_once
 
 Fire = Callable[..., Alert]
@@ -143,14 +144,9 @@ def test_alias_of_another_environment_is_none_of_ours(fire: Fire, rule: AlertRul
 
 
 def test_nothing_to_go_back_to_is_said_and_the_incident_stands(fire: Fire, rule: AlertRule, proven: Proven, cast: Cast) -> None:
-    from tests.executions.proofs import spec
-    from tests.factories.rollbacks import StabilityHoldFactory
-    from tests.factories.routing import BAD, GOOD
-
     for version in proven.artefact.versions.exclude(label=BAD):
         StabilityHoldFactory(version=version)
     alert = fire()
-    assert spec(GOOD, 1).version_pin == GOOD
     assert (alert.became, alert.proposal) == (Became.OPENED, None)
     assert "No rollback is proposed: There is nothing to go back to" in alert.outcome
     assert "no rollback can be proposed" in Notice.objects.get(user=cast.on_call).subject
@@ -229,9 +225,6 @@ def test_failure_of_one_alert_keeps_no_other_from_being_acted_on(hook: AlertHook
 
 
 def test_housekeepers_at_once_open_one_incident_and_lose_no_post(fresh_database: FreshDatabase) -> None:
-    from tests.executions.proofs import make_proven
-    from tests.factories.fixtures import make_cast
-
     make_cast()
     proven = make_proven()
     AlertRuleFactory()
@@ -245,7 +238,7 @@ def test_housekeepers_at_once_open_one_incident_and_lose_no_post(fresh_database:
         for _ in range(4):
             process()
 
-    at_once(keep_house, 3)
+    at_once(3, keep_house)
     process()
     assert not AlertPost.objects.filter(processed_at=None).exists()
     assert Alert.objects.aggregate(seen=Sum("times_seen"))["seen"] == 60

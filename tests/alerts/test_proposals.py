@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from incidents.domain.transitions import follow_rollbacks
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import Notice, User
 from rollbackhub.alerts.domain.processing import keep_proposals
@@ -16,16 +17,18 @@ from rollbackhub.alerts.models import Alert, AlertRule, Proposal
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
+from rollbackhub.rollbacks.domain.authority import set_rule
 from rollbackhub.rollbacks.enums import RollbackState, Via
 from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.rollbacks.rules import MIN_REASON
 from tests.alerts.posts import BEGAN
 from tests.databases import FreshDatabase
-from tests.executions.proofs import Proven, spec
+from tests.executions.proofs import Proven, make_proven, spec
 from tests.factories.alerts import ProposalFactory
 from tests.factories.fixtures import Cast, make_cast
+from tests.factories.rollbacks import StabilityHoldFactory
 from tests.factories.routing import BAD, GOOD
-from tests.rollbacks.conftest import service_of, token_actor
+from tests.rollbacks.conftest import ask, service_of, token_actor
 from tests.threads import at_once
 
 Fire = Callable[..., Alert]
@@ -68,10 +71,8 @@ def test_confirmation_requests_the_rollback_with_the_alert_as_its_detection(prop
 
 
 def test_rollback_joins_the_incident_of_the_alert(proposal: Proposal, cast: Cast) -> None:
-    from incidents.domain.transitions import follow_changes
-
     rollback = confirm(proposal, cast.on_call).rollback
-    follow_changes()
+    follow_rollbacks()
     assert rollback is not None
     assert rollback.incident_link.incident_id == proposal.incident_id  # type: ignore[attr-defined]
 
@@ -95,8 +96,6 @@ def test_plan_that_has_changed_is_refused_and_the_new_one_can_be_confirmed(propo
 
 
 def test_nothing_left_to_take_out_is_refused(proposal: Proposal, proven: Proven, cast: Cast) -> None:
-    from tests.factories.rollbacks import StabilityHoldFactory
-
     StabilityHoldFactory(version=proven.artefact.versions.get(label=GOOD))
     StabilityHoldFactory(version=proven.artefact.versions.get(label="claude-sonnet-4-0"))
     with pytest.raises(InvalidInput) as caught:
@@ -106,8 +105,6 @@ def test_nothing_left_to_take_out_is_refused(proposal: Proposal, proven: Proven,
 
 
 def test_rollback_that_is_there_already_is_named(proposal: Proposal, proven: Proven, cast: Cast) -> None:
-    from tests.rollbacks.conftest import ask
-
     other = ask(proven.production, account=cast.on_call)
     with pytest.raises(Conflict) as caught:
         confirm(proposal, cast.on_call)
@@ -128,8 +125,6 @@ def test_who_may_not_roll_back_neither_confirms_nor_dismisses(proposal: Proposal
 
 
 def test_above_ones_authority_it_asks_for_approval(proposal: Proposal, cast: Cast) -> None:
-    from rollbackhub.rollbacks.domain.authority import set_rule
-
     set_rule(subject="model", role="platform_lead", tell_next_after_seconds=300, expires_after_seconds=3600, actor=actor_of(cast.lead))
     rollback = confirm(proposal, cast.on_call).rollback
     assert rollback is not None
@@ -185,8 +180,6 @@ def test_detection_older_than_a_rollback_takes_is_left_out(proposal: Proposal, c
 
 
 def test_two_who_confirm_at_once_make_one_rollback(fresh_database: FreshDatabase) -> None:
-    from tests.executions.proofs import make_proven
-
     cast, proven = make_cast(), make_proven()
     plan = plan_now(proven.production)
     proposal = ProposalFactory(policy=proven.production, plan_hash=plan.plan_hash)
@@ -198,7 +191,7 @@ def test_two_who_confirm_at_once_make_one_rollback(fresh_database: FreshDatabase
         except Conflict as error:
             refused.append(error.code)
 
-    at_once(press, 6)
+    at_once(6, press)
     assert Rollback.objects.count() == 1
     assert set(refused) == {"proposal_ended"}
     assert len(refused) == 5
