@@ -18,6 +18,8 @@ RESOURCES = [
     "quiet_periods",
     "calendar_feeds",
     "actions",
+    "alerts",
+    "alert_settings",
     "executions",
     "aliases",
     "policies",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from drills.enums import PlannedState
 from incidents.enums import IncidentState, Severity
 from rollbackhub.actions.enums import ActionState
+from rollbackhub.alerts.enums import AlertState, ProposalState
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
 from rollbackhub.executions.models import Execution
@@ -111,6 +112,17 @@ ACTIONS = {
     ActionState.OPEN: Look("Open", "circle-dashed", "busy"),
     ActionState.DONE: Look("Done", "circle-check", "ok"),
     ActionState.NOT_DOING: Look("Not doing", "ban", "idle"),
+}
+ALERTS = {
+    AlertState.FIRING: Look("Firing", "alert-triangle", "bad"),
+    AlertState.RESOLVED: Look("Resolved", "check", "idle"),
+}
+PROPOSALS = {
+    ProposalState.OPEN: Look("Waits for a decision", "hourglass", "warn"),
+    ProposalState.CONFIRMED: Look("Confirmed", "circle-check", "ok"),
+    ProposalState.DISMISSED: Look("Dismissed", "ban", "idle"),
+    ProposalState.SUPERSEDED: Look("Superseded", "history", "idle"),
+    ProposalState.EXPIRED: Look("Expired", "clock", "idle"),
 }
 ACTION_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
 INCIDENTS = {
