@@ -9,6 +9,7 @@ from rollbackhub.actions.enums import ActionState
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
 from rollbackhub.executions.models import Execution
+from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
@@ -111,6 +112,13 @@ ACTIONS = {
     ActionState.DONE: Look("Done", "circle-check", "ok"),
     ActionState.NOT_DOING: Look("Not doing", "ban", "idle"),
 }
+POSTMORTEMS = {
+    PostmortemState.DRAFT: Look("Draft", "edit", "busy"),
+    PostmortemState.IN_REVIEW: Look("In review", "hourglass", "busy"),
+    PostmortemState.PUBLISHED: Look("Published", "circle-check", "ok"),
+    PostmortemState.CLOSED: Look("Closed", "check", "idle"),
+}
+POSTMORTEM_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
 ACTION_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
 
 
