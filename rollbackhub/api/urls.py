@@ -30,6 +30,7 @@ RESOURCES = [
     "retention",
     "releases",
     "reviews",
+    "postmortems",
     "history_imports",
     "audit",
     "tokens",
