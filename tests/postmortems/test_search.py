@@ -107,15 +107,13 @@ def test_query_without_a_word_is_refused(query: str) -> None:
     assert list(caught.value.fields) == ["q"]
 
 
-@pytest.mark.parametrize(
-    "query", ["a'b", "it's", "a & b | !c", "<->", "x:*", "(a", "a\\'", "the", "of the", "ärger", "日本語", "a" * 200, "v1.2", "a:b:c", "%s %(x)s"]
-)
+TYPED = ["a'b", "it's", "a & b | !c", "x <-> y", "x:*", "(a", "a\\'", "the", "of the", "ärger", "日本語", "a" * 200, "v1.2", "a:b:c", "%s %(x)s"]
+
+
+@pytest.mark.parametrize("query", TYPED)
 def test_whatever_is_typed_is_no_error(query: str) -> None:
     IncidentFactory(title="it's a & b of the x v1.2.3 ärger 日本語")
-    try:
-        search(query)
-    except InvalidInput as error:
-        assert error.code == "query_empty"
+    assert search(query).total in (0, 1)
 
 
 def test_long_query_is_refused() -> None:
@@ -147,10 +145,8 @@ def test_pages_are_of_twenty_and_two_queries_do_for_any_number() -> None:
 
 def test_plan_uses_the_index() -> None:
     environment = IncidentFactory().environment
-    Incident.objects.bulk_create(
-        Incident(title=f"Incident number {number} of the quota", environment=environment, opened_at=now() - dt.timedelta(minutes=number))
-        for number in range(4000)
-    )
+    instants = [now() - dt.timedelta(minutes=number) for number in range(4000)]
+    Incident.objects.bulk_create(Incident(title=f"Incident of {at:%H:%M}, the quota", environment=environment, opened_at=at) for at in instants)
     Incident.objects.bulk_create([Incident(title="A zebra at the gateway", environment=environment, opened_at=now())])
     assert SearchDocument.objects.count() == 4002, "statement triggers index what comes in bulk, too"
     with connection.cursor() as cursor:

@@ -34,7 +34,7 @@ def test_similar_incidents_share_an_alias_an_artefact_or_a_cause_the_most_alike_
     IncidentFactory(title="unlike", aliases=[RoutingPolicyFactory(alias="another")])
     with CaptureQueriesContext(connection) as queries:
         found = list_similar(mine.incident)
-    assert [row.incident for row in found][0] == both.incident
+    assert found[0].incident == both.incident
     assert {row.incident for row in found} == {both.incident, same_alias, same_artefact, same_cause.incident}
     assert found[-1].incident == same_artefact
     name = policy.artefact.name
@@ -62,7 +62,7 @@ def test_causes_are_counted_by_month_the_most_frequent_first() -> None:
     assert [(name, sum(values)) for name, _, values in report.counts] == [("Eval gap", 3), ("Capacity", 2), (UNTAGGED, 1)]
     assert report.postmortems == 5
     assert len(report.months) == 3, "a month in between without any is there, too"
-    assert dict((name, values) for name, _, values in report.counts)["Eval gap"] == [1, 0, 2]
+    assert {name: values for name, _, values in report.counts}["Eval gap"] == [1, 0, 2]
     without_lab = count_causes(since=now().date() - dt.timedelta(days=200), until=now().date() + dt.timedelta(days=40), with_lab=False)
     assert [(name, sum(values)) for name, _, values in without_lab.counts][1] == ("Capacity", 1)
     assert count_causes(since=dt.date(2020, 1, 1), until=dt.date(2020, 2, 1)).counts == []
