@@ -33,6 +33,7 @@ RESOURCES = [
     "retention",
     "releases",
     "reviews",
+    "postmortems",
     "history_imports",
     "audit",
     "tokens",

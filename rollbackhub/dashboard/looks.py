@@ -11,6 +11,7 @@ from rollbackhub.alerts.enums import AlertState, ProposalState
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
 from rollbackhub.executions.models import Execution
+from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
@@ -124,6 +125,13 @@ PROPOSALS = {
     ProposalState.SUPERSEDED: Look("Superseded", "history", "idle"),
     ProposalState.EXPIRED: Look("Expired", "clock", "idle"),
 }
+POSTMORTEMS = {
+    PostmortemState.DRAFT: Look("Draft", "edit", "busy"),
+    PostmortemState.IN_REVIEW: Look("In review", "hourglass", "busy"),
+    PostmortemState.PUBLISHED: Look("Published", "circle-check", "ok"),
+    PostmortemState.CLOSED: Look("Closed", "check", "idle"),
+}
+POSTMORTEM_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
 ACTION_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
 INCIDENTS = {
     IncidentState.OPEN: Look("Open", "alert-triangle", "bad"),

@@ -67,7 +67,7 @@ def change_action(
     *,
     action_id: UUID,
     actor: Actor,
-    user: User,
+    user: User | None,
     title: str | None = None,
     detail: str | None = None,
     owner: User | None = None,
@@ -76,13 +76,14 @@ def change_action(
 ) -> Action:
     """Change what is given of an open action; a new owner is told. By its owner, or by who may drill.
 
-    `is_gating` is changed through what it came out of, which knows whose hold waits for it.
+    `is_gating` is changed through what it came out of, which knows whose hold waits for it and who may say so: `user` is None then.
 
     Raises NotFound, Forbidden, InvalidInput, Conflict `wrong_state` (it is closed).
     """
     with transaction.atomic():
         action = _locked(action_id)
-        _require_may(action, user=user)
+        if user is not None:
+            _require_may(action, user=user)
         if action.state != ActionState.OPEN:
             raise _wrong_state(action, "Open it again before you change it.")
         given = {
@@ -112,7 +113,8 @@ def change_action(
 def close_action(*, action_id: UUID, actor: Actor, user: User | None, reason: str = "", state: ActionState = ActionState.DONE) -> Action:
     """Say that it is done (`reason`: what was done, may be empty), or that it will not be (`NOT_DOING`, with the reason).
 
-    `user` None: the system, which needs no right. Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
+    `user` None: the system, which needs no right. That a gating action will not be done lets a version ship: a lead says so, in person.
+    Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
     """
     text = _text(reason)
     if state == ActionState.OPEN:
@@ -170,6 +172,8 @@ def _move(action_id: UUID, to: ActionState, event: str, *, actor: Actor, user: U
         action = _locked(action_id)
         if user is not None:
             _require_may(action, user=user)
+            if to == ActionState.NOT_DOING and action.is_gating:
+                _require_lead(user, actor)
         before = ActionState(action.state)
         if to not in TRANSITIONS[before]:
             raise _wrong_state(action, f"It cannot become {to.label.lower()}.")
@@ -195,6 +199,17 @@ def _require_may(action: Action, *, user: User) -> None:
             require(user=user, capability=Capability.DRILL)
         except Forbidden as error:
             raise Forbidden(f"This action is {action.owner}'s. {error.message}") from error
+
+
+def _require_lead(user: User, actor: Actor) -> None:
+    try:
+        require(user=user, capability=Capability.LEAD)
+    except Forbidden as error:
+        raise Forbidden(
+            f"A version may not ship until this is done: that it will not be is a lead's decision. {error.message}", code="gate_is_a_leads"
+        ) from error
+    if actor.kind == "token" or user.is_service:
+        raise Forbidden("A version may not ship until this is done: a lead who is signed in decides otherwise, no token.", code="token_not_allowed")
 
 
 def _require_valid(*, title: str, detail: str, owner: User | None) -> None:

@@ -27,6 +27,7 @@ from rollbackhub.dashboard.looks import (
     EXECUTIONS,
     LIFECYCLES,
     PLANNED,
+    POSTMORTEMS,
     READINESS,
     RELEASES,
     REVIEWS,
@@ -39,6 +40,7 @@ from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution, Finding
+from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
@@ -117,6 +119,13 @@ def release_pill(state: str) -> dict[str, Any]:
 def review_pill(state: str) -> dict[str, Any]:
     """Where a quarterly review stands."""
     look = REVIEWS[ReviewState(state)]
+    return {"look": look, "word": look.word}
+
+
+@register.inclusion_tag("components/state_pill.html")
+def postmortem_pill(state: str) -> dict[str, Any]:
+    """Where a postmortem stands."""
+    look = POSTMORTEMS[PostmortemState(state)]
     return {"look": look, "word": look.word}
 
 

@@ -106,18 +106,24 @@ def gate_holds(*, action: Action, rollback_ids: Iterable[UUID], version_ids: Ite
     A lifted hold stays lifted. One whose time is over stands again, unless its version serves in production meanwhile: that has shipped.
     To be called in the transaction that made the action gating.
     """
-    theirs = Q(rollback_id__in=list(rollback_ids)) | Q(version__in=list(version_ids))
+    rollback_ids, version_ids = list(rollback_ids), list(version_ids)
     # In the order of the versions, with the lock that the database's trigger waits for: no revision slips in beside the gate.
-    wanted = StabilityHold.objects.filter(theirs, lifted_at=None).values("version")
-    list(Version.objects.select_for_update(of=("self",)).filter(pk__in=wanted).order_by("pk"))
-    now = clock.now()
-    holds = StabilityHold.objects.filter(theirs, lifted_at=None).exclude(gates__action=action).exclude(ends_at__lte=now, version__lifecycle__in=SERVING)
-    found = list(holds.select_related("version").order_by("pk"))
+    wanted = list_ungated(action=action, rollback_ids=rollback_ids, version_ids=version_ids).order_by("version").values_list("version", flat=True)
+    list(Version.objects.select_for_update(of=("self",)).filter(pk__in=list(wanted)).order_by("pk"))
+    found = list(list_ungated(action=action, rollback_ids=rollback_ids, version_ids=version_ids).select_related("version").order_by("pk"))
     for hold in found:
         HoldGate.objects.create(hold=hold, action=action)
         data = {"version": hold.version.label, "rollback": str(hold.rollback_id), "action": str(action.pk), "title": action.title}
         record(event="hold.gated", actor=actor, subject_type="version", subject_id=hold.version_id, data=data)
     return found
+
+
+def list_ungated(*, action: Action, rollback_ids: Iterable[UUID], version_ids: Iterable[int]) -> QuerySet[StabilityHold]:
+    """The holds of these rollbacks, and those on these versions, that could wait for this action and do not yet."""
+    theirs = Q(rollback_id__in=list(rollback_ids)) | Q(version__in=list(version_ids))
+    waiting = HoldGate.objects.filter(action=action).values("hold")
+    shipped = Q(ends_at__lte=clock.now(), version__lifecycle__in=SERVING)
+    return StabilityHold.objects.filter(theirs, lifted_at=None).exclude(pk__in=waiting).exclude(shipped)
 
 
 def standing_at(now: dt.datetime) -> Q:
