@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
@@ -88,20 +89,20 @@ class Command(BaseCommand):
         return paths
 
     @staticmethod
-    def _undrilled(stage: Stage, begin: Any) -> PathReport:
+    def _undrilled(stage: Stage, begin: Callable[[], Teller]) -> PathReport:
         make_calm(stage, begin())
         with unproven(stage, begin()):
             return tell_undrilled(stage, begin())
 
     @staticmethod
-    def _drilled(stage: Stage, begin: Any) -> PathReport:
+    def _drilled(stage: Stage, begin: Callable[[], Teller]) -> PathReport:
         make_calm(stage, begin())
         rehearse(stage, begin())
         return tell_drilled(stage, begin())
 
-    def _end(self, code: int, *, as_json: bool, sentence: str, **error: str) -> Any:
+    def _end(self, exit_code: int, *, code: str, sentence: str, as_json: bool) -> NoReturn:
         if as_json:
-            self.stdout.write(json.dumps({"error": {**error, "message": sentence}}))
+            self.stdout.write(json.dumps({"error": {"code": code, "message": sentence}}))
         else:
             self.stderr.write(sentence)
-        sys.exit(code)
+        sys.exit(exit_code)
