@@ -10,8 +10,6 @@ import sys
 from uuid import uuid4
 
 import pytest
-from rollbackhub.postmortems.enums import PostmortemState, SectionKey
-from rollbackhub.postmortems.models import Postmortem
 
 from incidents.domain.timeline import Timeline
 from incidents.enums import IncidentState, Source
@@ -23,6 +21,8 @@ from rollbackhub.lab.catalogue import BAD_MODEL, GOOD_MODEL, SMART_REASONER
 from rollbackhub.lab.domain.alerting import DEGRADED, UNMEASURED
 from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.lab.models import LabSwitch
+from rollbackhub.postmortems.enums import PostmortemState, SectionKey
+from rollbackhub.postmortems.models import Postmortem
 from rollbackhub.registry.domain.holds import list_standing_holds
 from rollbackhub.registry.models import Artefact
 from rollbackhub.rollbacks.models import Rollback
@@ -37,11 +37,6 @@ FIRES_WITHIN, ENDS_WITHIN, SETTLED_WITHIN = 120.0, 120.0, 60.0
 STORY_LIMIT_SECONDS = 900
 
 
-def alerts() -> list[Alert]:
-    """What is known about the alias."""
-    return list(Alert.objects.filter(policy__alias=ALIAS).select_related("incident", "proposal", "policy__environment").order_by("first_seen_at"))
-
-
 def firing() -> Alert:
     """The alert about the alias, as soon as it fires and a rollback is proposed for it."""
     found = Alert.objects.filter(policy__alias=ALIAS, state=AlertState.FIRING, proposal__state=ProposalState.OPEN)
@@ -52,10 +47,10 @@ def firing() -> Alert:
 @pytest.mark.timeout(600)
 def test_alert_opens_an_incident_and_proposes_and_its_end_without_data_closes_nothing(alerted: Alerted) -> None:
     alert = firing()
-    assert (alert.name, alert.labels["artefact_version"], alert.policy.environment.slug) == (DEGRADED, BAD_MODEL, "production")
     incident, proposal = alert.incident, alert.proposal
     assert incident is not None
     assert proposal is not None
+    assert (alert.name, alert.labels["artefact_version"], proposal.policy.environment.slug) == (DEGRADED, BAD_MODEL, "production")
     assert (incident.source, incident.state, incident.detected_at, incident.detected_by) == (Source.ALERT, IncidentState.OPEN, alert.starts_at, DEGRADED)
     assert (proposal.policy, proposal.detected_at) == (alert.policy, alert.starts_at)
     assert not Rollback.objects.exists(), "it proposes, and does nothing"

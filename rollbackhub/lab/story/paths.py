@@ -6,7 +6,6 @@ import datetime as dt
 from dataclasses import dataclass, field
 
 from incidents.domain.timeline import Timeline
-
 from incidents.enums import IncidentState
 from incidents.models import Incident
 from rollbackhub.alerts.domain.proposals import confirm_proposal, url_of
@@ -22,7 +21,6 @@ from rollbackhub.lab.story.report import Exposure, PathReport, restored_within, 
 from rollbackhub.lab.story.stage import ALIAS, BAD, CANARY, GOOD, LOOK_SECONDS, Stage, StoryFailed
 from rollbackhub.lab.story.teller import Teller
 from rollbackhub.postmortems.models import Postmortem
-from rollbackhub.readiness.domain.compute import judge_now
 from rollbackhub.rollbacks.domain.acts import retry_rollback
 from rollbackhub.rollbacks.enums import STOPPED_STATES, RollbackState, Via
 from rollbackhub.rollbacks.models import Rollback
@@ -123,8 +121,8 @@ class _Path:
 def tell_undrilled(stage: Stage, teller: Teller) -> PathReport:
     """The flag of production's gateway was renamed long ago, and nobody has drilled since. It is found at night. Raises StoryFailed."""
     path = _Path(stage, teller)
-    proof = _proof_in_words(stage)
-    teller.measured(f"The board says of {ALIAS} in production: {proof}")
+    proof = stage.proof().in_words
+    teller.measured(f"The way back of {ALIAS} in production: {proof}")
     stage.route(CANARY, reason="The story: a canary that nobody has rehearsed to take back")
     path.began_at = clock.now()
     stage.switch(SwitchName.FLAG_MOVED, "production", on=True)
@@ -179,8 +177,8 @@ def rehearse(stage: Stage, teller: Teller) -> None:
 def tell_drilled(stage: Stage, teller: Teller) -> PathReport:
     """The same canary for a team whose last drill has passed. Raises StoryFailed."""
     path = _Path(stage, teller)
-    proof = _proof_in_words(stage)
-    teller.measured(f"The board says of {ALIAS} in production: {proof}")
+    proof = stage.proof().in_words
+    teller.measured(f"The way back of {ALIAS} in production: {proof}")
     stage.route(CANARY, reason="The story: the same canary, with a rehearsed way back")
     path.began_at = clock.now()
     teller.played(f"{BAD} goes into canary, {CANARY[BAD]} %.")
@@ -214,11 +212,6 @@ def _go_on(path: _Path, rollback: Rollback) -> None:
             return
         clock.sleep(LOOK_SECONDS)
     path.teller.measured("The rollback goes on by itself: the gateway follows.")
-
-
-def _proof_in_words(stage: Stage) -> str:
-    facts, _ = judge_now(stage.policy("production"))
-    return facts.proof.in_words
 
 
 def _restored_in(execution: Execution) -> str:

@@ -28,7 +28,6 @@ from rollbackhub.lab.models import LabSwitch
 from rollbackhub.lab.ports import LOOPBACK, Ports
 from rollbackhub.lab.story.stage import ALIAS, ALL_GOOD, CALL_SECONDS, Stage, StoryFailed
 from rollbackhub.lab.story.teller import Teller
-from rollbackhub.readiness.domain.compute import judge_now
 from rollbackhub.registry.domain.holds import lift_hold, list_standing_holds
 from rollbackhub.registry.models import Artefact, Environment
 from rollbackhub.rollbacks.domain.acts import close_rollback
@@ -130,8 +129,7 @@ def unproven(stage: Stage, teller: Teller) -> Iterator[None]:
     """Inside, the way back has no valid proof. Where the lab was drilled, something that its proof rests on is changed, as it is in life."""
     artefact = Artefact.objects.get(slug=ALIAS)
     before: Any = artefact.checks
-    facts, _ = judge_now(stage.policy("production"))
-    if facts.proof.state != ProofState.VALID or not before:
+    if stage.proof().state != ProofState.VALID or not before:
         yield
         return
     first, *others = before

@@ -18,6 +18,7 @@ from rollbackhub.alerts.models import Alert
 from rollbackhub.audit.actors import Actor, system_actor
 from rollbackhub.common import clock
 from rollbackhub.connectors.prometheus import PrometheusConnector
+from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.models import Execution
 from rollbackhub.lab.catalogue import BAD_MODEL, GOOD_MODEL, SMART_REASONER
 from rollbackhub.lab.enums import SwitchName
@@ -25,7 +26,8 @@ from rollbackhub.lab.models import LabSwitch
 from rollbackhub.lab.ports import LOOPBACK, Ports
 from rollbackhub.lab.switches import set_switch
 from rollbackhub.registry.domain.checks import checks_digest, set_checks
-from rollbackhub.registry.models import Artefact, Connection
+from rollbackhub.registry.models import Artefact, Connection, Version
+from rollbackhub.rollbacks.domain.proposal import proofs_for
 from rollbackhub.routing.domain.current import get_candidates
 from rollbackhub.routing.domain.gateways import list_live_gateways, not_acknowledged
 from rollbackhub.routing.domain.transitions import append_revision
@@ -65,6 +67,11 @@ class Stage:
         """The alias in an environment, as it stands now."""
         return RoutingPolicy.objects.select_related("environment", "artefact").get(alias=ALIAS, environment__slug=environment)
 
+    @staticmethod
+    def bad_version() -> Version:
+        """The canary that is taken back."""
+        return Version.objects.get(artefact__slug=ALIAS, label=BAD)
+
     # What is done.
 
     def route(self, weights: Mapping[str, int], *, reason: str) -> None:
@@ -94,10 +101,16 @@ class Stage:
 
     def drill(self, *, note: str) -> Execution:
         """Drill the alias in staging, to the end."""
-        execution_id = start_drill(policy=self.policy("staging"), actor=PLAYING, user=None, note=note).execution_id
+        # Named: by itself a drill takes out what served production last, which is the good version while the canary has no weight.
+        execution_id = start_drill(policy=self.policy("staging"), bad_version=self.bad_version(), actor=PLAYING, user=None, note=note).execution_id
         return self.wait_for(lambda: _ended(execution_id), within=180, what="the drill ended")
 
     # What is seen.
+
+    def proof(self) -> Proof:
+        """What is proven about taking the canary out of production."""
+        policy = self.policy("production")
+        return proofs_for({policy: self.bad_version()})[policy.pk]
 
     def bad_requests(self) -> float:
         """How many requests the bad version has answered in production, by the callers' metrics. Raises StoryFailed when they cannot be read."""

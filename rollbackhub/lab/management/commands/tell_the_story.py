@@ -61,7 +61,7 @@ class Command(BaseCommand):
         if quiet:
             self.stdout.write(json.dumps(as_json(paths, compression=compression), indent=2))
             return
-        console = Console(file=self.stdout._out, width=None if sys.stdout.isatty() else WIDTH)  # type: ignore[attr-defined]
+        console = Console(width=None if sys.stdout.isatty() else WIDTH)
         console.print(table_of(paths))
         for path in paths:
             places = ", ".join(f"{what} {address}" for what, address in path.addresses.items())
