@@ -52,6 +52,9 @@ INSTALLED_APPS = [
     "incidents",
     "rollbackhub.analytics",
     "rollbackhub.reviews",
+    "rollbackhub.alerts",
+    "rollbackhub.postmortems",
+    "rollbackhub.notifications",
 ]
 
 MIDDLEWARE = [
@@ -209,6 +212,12 @@ SPECTACULAR_SETTINGS = {
         "ActionStateEnum": "rollbackhub.actions.enums.ActionState",
         "ClosedActionStateEnum": "rollbackhub.api.actions.serializers.CLOSED",
         "ActionOriginEnum": "rollbackhub.actions.enums.ActionOrigin",
+        "AlertStateEnum": "rollbackhub.alerts.enums.AlertState",
+        "AlertBecameEnum": "rollbackhub.alerts.enums.Became",
+        "AlertProposalStateEnum": "rollbackhub.alerts.enums.ProposalState",
+        "AlertHookKindEnum": "rollbackhub.alerts.enums.HookKind",
+        "SuggestedActionEnum": "rollbackhub.alerts.enums.SuggestedAction",
+        "SeverityEnum": "incidents.enums.Severity",
         "RollbackScopeEnum": "rollbackhub.api.rollbacks.serializers.SCOPES",
     },
     "SERVE_INCLUDE_SCHEMA": False,

@@ -11,12 +11,15 @@ app_name = "api"
 
 RESOURCES = [
     "rollbacks",
+    "incidents",
     "drills",
     "drill_plans",
     "planned_drills",
     "quiet_periods",
     "calendar_feeds",
     "actions",
+    "alerts",
+    "alert_settings",
     "executions",
     "aliases",
     "policies",
@@ -30,6 +33,7 @@ RESOURCES = [
     "retention",
     "releases",
     "reviews",
+    "postmortems",
     "history_imports",
     "audit",
     "tokens",

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
-LAB_PARTS = ("git", "delta", "haproxy", "mlflow", "prometheus")
+LAB_PARTS = ("git", "delta", "haproxy", "mlflow", "prometheus", "alertmanager")
 """Names of the lab's optional parts; what they are stands in `rollbackhub.lab.parts`."""
 
 CommaSeparated = Annotated[list[str], NoDecode]

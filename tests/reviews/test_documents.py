@@ -13,9 +13,11 @@ import pytest
 
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
+from rollbackhub.common import pdf_maker
 from rollbackhub.common.errors import Conflict, Forbidden, NotFound, Unavailable
-from rollbackhub.reviews.domain import documents, pdf
-from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents, write_pdf
+from rollbackhub.common.pdf import write_pdf
+from rollbackhub.reviews.domain import documents
+from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents
 from rollbackhub.reviews.domain.drawing import clean_svg, draw_figures
 from rollbackhub.reviews.domain.frozen import frozen_figures
 from rollbackhub.reviews.domain.preparing import prepare_review
@@ -150,13 +152,13 @@ def test_cleaned_figure_acts_links_and_fetches_nothing(evil: str) -> None:
 
 def test_pdf_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    refuse = pdf.RefusingFetcher.fetch
+    refuse = pdf_maker.RefusingFetcher.fetch
 
     def watched(self: Any, url: str, headers: Any = None) -> Any:
         asked.append(url)
         return refuse(self, url, headers)
 
-    monkeypatch.setattr(pdf.RefusingFetcher, "fetch", watched)
+    monkeypatch.setattr(pdf_maker.RefusingFetcher, "fetch", watched)
     html = '<html lang="en"><title>x</title><link rel="stylesheet" href="http://127.0.0.1:9/a.css"><img alt="x" src="file:///etc/hostname"><p>words</p></html>'
     assert write_pdf(html).startswith(b"%PDF")
     assert sorted(asked) == ["file:///etc/hostname", "http://127.0.0.1:9/a.css"]
