@@ -134,7 +134,13 @@ def test_details_are_audited_old_and_new(cast: Cast) -> None:
     incident = make("closed")
     acts.change_details(incident_id=incident.pk, summary="All of it.", title=incident.title, **who(cast.on_call))
     assert last_event(incident).data == {"changes": {"summary": {"before": "", "after": "All of it."}}}
-    for values, field in (({"title": "x"}, "title"), ({"title": "one\ntwo"}, "title"), ({"summary": "x" * 4001}, "summary"), ({"summary": "\x00"}, "summary")):
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"title": "x"}, "title"),
+        ({"title": "one\ntwo"}, "title"),
+        ({"summary": "x" * 4001}, "summary"),
+        ({"summary": "\x00"}, "summary"),
+    )
+    for values, field in refused:
         with pytest.raises(InvalidInput) as refusal:
             acts.change_details(incident_id=incident.pk, **values, **who(cast.on_call))
         assert list(refusal.value.fields) == [field]
@@ -176,11 +182,9 @@ def test_command_that_somebody_else_took_meanwhile_is_not_taken_unknowingly(cast
 @pytest.mark.parametrize("kind", ["service", "auditor", "inactive"])
 def test_who_cannot_lead_is_not_handed_the_command(kind: str, cast: Cast) -> None:
     incident = make("open", commander=cast.lead)
-    to = {
-        "service": lambda: UserFactory(responsible=cast.lead, roles=["on_call"]),
-        "auditor": lambda: cast.auditor,
-        "inactive": lambda: UserFactory(is_active=False, roles=["on_call"]),
-    }[kind]()
+    kinds: dict[str, dict[str, Any]] = {"service": {"responsible": cast.lead}, "auditor": {}, "inactive": {"is_active": False}}
+    values = kinds[kind]
+    to = cast.auditor if kind == "auditor" else UserFactory(roles=["on_call"], **values)
     with pytest.raises(InvalidInput) as refusal:
         hand_over_command(incident_id=incident.pk, to=to, **who(cast.lead))
     assert refusal.value.code == "cannot_lead"
@@ -326,7 +330,8 @@ def test_what_a_rollback_is_about_is_not_taken_off(cast: Cast) -> None:
     link = IncidentRollbackFactory()
     part = link.rollback.parts.get()
     assert [(version, by_rollback) for version, by_rollback in list_versions_of(link.incident)] == [(part.bad_version, True)]
-    for values in ({"remove_aliases": [part.policy]}, {"remove_versions": [part.bad_version]}):
+    taken_off: tuple[dict[str, Any], ...] = ({"remove_aliases": [part.policy]}, {"remove_versions": [part.bad_version]})
+    for values in taken_off:
         with pytest.raises(Conflict) as refusal:
             change_affected(incident_id=link.incident.pk, **values, **who(cast.lead))
         assert refusal.value.code == "part_of_rollback"
