@@ -51,6 +51,9 @@ bench-readiness: install-dev ## What preflight, readiness and the board cost wit
 bench-analytics: install-dev ## What each page of analytics costs with 10,000 and with 1,000,000 runs, beside its bare SQL (some minutes)
 	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.analytics_scale
 
+bench-search: install-dev ## Search across 50,000 postmortems beside the same words by ILIKE (some minutes)
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.search_scale
+
 bench-judge: $(VENV)/.installed-dev ## How often the judge of a verification errs, beside two simpler judges (simulation, some minutes)
 	@$(BIN)/python -m tests.campaigns.judge_characteristics
 
@@ -116,4 +119,4 @@ debian-packages:
 			exit 1; \
 		fi; fi
 
-.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness bench-analytics bench-judge mlflow debian-packages
+.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness bench-analytics bench-search bench-judge mlflow debian-packages
