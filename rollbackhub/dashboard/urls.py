@@ -14,6 +14,7 @@ from rollbackhub.dashboard.views import (
     calendar,
     checks,
     coordinated,
+    deliveries,
     drill_actions,
     drill_plans,
     drills,
@@ -21,6 +22,7 @@ from rollbackhub.dashboard.views import (
     holds,
     live,
     notices,
+    notifications,
     overview,
     policy_import,
     procedures,
@@ -185,6 +187,21 @@ review_patterns = [
     path("<uuid:review_id>/review.pdf", review_record.pdf, name="pdf"),
     path("<uuid:review_id>/review.html", review_record.html, name="html"),
 ]
+notification_patterns = [
+    path("", notifications.channel_list, name="channels"),
+    path("channels/new/", notifications.channel_new, name="channel-new"),
+    path("channels/<uuid:channel_id>/edit/", notifications.channel_edit, name="channel-edit"),
+    path("channels/<uuid:channel_id>/test/", notifications.channel_test, name="channel-test"),
+    path("channels/<uuid:channel_id>/off/", notifications.channel_off, name="channel-off"),
+    path("channels/<uuid:channel_id>/on/", notifications.channel_on, name="channel-on"),
+    path("rules/", notifications.rule_list, name="rules"),
+    path("rules/<slug:slug>/", notifications.team_rules, name="team"),
+    path("deliveries/", deliveries.delivery_list, name="deliveries"),
+    path("deliveries/<uuid:delivery_id>/", deliveries.delivery_detail, name="delivery"),
+    path("deliveries/<uuid:delivery_id>/live/", deliveries.delivery_live, name="delivery-live"),
+    path("deliveries/<uuid:delivery_id>/send-again/", deliveries.delivery_send_again, name="send-again"),
+    path("deliveries/<uuid:delivery_id>/discard/", deliveries.delivery_discard, name="discard"),
+]
 audit_patterns = [
     path("", audit.event_list, name="list"),
     path("<int:event_id>/", audit.event_detail, name="event"),
@@ -202,5 +219,6 @@ urlpatterns = [
     path("analytics/import/", include((history_patterns, "history"))),
     path("analytics/", include((analytics_patterns, "analytics"))),
     path("reviews/", include((review_patterns, "reviews"))),
+    path("notifications/", include((notification_patterns, "notifications"))),
     path("audit/", include((audit_patterns, "audit"))),
 ]
