@@ -53,7 +53,7 @@ class ChannelForm(forms.Form):
             for sentence in sentences:
                 self.add_error(name if name in self.fields else None, sentence)
         if "address_ref" in error.fields:
-            self.data = {**self.data.dict(), "address_ref": ""} if hasattr(self.data, "dict") else {**self.data, "address_ref": ""}
+            self.data = {name: "" if name == "address_ref" else self.data.get(name, "") for name in self.fields}
 
 
 class DeliveryFilterForm(forms.Form):

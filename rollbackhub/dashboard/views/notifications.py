@@ -149,7 +149,7 @@ def _rules_form(team: Team, channels: Sequence[Channel], data: Any = None) -> Ru
 
 
 def _rules_page(request: HttpRequest, team: Team, channels: Sequence[Channel], form: RulesForm, *, status: int = 200) -> HttpResponse:
-    told = [(rule, [channel for channel in rule.channels.all()]) for rule in list_rules(team=team.slug)]
+    told = [(rule, list(rule.channels.all())) for rule in list_rules(team=team.slug)]
     context = {
         "team": team,
         "channels": channels,
