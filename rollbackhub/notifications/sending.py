@@ -50,7 +50,7 @@ class Sender:
             "schemes": config.notify_allowed_schemes,
             "hosts": config.outbound_allowed_hosts,
         }
-        if not self._ready():
+        if not self.start():
             return Result(AttemptOutcome.FAILED, "The process that sends could not be started.")
         # A little more than the plugin's own limit: it knows better why it failed.
         answer = self._ask(order, seconds=config.notify_timeout_seconds + 1)
@@ -75,7 +75,8 @@ class Sender:
         if self._process is not None and time.monotonic() - self._used > IDLE_SECONDS:
             self.close()
 
-    def _ready(self) -> bool:
+    def start(self) -> bool:
+        """Start the process unless it runs already. Whether it runs then."""
         if self._process is not None and self._process.poll() is None:
             return True
         self.close()
@@ -89,6 +90,7 @@ class Sender:
             # No home: there might be settings and passwords (.netrc) in it.
             env={**environment, "HOME": "/nonexistent", "PYTHONPATH": str(settings.BASE_DIR)},
         )
+        self._used = time.monotonic()
         answer = self._line(seconds=START_SECONDS)
         if answer and answer["outcome"] == "ready":
             return True

@@ -32,8 +32,8 @@ SENDER = system_actor("notifications")
 
 MOST_TOGETHER = 50
 """Messages that go out in one."""
-LEASE_MARGIN = dt.timedelta(seconds=90)
-"""Beyond a try's own time: starting the process that sends, and recording what came of it."""
+LEASE_MARGIN = dt.timedelta(seconds=20)
+"""Beyond a try's own time: to record what came of it, and to start the process that sends again when it had ended."""
 LONGEST_REASON = 300
 
 
@@ -47,17 +47,22 @@ class Claim:
     """The oldest first."""
 
 
+def is_anything_due() -> bool:
+    """Whether there is something to claim now. One query."""
+    return _due(clock.now()).exists()
+
+
 def claim_next() -> Claim | None:
     """What is due first, now being sent by the caller until the lease ends; channels that do well come first. None: nothing is due."""
     now = clock.now()
     with transaction.atomic():
-        first = _due(now).order_by("channel__failures", "due_at", "pk").first()
+        first = _mine(_due(now)).order_by("channel__failures", "due_at", "pk").first()
         if first is None:
             return None
         together = [first]
         if first.message.topic != Topic.TEST and (first.is_bundled or first.channel.failures):
             # What a channel that fails has kept waiting goes out in one as well.
-            others = _due(now).filter(channel=first.channel_id).exclude(pk=first.pk).exclude(message__topic=Topic.TEST)
+            others = _mine(_due(now)).filter(channel=first.channel_id).exclude(pk=first.pk).exclude(message__topic=Topic.TEST)
             if not first.channel.failures:
                 others = others.filter(is_bundled=True)
             together += others.order_by("due_at", "pk")[: MOST_TOGETHER - 1]
@@ -163,14 +168,15 @@ def give_up_lost() -> int:
 
 
 def _due(now: dt.datetime) -> QuerySet[MessageDelivery]:
-    """What may be claimed, each row locked or left to whoever has it."""
+    """What may be claimed."""
     waiting = Q(state__in=WAITING, due_at__lte=now) & (Q(channel__paused_until=None) | Q(channel__paused_until__lte=now))
     lost = Q(state=DeliveryState.SENDING, lease_until__lte=now)
-    return (
-        MessageDelivery.objects.select_for_update(of=("self",), skip_locked=True)
-        .select_related("message__team", "channel")
-        .filter(waiting | lost, channel__is_active=True)
-    )
+    return MessageDelivery.objects.select_related("message__team", "channel").filter(waiting | lost, channel__is_active=True)
+
+
+def _mine(found: QuerySet[MessageDelivery]) -> QuerySet[MessageDelivery]:
+    """Each row locked, or left to whoever has it."""
+    return found.select_for_update(of=("self",), skip_locked=True)
 
 
 def _settle(delivery: MessageDelivery, outcome: AttemptOutcome, error: str, *, now: dt.datetime, channel: Channel) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rollbackhub.common import clock
+from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.common.failpoints import failpoint
 from rollbackhub.connectors.secret_refs import SecretMissing, read_secret
-from rollbackhub.notifications.domain.deliveries import Claim, claim_next, give_up_lost, record_outcome, texts_of, weight_of
+from rollbackhub.notifications.domain.deliveries import Claim, claim_next, give_up_lost, is_anything_due, record_outcome, texts_of, weight_of
 from rollbackhub.notifications.enums import AttemptOutcome
 from rollbackhub.notifications.sending import Result, Sender, sender_of_this_thread
 
@@ -17,6 +18,8 @@ def send_due() -> int:
     """Send what is due, one after the other, for a bounded time. Returns how many messages went out or failed. Safe in several processes."""
     sender, done, until = sender_of_this_thread(), 0, clock.monotonic() + TURN_SECONDS
     give_up_lost()
+    if is_anything_due() and not sender.start():
+        raise RollbackHubError("The process that sends notifications could not be started. What is due waits.", code="sender_not_started")
     while clock.monotonic() < until:
         claim = claim_next()
         if claim is None:
