@@ -12,6 +12,7 @@ import pytest
 from rollbackhub.notifications.catalogue import CHOOSABLE, TELLINGS, URGENT, Words, fill
 from rollbackhub.notifications.enums import Topic
 
+INSTANT = "2026-11-30T20:00:00+00:00"
 ROOT = Path(__file__).parents[2]
 WORDS = Words(
     {
@@ -58,12 +59,8 @@ def test_words_can_be_filled_and_are_left_out_without_their_facts(event: str) ->
     assert telling.ask.endswith(".")
     for template in (telling.subject, *telling.what):
         named = [name for _, name, _, _ in string.Formatter().parse(template) if name]
-        everything = Words(
-            {name: "something" for name in named if not name.endswith("_at")} | {"expires_at": "2026-11-30T20:00:00+00:00"},
-            about="a",
-            who="b",
-            zone=ZoneInfo("UTC"),
-        )
+        facts = {name: INSTANT if name.endswith("_at") else "something" for name in named}
+        everything = Words(facts, about="a", who="b", zone=ZoneInfo("UTC"))
         assert fill(template, everything)
         assert "{" not in fill(template, everything)
         if set(named) - {"about", "who"}:
