@@ -57,6 +57,7 @@ class Guard:
         self.hosts: frozenset[str] = frozenset()
         self.resolved: set[str] = set()
         self.refusal = ""
+        self._own_name = socket.gethostname()
         kept = (os.environ.get(name, "") for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"))
         roots = [sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), *filter(None, kept)]
         self._roots = tuple({os.path.realpath(root) for root in roots})
@@ -81,8 +82,12 @@ class Guard:
     def _hook(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.on:
             return
-        if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        if event == "socket.getaddrinfo":
             self._require_host(args[0])
+        elif event == "socket.gethostbyname":
+            # smtplib asks for the address of this very machine, to greet with. Nothing can be connected to by it: see _require_resolved.
+            if args[0] != self._own_name:
+                self._require_host(args[0])
         elif event == "socket.connect":
             self._require_resolved(args[1])
         elif event == "open":
@@ -96,9 +101,6 @@ class Guard:
 
     def _require_host(self, host: object) -> None:
         name = host.decode("ascii", errors="replace") if isinstance(host, bytes) else str(host or "")
-        if name == socket.gethostname():
-            # smtplib asks for the name of this very machine, to greet with. Nothing can be connected to by it: see _require_resolved.
-            return
         try:
             require_allowed_host(name, self.hosts)
         except OutboundRefused as error:
@@ -164,8 +166,10 @@ class Listener(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
-        self.lines.append(record.getMessage())
+        """Keep what tells why: not the message itself, which is logged as well, and may say anything."""
+        line = record.getMessage()
+        if record.levelno >= logging.WARNING or line.startswith("Socket Exception"):
+            self.lines.append(line)
 
     def sentence(self) -> str:
         """Why it failed: one of the sentences above."""
@@ -236,6 +240,7 @@ def serve(orders: TextIO, answers: TextIO) -> None:
     import requests  # noqa: F401 # with all that it reads, before files are closed to it
     from apprise.manager_plugins import NotificationManager
 
+    sys.dont_write_bytecode = True
     guard, listener = Guard(), Listener()
     # Apprise looks for its plugins when it is first asked for one.
     list(NotificationManager().plugins())

@@ -102,7 +102,9 @@ def test_test_button_leads_to_what_becomes_of_it(lead: Client, team: Team) -> No
     delivery = MessageDelivery.objects.get()
     assert response["Location"] == f"{DELIVERIES}{delivery.pk}/"
     html = page(lead, response["Location"])
-    assert f'hx-get="{DELIVERIES}{delivery.pk}/live/"' in html, "it says by itself what becomes of it"
+    assert f'hx-get="{DELIVERIES}{delivery.pk}/live/?seen=pending.0"' in html, "it says by itself what becomes of it"
+    assert lead.get(f"{DELIVERIES}{delivery.pk}/live/?seen=pending.0").status_code == 204
+    assert 'id="live"' in page(lead, f"{DELIVERIES}{delivery.pk}/live/?seen=sending.1")
     MessageDelivery.objects.update(state=DeliveryState.DEAD, error="It answered 500.")
     assert lead.get(f"{DELIVERIES}{delivery.pk}/live/")["HX-Refresh"] == "true"
     html = page(lead, response["Location"])

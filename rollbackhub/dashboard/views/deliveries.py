@@ -60,6 +60,8 @@ def delivery_live(request: HttpRequest, delivery_id: UUID) -> HttpResponse:
         response = HttpResponse()
         response["HX-Refresh"] = "true"
         return response
+    if request.GET.get("seen") == _digest(delivery):
+        return HttpResponse(status=204)
     return render(request, "notifications/partials/_delivery.html", _context(delivery))
 
 
@@ -81,9 +83,15 @@ def delivery_discard(request: HttpRequest, delivery_id: UUID) -> HttpResponse:
     return redirect("notifications:delivery", delivery_id=delivery_id)
 
 
+def _digest(delivery: MessageDelivery) -> str:
+    """Equal while the page shows the same of it."""
+    return f"{delivery.state}.{delivery.attempt_count}"
+
+
 def _context(delivery: MessageDelivery) -> dict[str, Any]:
     return {
         "delivery": delivery,
+        "digest": _digest(delivery),
         "message": delivery.message,
         "look": DELIVERIES[DeliveryState(delivery.state)],
         "attempts": [(attempt, ATTEMPTS[AttemptOutcome(attempt.outcome)]) for attempt in delivery.attempts.all()],
