@@ -236,7 +236,7 @@ def refused_or(otherwise: dict[str, str], guard: Guard) -> dict[str, str]:
 
 def serve(orders: TextIO, answers: TextIO) -> None:
     """Until there are no more orders. The first line says that it is ready."""
-    import apprise.logger
+    import apprise  # noqa: F401
     import requests  # noqa: F401 # with all that it reads, before files are closed to it
     from apprise.manager_plugins import NotificationManager
 
@@ -247,8 +247,8 @@ def serve(orders: TextIO, answers: TextIO) -> None:
     for name in ("apprise", "requests", "urllib3"):
         log = logging.getLogger(name)
         log.handlers, log.propagate = [logging.NullHandler()], False
-    apprise.logger.logger.addHandler(listener)
-    apprise.logger.logger.setLevel(logging.DEBUG)
+    logging.getLogger("apprise").addHandler(listener)
+    logging.getLogger("apprise").setLevel(logging.DEBUG)
     guard.install()
     print(json.dumps(answer("ready")), file=answers, flush=True)
     for line in orders:
