@@ -99,7 +99,7 @@ class RulesForm(forms.Form):
         by_topic = {Topic(rule.topic): rule for rule in rules}
         if quiet is not None:
             some = quiet.starts != quiet.ends
-            self.initial |= {"starts": quiet.starts if some else None, "ends": quiet.ends if some else None, "weekends": quiet.weekends}
+            self.initial.update({"starts": quiet.starts if some else None, "ends": quiet.ends if some else None, "weekends": quiet.weekends})
         for topic in CHOOSABLE:
             rule = by_topic.get(topic)
             said = topic.label

@@ -69,7 +69,7 @@ class Guard:
         def getaddrinfo(*args: Any, **kwargs: Any) -> Any:
             found = looked_up(*args, **kwargs)
             if self.on:
-                self.resolved.update(str(ipaddress.ip_address(entry[4][0].partition("%")[0])) for entry in found)
+                self.resolved.update(str(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found)
             return found
 
         socket.getaddrinfo = getaddrinfo
@@ -199,7 +199,7 @@ def deliver(order: dict[str, Any], guard: Guard, listener: Listener) -> dict[str
     seconds = float(order["seconds"])
     unreadable = answer("refused", "Its address cannot be read. It is an Apprise address such as slack://…, mailtos://… or jsons://….")
     try:
-        parts = url_to_dict(order["address"])
+        parts = url_to_dict(order["address"])  # type: ignore[no-untyped-call]
         if not parts:
             return unreadable
         scheme = str(parts["schema"]).lower()
@@ -243,7 +243,7 @@ def serve(orders: TextIO, answers: TextIO) -> None:
     sys.dont_write_bytecode = True
     guard, listener = Guard(), Listener()
     # Apprise looks for its plugins when it is first asked for one.
-    list(NotificationManager().plugins())
+    list(NotificationManager().plugins())  # type: ignore[no-untyped-call]
     for name in ("apprise", "requests", "urllib3"):
         log = logging.getLogger(name)
         log.handlers, log.propagate = [logging.NullHandler()], False

@@ -44,7 +44,7 @@ def make_notifications() -> Notifications:
     QuietHoursFactory(team=team, weekends=True)
     RuleFactory(team=team, topic=Topic.NEEDS_HUMAN, channels=[working, failing])
     RuleFactory(team=team, topic=Topic.ROLLBACK_VERIFIED, channels=[working], digest=Digest.DAILY, daily_at=dt.time(9), passes_quiet=False)
-    deliveries = {
+    deliveries: dict[str, MessageDelivery] = {
         "delivered": MessageDeliveryFactory(channel=working, delivered=True),
         "retrying": MessageDeliveryFactory(channel=failing, retrying=True, due_at=now() + dt.timedelta(minutes=5)),
         "dead": MessageDeliveryFactory(channel=failing, dead=True),

@@ -96,7 +96,7 @@ def _senders_of(parent: int) -> list[int]:
 
 
 def _runs(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return psutil.pid_exists(pid) and bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
 
 def _wait(holds: object, what: str, *, seconds: float = 90) -> None:

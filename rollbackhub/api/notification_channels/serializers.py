@@ -15,7 +15,7 @@ class ChannelFilters(ApiSerializer):
     team = serializers.SlugField(required=False)
 
 
-class ChannelRequest(ApiSerializer):
+class NotificationChannelRequest(ApiSerializer):
     """A channel to make."""
 
     team = serializers.SlugField()
@@ -23,7 +23,7 @@ class ChannelRequest(ApiSerializer):
     address_ref = serializers.CharField(max_length=420, help_text="Where its Apprise address is found: env:NAME or file:/path. The address itself is refused")
 
 
-class ChannelChange(ApiSerializer):
+class NotificationChannelChange(ApiSerializer):
     """What of a channel is to be another; what is left out stays."""
 
     name = serializers.CharField(required=False, max_length=100)
@@ -31,7 +31,7 @@ class ChannelChange(ApiSerializer):
     is_active = serializers.BooleanField(required=False, help_text="false: nothing goes there any more, what waits is discarded")
 
 
-class ChannelRow(ApiModelSerializer):
+class NotificationChannelRow(ApiModelSerializer):
     """A place where a team reads, and how it does."""
 
     url = serializers.SerializerMethodField()

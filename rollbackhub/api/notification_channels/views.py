@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from rollbackhub.api.fields import NoBody
 from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.lookups import named_team
-from rollbackhub.api.notification_channels.serializers import ChannelChange, ChannelFilters, ChannelRequest, ChannelRow
-from rollbackhub.api.notification_deliveries.serializers import DeliveryRow
+from rollbackhub.api.notification_channels.serializers import ChannelFilters, NotificationChannelChange, NotificationChannelRequest, NotificationChannelRow
+from rollbackhub.api.notification_deliveries.serializers import MessageDeliveryRow
 from rollbackhub.api.permissions import MayConfigure, MayView
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import ApiView, OneView, PagedView
@@ -29,9 +29,11 @@ class ChannelList(PagedView):
     permission_classes = [MayView]
     permission_by_method = {"POST": MayConfigure}
     filters = ChannelFilters
-    serializer_class = ChannelRow
+    serializer_class = NotificationChannelRow
 
-    @extend_schema(operation_id="notification_channels_list", summary="Channels, newest first", responses=page_of(ChannelRow, name="NotificationChannel"))
+    @extend_schema(
+        operation_id="notification_channels_list", summary="Channels, newest first", responses=page_of(NotificationChannelRow, name="NotificationChannel")
+    )
     def get(self, request: Request) -> Response:
         """With how each does: last delivered, last failure and why, dead letters."""
         return self.paged(request)
@@ -39,18 +41,18 @@ class ChannelList(PagedView):
     @extend_schema(
         operation_id="notification_channels_create",
         summary="Add a channel",
-        request=ChannelRequest,
-        responses={201: OpenApiResponse(ChannelRow, description="Send a test, then say what it is to tell")},
+        request=NotificationChannelRequest,
+        responses={201: OpenApiResponse(NotificationChannelRow, description="Send a test, then say what it is to tell")},
     )
     def post(self, request: Request) -> Response:
         """Its address is a secret: named by reference, read anew for each message. 409 `channel_exists` when the team has one of this name."""
 
         def act(key: str | None) -> Response:
-            wanted = ChannelRequest(data=request.data)
+            wanted = NotificationChannelRequest(data=request.data)
             wanted.is_valid(raise_exception=True)
             values = dict(wanted.validated_data)
             channel = make_channel(user=self.person, actor=self.actor, **{**values, "team": named_team(values["team"])})
-            content = ChannelRow(get_channel(channel.pk)).data
+            content = NotificationChannelRow(get_channel(channel.pk)).data
             return created(content, at=content["url"])
 
         return once(request, act)
@@ -66,21 +68,21 @@ class ChannelOne(OneView):
     permission_classes = [MayView]
     permission_by_method = {"POST": MayConfigure}
 
-    @extend_schema(operation_id="notification_channels_retrieve", summary="One channel", responses=ChannelRow)
+    @extend_schema(operation_id="notification_channels_retrieve", summary="One channel", responses=NotificationChannelRow)
     def get(self, request: Request, channel_id: UUID) -> HttpResponseBase:
         """And how it does."""
-        return self.answer(ChannelRow(get_channel(channel_id)).data)
+        return self.answer(NotificationChannelRow(get_channel(channel_id)).data)
 
-    @extend_schema(operation_id="notification_channels_change", summary="Change a channel", request=ChannelChange, responses=ChannelRow)
+    @extend_schema(operation_id="notification_channels_change", summary="Change a channel", request=NotificationChannelChange, responses=NotificationChannelRow)
     def post(self, request: Request, channel_id: UUID) -> Response:
         """Turned off, nothing goes there any more."""
 
         def act(key: str | None) -> Response:
             get_channel(channel_id)
-            wanted = ChannelChange(data=request.data)
+            wanted = NotificationChannelChange(data=request.data)
             wanted.is_valid(raise_exception=True)
             change_channel(channel_id=channel_id, user=self.person, actor=self.actor, **wanted.validated_data)
-            return Response(ChannelRow(get_channel(channel_id)).data)
+            return Response(NotificationChannelRow(get_channel(channel_id)).data)
 
         return once(request, act)
 
@@ -94,7 +96,7 @@ class ChannelTest(ApiView):
         operation_id="notification_channels_test",
         summary="Send a test message",
         request=NoBody,
-        responses={201: OpenApiResponse(DeliveryRow, description="On its way: its delivery says what becomes of it")},
+        responses={201: OpenApiResponse(MessageDeliveryRow, description="On its way: its delivery says what becomes of it")},
     )
     def post(self, request: Request, channel_id: UUID) -> Response:
         """Tried once, within a second or two. 409 `channel_off` when the channel is off."""
@@ -103,7 +105,7 @@ class ChannelTest(ApiView):
             get_channel(channel_id)
             NoBody(data=request.data).is_valid(raise_exception=True)
             delivery = send_test(channel_id=channel_id, user=self.person, actor=self.actor)
-            content = DeliveryRow(get_delivery(delivery.pk)).data
+            content = MessageDeliveryRow(get_delivery(delivery.pk)).data
             return created(content, at=content["url"])
 
         return once(request, act)

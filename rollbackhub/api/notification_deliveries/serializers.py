@@ -26,7 +26,7 @@ class DiscardRequest(ApiSerializer):
     reason = serializers.CharField(max_length=300)
 
 
-class AttemptRow(ApiModelSerializer):
+class DeliveryAttemptRow(ApiModelSerializer):
     """One try."""
 
     outcome = serializers.ChoiceField(AttemptOutcome.choices)
@@ -37,7 +37,7 @@ class AttemptRow(ApiModelSerializer):
         fields = ["started_at", "ended_at", "seconds", "outcome", "together", "error"]
 
 
-class DeliveryRow(ApiModelSerializer):
+class MessageDeliveryRow(ApiModelSerializer):
     """A message on its way to a channel."""
 
     url = serializers.SerializerMethodField()
@@ -63,11 +63,11 @@ class DeliveryRow(ApiModelSerializer):
         return f"/api/v1/notification-deliveries/{delivery.pk}/"
 
 
-class DeliveryWhole(DeliveryRow):
+class MessageDeliveryWhole(MessageDeliveryRow):
     """With its text and every try."""
 
     body = serializers.CharField(source="message.body")
-    attempts = AttemptRow(many=True)
+    attempts = DeliveryAttemptRow(many=True)
 
-    class Meta(DeliveryRow.Meta):
-        fields = [*DeliveryRow.Meta.fields, "body", "attempts"]
+    class Meta(MessageDeliveryRow.Meta):
+        fields = [*MessageDeliveryRow.Meta.fields, "body", "attempts"]

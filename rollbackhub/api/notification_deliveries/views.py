@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from rollbackhub.api.fields import NoBody
 from rollbackhub.api.idempotency import once
-from rollbackhub.api.notification_deliveries.serializers import DeliveryFilters, DeliveryRow, DeliveryWhole, DiscardRequest
+from rollbackhub.api.notification_deliveries.serializers import DeliveryFilters, DiscardRequest, MessageDeliveryRow, MessageDeliveryWhole
 from rollbackhub.api.permissions import MayConfigure, MayView
 from rollbackhub.api.schema import page_of
 from rollbackhub.api.views import ApiView, OneView, PagedView
@@ -26,9 +26,11 @@ class DeliveryList(PagedView):
 
     permission_classes = [MayView]
     filters = DeliveryFilters
-    serializer_class = DeliveryRow
+    serializer_class = MessageDeliveryRow
 
-    @extend_schema(operation_id="notification_deliveries_list", summary="Deliveries, newest first", responses=page_of(DeliveryRow, name="NotificationDelivery"))
+    @extend_schema(
+        operation_id="notification_deliveries_list", summary="Deliveries, newest first", responses=page_of(MessageDeliveryRow, name="NotificationDelivery")
+    )
     def get(self, request: Request) -> Response:
         """`state=dead` lists what could not be delivered and waits for a person."""
         return self.paged(request)
@@ -43,10 +45,10 @@ class DeliveryOne(OneView):
 
     permission_classes = [MayView]
 
-    @extend_schema(operation_id="notification_deliveries_retrieve", summary="One delivery, with every try", responses=DeliveryWhole)
+    @extend_schema(operation_id="notification_deliveries_retrieve", summary="One delivery, with every try", responses=MessageDeliveryWhole)
     def get(self, request: Request, delivery_id: UUID) -> HttpResponseBase:
         """What it says, where it went, and what each try came to."""
-        return self.answer(DeliveryWhole(get_delivery(delivery_id)).data)
+        return self.answer(MessageDeliveryWhole(get_delivery(delivery_id)).data)
 
 
 class DeliverySendAgain(ApiView):
@@ -54,7 +56,7 @@ class DeliverySendAgain(ApiView):
 
     permission_classes = [MayConfigure]
 
-    @extend_schema(operation_id="notification_deliveries_send_again", summary="Send a dead letter again", request=NoBody, responses=DeliveryWhole)
+    @extend_schema(operation_id="notification_deliveries_send_again", summary="Send a dead letter again", request=NoBody, responses=MessageDeliveryWhole)
     def post(self, request: Request, delivery_id: UUID) -> Response:
         """From the start, now. 409 `wrong_state` unless it is dead, `channel_off` when its channel is off."""
 
@@ -62,7 +64,7 @@ class DeliverySendAgain(ApiView):
             get_delivery(delivery_id)
             NoBody(data=request.data).is_valid(raise_exception=True)
             send_again(delivery_id=delivery_id, user=self.person, actor=self.actor)
-            return Response(DeliveryWhole(get_delivery(delivery_id)).data)
+            return Response(MessageDeliveryWhole(get_delivery(delivery_id)).data)
 
         return once(request, act)
 
@@ -72,7 +74,7 @@ class DeliveryDiscard(ApiView):
 
     permission_classes = [MayConfigure]
 
-    @extend_schema(operation_id="notification_deliveries_discard", summary="Discard a message", request=DiscardRequest, responses=DeliveryWhole)
+    @extend_schema(operation_id="notification_deliveries_discard", summary="Discard a message", request=DiscardRequest, responses=MessageDeliveryWhole)
     def post(self, request: Request, delivery_id: UUID) -> Response:
         """A dead letter, or one that still waits; with the reason. 409 `wrong_state` while it is being sent or when it has ended."""
 
@@ -81,6 +83,6 @@ class DeliveryDiscard(ApiView):
             wanted = DiscardRequest(data=request.data)
             wanted.is_valid(raise_exception=True)
             discard(delivery_id=delivery_id, reason=wanted.validated_data["reason"], user=self.person, actor=self.actor)
-            return Response(DeliveryWhole(get_delivery(delivery_id)).data)
+            return Response(MessageDeliveryWhole(get_delivery(delivery_id)).data)
 
         return once(request, act)

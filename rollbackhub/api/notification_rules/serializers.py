@@ -22,7 +22,7 @@ class RuleFilters(ApiSerializer):
     topic = serializers.ChoiceField(RULE_TOPICS, required=False)
 
 
-class RuleRequest(ApiSerializer):
+class NotificationRuleRequest(ApiSerializer):
     """What a team wants to be told of a topic from now on."""
 
     team = serializers.SlugField()
@@ -33,7 +33,7 @@ class RuleRequest(ApiSerializer):
     passes_quiet = serializers.BooleanField(required=False, allow_null=True, default=None, help_text="null: as the topic is, urgent or not")
 
 
-class RuleRow(ApiModelSerializer):
+class NotificationRuleRow(ApiModelSerializer):
     """That a team wants a topic told, where and how soon."""
 
     team = serializers.CharField(source="team.slug")
@@ -51,10 +51,10 @@ class RuleRow(ApiModelSerializer):
         return sorted(str(channel.pk) for channel in rule.channels.all())
 
 
-class RuleAnswer(ApiSerializer):
+class NotificationRuleAnswer(ApiSerializer):
     """The rule that there is now."""
 
-    rule = RuleRow(allow_null=True, help_text="null: the topic is not told")
+    rule = NotificationRuleRow(allow_null=True, help_text="null: the topic is not told")
 
 
 class QuietHoursBody(ApiSerializer):

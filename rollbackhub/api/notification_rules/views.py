@@ -14,7 +14,14 @@ from rest_framework.response import Response
 from rollbackhub.accounts.models import Team
 from rollbackhub.api.idempotency import once
 from rollbackhub.api.lookups import named_team
-from rollbackhub.api.notification_rules.serializers import QuietHoursBody, RuleAnswer, RuleFilters, RuleRequest, RuleRow, hours_of
+from rollbackhub.api.notification_rules.serializers import (
+    NotificationRuleAnswer,
+    NotificationRuleRequest,
+    NotificationRuleRow,
+    QuietHoursBody,
+    RuleFilters,
+    hours_of,
+)
 from rollbackhub.api.pagination import NewestIdFirst
 from rollbackhub.api.permissions import MayConfigure, MayView
 from rollbackhub.api.schema import page_of
@@ -32,19 +39,21 @@ class RuleList(PagedView):
     permission_by_method = {"POST": MayConfigure}
     filters = RuleFilters
     pagination_class = NewestIdFirst
-    serializer_class = RuleRow
+    serializer_class = NotificationRuleRow
 
-    @extend_schema(operation_id="notification_rules_list", summary="What teams are told", responses=page_of(RuleRow, name="NotificationRule"))
+    @extend_schema(operation_id="notification_rules_list", summary="What teams are told", responses=page_of(NotificationRuleRow, name="NotificationRule"))
     def get(self, request: Request) -> Response:
         """A topic without a rule is not told."""
         return self.paged(request)
 
-    @extend_schema(operation_id="notification_rules_set", summary="Say what a team is told of a topic", request=RuleRequest, responses=RuleAnswer)
+    @extend_schema(
+        operation_id="notification_rules_set", summary="Say what a team is told of a topic", request=NotificationRuleRequest, responses=NotificationRuleAnswer
+    )
     def post(self, request: Request) -> Response:
         """In the place of what was said before. Without channels the topic is not told any more."""
 
         def act(key: str | None) -> Response:
-            wanted = RuleRequest(data=request.data)
+            wanted = NotificationRuleRequest(data=request.data)
             wanted.is_valid(raise_exception=True)
             values = dict(wanted.validated_data)
             team = named_team(values["team"])
@@ -56,7 +65,7 @@ class RuleList(PagedView):
                 passes_quiet=values["passes_quiet"],
             )
             rules = set_rules(team=team, wishes=[wish], user=self.person, actor=self.actor)
-            return Response({"rule": RuleRow(rules[0]).data if rules else None})
+            return Response({"rule": NotificationRuleRow(rules[0]).data if rules else None})
 
         return once(request, act)
 

@@ -32,7 +32,8 @@ def delivery_list(request: HttpRequest) -> HttpResponse:
     form = DeliveryFilterForm(request.GET)
     wanted = form.wanted()
     say_what_is_left_out(request, form.errors)
-    page = Paginator(list_deliveries(**wanted), PAGE_SIZE).get_page(request.GET.get("page"))
+    found = list_deliveries(state=wanted["state"], team=wanted["team"], topic=wanted["topic"])
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "form": form,
         "page": page,

@@ -69,7 +69,7 @@ def change_channel(
             _record("notification_channel.changed", channel, actor, {"changes": changes, "discarded": discarded})
             return channel
     except IntegrityError as error:
-        raise _exists(channel.team, name or "") from error
+        raise _exists(Team.objects.get(notification_channels=channel_id), name or "") from error
 
 
 def send_test(*, channel_id: UUID, user: User, actor: Actor) -> MessageDelivery:

@@ -68,7 +68,7 @@ def claim_next() -> Claim | None:
             together += others.order_by("due_at", "pk")[: MOST_TOGETHER - 1]
         together.sort(key=lambda delivery: (delivery.message.happened_at, delivery.created_at))
         claim = Claim(id=uuid4(), channel=first.channel, deliveries=together)
-        lost = [delivery.claim for delivery in together if delivery.state == DeliveryState.SENDING]
+        lost = [delivery.claim for delivery in together if delivery.state == DeliveryState.SENDING and delivery.claim is not None]
         if lost:
             DeliveryAttempt.objects.filter(claim__in=lost, delivery__in=together, outcome=AttemptOutcome.RUNNING).update(
                 outcome=AttemptOutcome.LOST, ended_at=now, error=_LOST
@@ -156,13 +156,12 @@ def give_up_lost() -> int:
     """What a killed sender left of a channel that was turned off meanwhile is not sent again. Returns how many."""
     now = clock.now()
     with transaction.atomic():
-        lost = MessageDelivery.objects.select_for_update(of=("self",), skip_locked=True).filter(
-            state=DeliveryState.SENDING, lease_until__lte=now, channel__is_active=False
-        )
-        found = list(lost[:MOST_TOGETHER])
+        lost = MessageDelivery.objects.filter(state=DeliveryState.SENDING, lease_until__lte=now, channel__is_active=False)
+        found = list(_mine(lost)[:MOST_TOGETHER])
         for delivery in found:
             _require(delivery, DeliveryState.DISCARDED)
-            DeliveryAttempt.objects.filter(delivery=delivery, claim=delivery.claim).update(outcome=AttemptOutcome.LOST, ended_at=now, error=_LOST)
+            running = delivery.attempts.filter(outcome=AttemptOutcome.RUNNING)
+            running.update(outcome=AttemptOutcome.LOST, ended_at=now, error=_LOST)
             _move(delivery, DeliveryState.DISCARDED, claim=None, lease_until=None, ended_by_label=SENDER.label, ended_reason=_CHANNEL_OFF)
     return len(found)
 

@@ -95,7 +95,7 @@ def _set(team: Team, wish: Wish, before: Rule | None, actor: Actor) -> None:
     fields = {"digest": wish.digest, "daily_at": wish.daily_at if wish.digest == Digest.DAILY else None, "passes_quiet": passes}
     rule, _ = Rule.objects.update_or_create(team=team, topic=wish.topic, defaults=fields)
     if before is None or {channel.pk for channel in before.channels.all()} != set(wish.channels):
-        rule.channels.set(wish.channels)
+        rule.channels.set(Channel.objects.filter(pk__in=wish.channels))
     after = _plain(rule)
     if was != after:
         _record(team, wish.topic, was, after, actor)
