@@ -16,6 +16,7 @@ from rollbackhub.dashboard.views import (
     calendar,
     checks,
     coordinated,
+    deliveries,
     drill_actions,
     drill_plans,
     drills,
@@ -26,6 +27,7 @@ from rollbackhub.dashboard.views import (
     incidents,
     live,
     notices,
+    notifications,
     overview,
     policy_import,
     postmortem_record,
@@ -258,6 +260,20 @@ postmortem_patterns = [
     path("postmortems/<uuid:postmortem_id>/history/", postmortems.history, name="history"),
     path("postmortems/<uuid:postmortem_id>/postmortem.md", postmortems.markdown, name="markdown"),
     path("postmortems/<uuid:postmortem_id>/postmortem.pdf", postmortems.pdf, name="pdf"),
+notification_patterns = [
+    path("", notifications.channel_list, name="channels"),
+    path("channels/new/", notifications.channel_new, name="channel-new"),
+    path("channels/<uuid:channel_id>/edit/", notifications.channel_edit, name="channel-edit"),
+    path("channels/<uuid:channel_id>/test/", notifications.channel_test, name="channel-test"),
+    path("channels/<uuid:channel_id>/off/", notifications.channel_off, name="channel-off"),
+    path("channels/<uuid:channel_id>/on/", notifications.channel_on, name="channel-on"),
+    path("rules/", notifications.rule_list, name="rules"),
+    path("rules/<slug:slug>/", notifications.team_rules, name="team"),
+    path("deliveries/", deliveries.delivery_list, name="deliveries"),
+    path("deliveries/<uuid:delivery_id>/", deliveries.delivery_detail, name="delivery"),
+    path("deliveries/<uuid:delivery_id>/live/", deliveries.delivery_live, name="delivery-live"),
+    path("deliveries/<uuid:delivery_id>/send-again/", deliveries.delivery_send_again, name="send-again"),
+    path("deliveries/<uuid:delivery_id>/discard/", deliveries.delivery_discard, name="discard"),
 ]
 audit_patterns = [
     path("", audit.event_list, name="list"),
@@ -279,5 +295,6 @@ urlpatterns = [
     path("analytics/", include((analytics_patterns, "analytics"))),
     path("reviews/", include((review_patterns, "reviews"))),
     path("", include((postmortem_patterns, "postmortems"))),
+    path("notifications/", include((notification_patterns, "notifications"))),
     path("audit/", include((audit_patterns, "audit"))),
 ]

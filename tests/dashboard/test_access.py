@@ -50,6 +50,8 @@ ARGUMENTS: dict[str, Any] = {
     "rule_id": 1,
     "postmortem_id": uuid.UUID(int=1),
     "incident_id": uuid.UUID(int=1),
+    "channel_id": uuid.UUID(int=1),
+    "delivery_id": uuid.UUID(int=1),
 }
 FOR_EVERYBODY_SIGNED_IN = {"dashboard:account"}
 PUBLIC = {"healthz": "for probes: it tells no more than whether parts work", "calendar-feed": "by its secret: tests/drills/test_feeds.py"}
