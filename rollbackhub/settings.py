@@ -224,7 +224,6 @@ SPECTACULAR_SETTINGS = {
         "AlertProposalStateEnum": "rollbackhub.alerts.enums.ProposalState",
         "AlertHookKindEnum": "rollbackhub.alerts.enums.HookKind",
         "SuggestedActionEnum": "rollbackhub.alerts.enums.SuggestedAction",
-        "SeverityEnum": "incidents.enums.Severity",
         "ActionKindEnum": "rollbackhub.actions.enums.ActionKind",
         "PostmortemStateEnum": "rollbackhub.postmortems.enums.PostmortemState",
         "PostmortemVerdictEnum": "rollbackhub.postmortems.enums.ReviewVerdict",

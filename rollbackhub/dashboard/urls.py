@@ -260,6 +260,7 @@ postmortem_patterns = [
     path("postmortems/<uuid:postmortem_id>/history/", postmortems.history, name="history"),
     path("postmortems/<uuid:postmortem_id>/postmortem.md", postmortems.markdown, name="markdown"),
     path("postmortems/<uuid:postmortem_id>/postmortem.pdf", postmortems.pdf, name="pdf"),
+]
 notification_patterns = [
     path("", notifications.channel_list, name="channels"),
     path("channels/new/", notifications.channel_new, name="channel-new"),

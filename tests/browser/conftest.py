@@ -31,8 +31,8 @@ from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
 from tests.dashboard.analytics_world import make_history
 from tests.dashboard.mechanism_world import MechanismWorld, addresses_of_mechanisms, make_mechanism_world
-from tests.dashboard.postmortem_world import addresses_of_postmortems, make_postmortems
 from tests.dashboard.notification_world import addresses_of_notifications, make_notifications
+from tests.dashboard.postmortem_world import addresses_of_postmortems, make_postmortems
 from tests.dashboard.programme_world import Programme, addresses_of_programme, make_programme
 from tests.dashboard.rollback_world import make_rollbacks
 from tests.dashboard.test_pages import addresses_of

@@ -49,7 +49,6 @@ ARGUMENTS: dict[str, Any] = {
     "hook_id": uuid.UUID(int=1),
     "rule_id": 1,
     "postmortem_id": uuid.UUID(int=1),
-    "incident_id": uuid.UUID(int=1),
     "channel_id": uuid.UUID(int=1),
     "delivery_id": uuid.UUID(int=1),
 }
