@@ -204,6 +204,8 @@ SPECTACULAR_SETTINGS = {
         "ReadinessReasonEnum": "rollbackhub.api.aliases.serializers.REASON_CODES",
         "PreflightStateEnum": "rollbackhub.readiness.enums.RunState",
         "ProofStateEnum": "rollbackhub.executions.enums.ProofState",
+        "IncidentStateEnum": "incidents.enums.IncidentState",
+        "SeverityEnum": "incidents.enums.Severity",
         "ReviewStateEnum": "rollbackhub.reviews.enums.ReviewState",
         "ReleaseStateEnum": "rollbackhub.releases.enums.ReleaseState",
         "FindingCodeEnum": "rollbackhub.executions.enums.FindingCode",

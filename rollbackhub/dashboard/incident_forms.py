@@ -223,7 +223,7 @@ class AffectedForm(_Styled):
     def __init__(self, *args: Any, incident: Incident, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.incident = incident
-        versions = Version.objects.filter(artefact__policies__in=incident.aliases.all()).select_related("artefact").distinct().order_by("-registered_at", "-pk")
+        versions = Version.objects.filter(artefact__policies__in=incident.aliases.all()).select_related("artefact").distinct().order_by("-created_at", "-pk")
         newest = list(versions.values_list("pk", flat=True)[:MOST_VERSIONS])
         self.fields["version"].queryset = Version.objects.filter(pk__in=newest).select_related("artefact").order_by("artefact__slug", "-pk")  # type: ignore[attr-defined]
 

@@ -39,7 +39,7 @@ def test_incident_is_opened_noted_stable_and_closed(theme: Theme, width: int, si
         assert page.get_by_role("link", name="Roll back", exact=True).is_visible()
         look(visit, theme)
 
-        page.get_by_label("Note").fill("Support **called**. <img src=x onerror=\"document.title='stolen'\">")
+        page.get_by_role("textbox", name="Note").fill("Support **called**. <img src=x onerror=\"document.title='stolen'\">")
         page.get_by_role("button", name="Show how it looks").click()
         page.get_by_role("heading", name="How it looks (not saved yet)").wait_for()
         look(visit, theme)
@@ -66,10 +66,10 @@ def test_second_of_two_who_write_a_note_sees_both_texts(site: Site, visitor: Vis
     address = site.addresses["incident-note"]
     with visitor.visit("oncall") as first, visitor.visit("lead") as second:
         mine, theirs = first.open(address), second.open(address)
-        theirs.get_by_label("Note").fill("By the lead.")
+        theirs.get_by_role("textbox", name="Note").fill("By the lead.")
         theirs.get_by_role("button", name="Save").click()
         theirs.locator("#timeline").wait_for()
-        mine.get_by_label("Note").fill("By the engineer.")
+        mine.get_by_role("textbox", name="Note").fill("By the engineer.")
         mine.get_by_role("button", name="Save").click()
         mine.get_by_text("Lee Lead has changed this note since you began.").wait_for()
         assert mine.get_by_label("Your text, not saved yet").input_value() == "By the engineer."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 from django.urls import reverse
 
@@ -48,7 +49,8 @@ class Incidents:
 def make_incidents() -> Incidents:
     """In whatever database is current; people of the cast are there."""
     olga, lee = User.objects.get(username="oncall"), User.objects.get(username="lead")
-    by_olga, by_lee = {"account": olga, "actor": actor_of(olga)}, {"account": lee, "actor": actor_of(lee)}
+    by_olga: dict[str, Any] = {"account": olga, "actor": actor_of(olga)}
+    by_lee: dict[str, Any] = {"account": lee, "actor": actor_of(lee)}
     waiting = make_rollback("awaiting_approval", alias="waiting-alias", person=olga)
     verified = make_rollback("verified", alias="worked-alias", person=olga, exposure_observed=412, exposure_estimated=9120, exposure_basis="By counters.")
     ApprovalFactory(rollback=verified, user=lee, reason="Go.")

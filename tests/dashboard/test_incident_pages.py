@@ -161,7 +161,7 @@ def test_stranger_and_auditor_get_no_form(name: str, incidents: Incidents, cast:
 
 
 def test_number_of_queries_of_the_page_does_not_grow_with_rollbacks(cast: Cast) -> None:
-    counts = {}
+    counts: dict[str, list[int]] = {}
     for name in ("detail", "record"):
         counts[name] = []
         for number in (1, 4):
@@ -279,8 +279,7 @@ def test_note_is_shown_before_it_is_written_and_stands_on_the_timeline(incidents
 
 def test_second_of_two_who_change_a_note_sees_both_texts(incidents: Incidents, cast: Cast) -> None:
     incident, note = incidents.worked_on, incidents.note
-    who = {"account": cast.lead, "actor": actor_of(cast.lead)}
-    edit_note(incident_id=incident.pk, note_id=note.pk, text="Lee's text.", based_on=2, **who)  # type: ignore[arg-type]
+    edit_note(incident_id=incident.pk, note_id=note.pk, text="Lee's text.", based_on=2, account=cast.lead, actor=actor_of(cast.lead))
     answer = send(cast.on_call, "note", incident, note.pk, text="Olga's text.", about_at="", based_on="2")
     text = unescape(answer.content.decode())
     assert answer.status_code == 409

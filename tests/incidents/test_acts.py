@@ -25,6 +25,8 @@ from rollbackhub.accounts.models import Notice, User
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
+from rollbackhub.executions.enums import ExecutionState
+from rollbackhub.executions.models import Execution
 from rollbackhub.rollbacks.enums import HOLDING_STATES, RollbackState
 from rollbackhub.rollbacks.models import Rollback
 from tests.factories.accounts import UserFactory
@@ -70,7 +72,7 @@ ACTS: dict[str, Act] = {
     "close": lambda incident, user: close_incident(incident_id=incident.pk, reason="All looked at.", **who(user)),
     "reopen": lambda incident, user: reopen_incident(incident_id=incident.pk, reason="It is back.", **who(user)),
     "affected": lambda incident, user: change_affected(
-        incident_id=incident.pk, add_aliases=[RoutingPolicyFactory(alias="another", environment=incident.environment)], **who(user)
+        incident_id=incident.pk, add_aliases=[RoutingPolicyFactory(alias=f"beside-{user.username}", environment=incident.environment)], **who(user)
     ),
     "note": lambda incident, user: add_note(incident_id=incident.pk, text="Seen.", **who(user)),
     "detection": lambda incident, user: correct_detection(incident_id=incident.pk, detected_at=clock.now(), reason="Logs.", **who(user)),
@@ -132,7 +134,13 @@ def test_details_are_audited_old_and_new(cast: Cast) -> None:
     incident = make("closed")
     acts.change_details(incident_id=incident.pk, summary="All of it.", title=incident.title, **who(cast.on_call))
     assert last_event(incident).data == {"changes": {"summary": {"before": "", "after": "All of it."}}}
-    for values, field in (({"title": "x"}, "title"), ({"title": "one\ntwo"}, "title"), ({"summary": "x" * 4001}, "summary"), ({"summary": "\x00"}, "summary")):
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"title": "x"}, "title"),
+        ({"title": "one\ntwo"}, "title"),
+        ({"summary": "x" * 4001}, "summary"),
+        ({"summary": "\x00"}, "summary"),
+    )
+    for values, field in refused:
         with pytest.raises(InvalidInput) as refusal:
             acts.change_details(incident_id=incident.pk, **values, **who(cast.on_call))
         assert list(refusal.value.fields) == [field]
@@ -174,11 +182,9 @@ def test_command_that_somebody_else_took_meanwhile_is_not_taken_unknowingly(cast
 @pytest.mark.parametrize("kind", ["service", "auditor", "inactive"])
 def test_who_cannot_lead_is_not_handed_the_command(kind: str, cast: Cast) -> None:
     incident = make("open", commander=cast.lead)
-    to = {
-        "service": lambda: UserFactory(responsible=cast.lead, roles=["on_call"]),
-        "auditor": lambda: cast.auditor,
-        "inactive": lambda: UserFactory(is_active=False, roles=["on_call"]),
-    }[kind]()
+    kinds: dict[str, dict[str, Any]] = {"service": {"responsible": cast.lead}, "auditor": {}, "inactive": {"is_active": False}}
+    values = kinds[kind]
+    to = cast.auditor if kind == "auditor" else UserFactory(roles=["on_call"], **values)
     with pytest.raises(InvalidInput) as refusal:
         hand_over_command(incident_id=incident.pk, to=to, **who(cast.lead))
     assert refusal.value.code == "cannot_lead"
@@ -273,6 +279,8 @@ def test_what_a_person_says_stands_until_a_later_rollback_or_one_that_takes_it_b
     declare_stable(incident_id=incident.pk, evidence="The flag is off.", **who(cast.on_call))
     # The rollback is given up: it has shown nothing, and a person has.
     Rollback.objects.filter(pk=rollback.pk).update(number=rollback.number + 1, state=RollbackState.CLOSED, closed_at=clock.now())
+    Execution.objects.update(state=ExecutionState.CANCELLED)
+    rollback.parts.update(holds_alias=False)
     follow_what_was_missed()
     assert fresh(incident).state == IncidentState.STABLE
     RollbackFactory(running=True, environment=rollback.environment, parts__policy=rollback.parts.get().policy, decided_at=clock.now())
@@ -307,7 +315,7 @@ def test_aliases_and_versions_are_added_and_taken_off(cast: Cast) -> None:
 
 def test_affected_that_does_not_fit_is_refused(cast: Cast) -> None:
     incident = make("open")
-    elsewhere = RoutingPolicyFactory(alias="elsewhere", environment__slug="staging")
+    elsewhere = RoutingPolicyFactory(alias="elsewhere", environment__slug="production")
     for values, field in (
         ({"add_aliases": [elsewhere]}, "add_aliases"),
         ({"remove_aliases": list(incident.aliases.all())}, "remove_aliases"),
@@ -322,7 +330,8 @@ def test_what_a_rollback_is_about_is_not_taken_off(cast: Cast) -> None:
     link = IncidentRollbackFactory()
     part = link.rollback.parts.get()
     assert [(version, by_rollback) for version, by_rollback in list_versions_of(link.incident)] == [(part.bad_version, True)]
-    for values in ({"remove_aliases": [part.policy]}, {"remove_versions": [part.bad_version]}):
+    taken_off: tuple[dict[str, Any], ...] = ({"remove_aliases": [part.policy]}, {"remove_versions": [part.bad_version]})
+    for values in taken_off:
         with pytest.raises(Conflict) as refusal:
             change_affected(incident_id=link.incident.pk, **values, **who(cast.lead))
         assert refusal.value.code == "part_of_rollback"
@@ -359,7 +368,7 @@ def test_opened_by_hand_has_who_and_when(cast: Cast) -> None:
 
 def test_opening_is_refused_with_a_sentence_at_each_field(cast: Cast) -> None:
     policy = RoutingPolicyFactory()
-    elsewhere = RoutingPolicyFactory(alias="elsewhere", environment__slug="staging")
+    elsewhere = RoutingPolicyFactory(alias="elsewhere", environment__slug="production")
     good: dict[str, Any] = {
         "title": "Wrong language",
         "environment": policy.environment,

@@ -111,7 +111,7 @@ def test_notes_are_written_changed_and_withdrawn_only_by_who_works_on_incidents(
             lambda user=user: withdraw_note(incident_id=note.incident_id, note_id=note.pk, reason="x", **who(user)),
         ):
             with pytest.raises(Forbidden):
-                act()  # type: ignore[no-untyped-call]
+                act()
 
 
 def test_note_of_another_incident_is_not_found(cast: Cast) -> None:

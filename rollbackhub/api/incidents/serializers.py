@@ -27,7 +27,7 @@ class IncidentRow(ApiModelSerializer):
     page = serializers.SerializerMethodField(help_text="Its page for people")
     state = serializers.ChoiceField(IncidentState.choices)
     severity = serializers.ChoiceField(Severity.choices)
-    source = serializers.ChoiceField(Source.choices, help_text="What opened it")
+    source = serializers.ChoiceField(Source.choices, help_text="What opened it")  # type: ignore[assignment]
     environment = serializers.CharField(source="environment.slug")
     aliases = serializers.SerializerMethodField(help_text="Whom it hurts, by name")
     commander = serializers.CharField(source="commander.username", allow_null=True, default=None, help_text="Who leads the response; null: nobody")

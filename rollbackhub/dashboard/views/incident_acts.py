@@ -164,7 +164,7 @@ def affected(request: HttpRequest, incident_id: UUID) -> HttpResponse:
             return None
         return change_affected(incident_id=incident_id, add_aliases=aliases, add_versions=versions, **_who(request))
 
-    context = {
+    context: dict[str, Any] = {
         "template": "incidents/affected.html",
         "policies": incident.aliases.order_by("alias"),
         "versions": list_versions_of(incident),
