@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -21,12 +22,12 @@ from rollbackhub.rollbacks.domain.authority import missing_authority, set_rule
 from rollbackhub.rollbacks.enums import RollbackState
 from rollbackhub.rollbacks.models import Rollback
 from tests.alerts.posts import BEGAN
-from tests.executions.proofs import Proven, spec
+from tests.executions.proofs import Proven
 from tests.factories.accounts import RoleAssignmentFactory
 from tests.factories.alerts import ProposalFactory
 from tests.factories.fixtures import Cast
-from tests.factories.routing import BAD, GOOD
-from tests.rollbacks.conftest import service_of, token_actor
+from tests.factories.routing import BAD
+from tests.rollbacks.conftest import ask, service_of, token_actor
 
 Fire = Callable[..., Alert]
 
@@ -155,13 +156,22 @@ def test_kill_switch_stops_at_once_and_its_release_does_not_catch_up(fire: Fire,
     assert proposal.state == "open"
 
 
-def test_refusal_of_the_request_itself_is_left_to_people(fire: Fire, rule: AlertRule, auto: AutoRollback, proven: Proven) -> None:
+def test_rollback_that_is_there_already_is_left_to_people(fire: Fire, rule: AlertRule, auto: AutoRollback, proven: Proven, cast: Cast) -> None:
     found = fire().proposal
-    proven.revise([spec(BAD, 50), spec(GOOD, 50)])
-    judge_proposals()
     assert found is not None
+    ask(proven.production, account=cast.on_call)
+    judge_proposals()
     found.refresh_from_db()
-    left(found, "The plan has changed")
+    assert (found.state, found.automatic, Rollback.objects.count()) == ("open", False, 1)
+    assert "A rollback of smart-reasoner is there already" in found.not_automatic
+
+
+def test_request_that_is_refused_at_the_last_moment_is_left_to_people(fire: Fire, rule: AlertRule, auto: AutoRollback, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**values: Any) -> Rollback:
+        raise Conflict("Somebody was faster.")
+
+    monkeypatch.setattr("rollbackhub.alerts.domain.proposals.request_rollback", refused)
+    left(judged(fire), "Somebody was faster.")
 
 
 def test_turning_on_takes_a_lead_in_person_a_reason_and_a_service_account(proven: Proven, bot: User, cast: Cast) -> None:

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from incidents.models import Incident
 from rollbackhub.accounts.models import Notice
 from rollbackhub.alerts.domain.processing import POSTS_KEPT, act_on_alerts, forget_posts, process, take_posts
+from rollbackhub.alerts.domain.ruling import rule_on
 from rollbackhub.alerts.enums import AlertState, Became, Counted, SuggestedAction
 from rollbackhub.alerts.models import Alert, AlertHook, AlertPost, AlertRule, PostCount, Proposal
 from rollbackhub.alerts.payloads import Entry
@@ -207,16 +208,12 @@ def test_pagerduty_resolved_without_a_start_ends_the_firing_and_keeps_its_labels
 
 
 def test_failure_of_one_alert_keeps_no_other_from_being_acted_on(hook: AlertHook, rule: AlertRule, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rollbackhub.alerts.domain import acting
-
-    real = acting.rule_on
-
     def sometimes(**values: Any) -> Any:
         if values["labels"].get("broken"):
             raise RuntimeError("broken")
-        return real(**values)
+        return rule_on(**values)
 
-    monkeypatch.setattr(acting, "rule_on", sometimes)
+    monkeypatch.setattr("rollbackhub.alerts.domain.acting.rule_on", sometimes)
     post(hook, am_body(am_alert("bad", broken="yes"), am_alert("good")), key=SECRET)
     take_posts()
     with pytest.raises(ExceptionGroup):

@@ -74,7 +74,7 @@ def test_rollback_joins_the_incident_of_the_alert(proposal: Proposal, cast: Cast
     rollback = confirm(proposal, cast.on_call).rollback
     follow_rollbacks()
     assert rollback is not None
-    assert rollback.incident_link.incident_id == proposal.incident_id  # type: ignore[attr-defined]
+    assert rollback.incident_link.incident_id == proposal.incident_id
 
 
 def test_second_confirmation_is_refused_and_leads_to_the_first(proposal: Proposal, cast: Cast) -> None:

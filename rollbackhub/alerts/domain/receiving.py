@@ -9,12 +9,12 @@ import binascii
 import datetime as dt
 import hashlib
 import hmac
+import json
 import random
 from collections.abc import Mapping
 from typing import NoReturn
 
 from django.db import connection
-from psycopg.types.json import Jsonb
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from rollbackhub.alerts.domain.hooks import find_hook
@@ -32,7 +32,7 @@ PAGERDUTY_OLDEST = dt.timedelta(days=3)
 LONGEST_DELIVERY_ID = 200
 
 _INSERT = """
-    INSERT INTO alerts_alertpost (hook_id, delivery_id, entries, problem, received_at) VALUES (%s, %s, %s, '', %s)
+    INSERT INTO alerts_alertpost (hook_id, delivery_id, entries, problem, received_at) VALUES (%s, %s, %s::jsonb, '', %s)
     ON CONFLICT (hook_id, delivery_id) WHERE delivery_id IS NOT NULL DO NOTHING RETURNING id
 """
 _COUNT = """
@@ -69,7 +69,7 @@ def receive_post(*, kind: HookKind, key: str, headers: Mapping[str, str], body: 
     except Refused as refusal:
         refuse(hook, refusal)
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [hook.pk, delivery_id or None, Jsonb([entry.as_json() for entry in delivery.entries]), now])
+        cursor.execute(_INSERT, [hook.pk, delivery_id or None, json.dumps([entry.as_json() for entry in delivery.entries]), now])
         taken = cursor.fetchone() is not None
     if not taken:
         refuse(hook, Refused(Counted.REPLAYED, 409, "This post was taken already. It is not taken a second time."))

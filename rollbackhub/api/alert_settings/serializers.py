@@ -81,7 +81,7 @@ class NewHookRow(HookRow):
 class MatcherField(ApiSerializer):
     """One condition on a label."""
 
-    label = serializers.CharField(max_length=100)
+    label = serializers.CharField(max_length=100)  # type: ignore[assignment]  # a serializer has one of its own
     op = serializers.ChoiceField(list(OPERATORS.items()))
     value = serializers.CharField(max_length=300, allow_blank=True)
 
