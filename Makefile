@@ -54,6 +54,9 @@ bench-analytics: install-dev ## What each page of analytics costs with 10,000 an
 bench-alerts: install-dev ## 10,000 alert posts in a storm, and again while the broker is away for a minute: answer times, incidents, posts lost
 	@$(BIN)/python -m tests.campaigns.alert_storm
 
+bench-search: install-dev ## Search across 50,000 postmortems beside the same words by ILIKE (some minutes)
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.search_scale
+
 bench-judge: $(VENV)/.installed-dev ## How often the judge of a verification errs, beside two simpler judges (simulation, some minutes)
 	@$(BIN)/python -m tests.campaigns.judge_characteristics
 
@@ -119,4 +122,4 @@ debian-packages:
 			exit 1; \
 		fi; fi
 
-.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness bench-analytics bench-alerts bench-judge mlflow debian-packages
+.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness bench-analytics bench-alerts bench-search bench-judge mlflow debian-packages

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
 
 from rollbackhub.accounts.audited_admin import AuditedModelAdmin
 from rollbackhub.common.read_only_admin import ReadOnlyModelAdmin, ReadOnlyTabularInline
@@ -15,7 +17,15 @@ class DueRuleAdmin(AuditedModelAdmin):
 
     list_display = ["severity", "working_days", "drafts"]
     fields = ["severity", "working_days", "drafts"]
-    fixed_fields = ("severity",)
+    readonly_fields = ["severity"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """There is one for each severity already."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """A severity without a row would have no day."""
+        return False
 
 
 @admin.register(FactorQuestion)
@@ -28,6 +38,10 @@ class FactorQuestionAdmin(AuditedModelAdmin):
     fixed_fields = ("key",)
     search_fields = ["text", "key__exact"]
 
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """What was answered stays readable."""
+        return False
+
 
 @admin.register(Cause)
 class CauseAdmin(AuditedModelAdmin):
@@ -37,6 +51,10 @@ class CauseAdmin(AuditedModelAdmin):
     fields = ["name", "slug", "is_own"]
     fixed_fields = ("slug",)
     search_fields = ["name"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Postmortems name it."""
+        return False
 
 
 class SectionInline(ReadOnlyTabularInline):

@@ -48,6 +48,7 @@ ARGUMENTS: dict[str, Any] = {
     "proposal_id": uuid.UUID(int=1),
     "hook_id": uuid.UUID(int=1),
     "rule_id": 1,
+    "postmortem_id": uuid.UUID(int=1),
 }
 FOR_EVERYBODY_SIGNED_IN = {"dashboard:account"}
 PUBLIC = {"healthz": "for probes: it tells no more than whether parts work", "calendar-feed": "by its secret: tests/drills/test_feeds.py"}
@@ -125,8 +126,8 @@ def test_page_each_role_gets_in_exactly_where_its_capability_says(name: str, cas
         Capability.ROUTE: {"on_call", "lead", "admin"},
         Capability.CONFIGURE: {"lead", "admin"},
         Capability.ROLL_BACK: {"on_call", "lead", "leadership", "admin"},
-        Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},
         Capability.RESPOND: {"on_call", "lead", "leadership", "admin"},
+        Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},
         Capability.LEAD: {"lead", "leadership"},
         Capability.AUDIT: {"lead", "leadership", "auditor", "admin"},
     }.get(_capability(name), {"on_call", "lead", "leadership", "auditor", "admin"}) - REFUSED_BY_THE_DOMAIN.get(name, set())

@@ -121,6 +121,9 @@ def test_pages_with_a_world_all_open(cast: Cast, world: World) -> None:
         ("registry:retention", "No version is registered yet"),
         ("releases:list", "No release yet"),
         ("reviews:list", "No review yet"),
+        ("postmortems:list", "No postmortem yet"),
+        ("postmortems:search", "Search incidents and postmortems"),
+        ("postmortems:causes", "Nothing to count yet"),
         ("audit:list", "Nothing is recorded yet"),
     ],
 )

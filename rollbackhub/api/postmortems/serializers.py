@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -207,10 +208,18 @@ class PostmortemCauseRow(serializers.Serializer[Any]):
     name = serializers.CharField()
 
 
+class KeptInstant(Instant):
+    """An instant that is kept in JSON."""
+
+    def to_representation(self, value: Any) -> Any:
+        """As every other instant is written."""
+        return super().to_representation(dt.datetime.fromisoformat(value))
+
+
 class PostmortemMomentRow(serializers.Serializer[Any]):
     """Something that happened."""
 
-    at = serializers.DateTimeField(allow_null=True)
+    at = KeptInstant()
     words = serializers.CharField()
     by = serializers.CharField()
     url = serializers.CharField()

@@ -150,7 +150,7 @@ def _summary(incident: Incident, facts: dict[str, Any], aliases: Sequence[str]) 
     lines = [with_stop(incident.title), f"It hurt users of {where} ({facts['severity']})."]
     if incident.summary:
         lines.append(with_stop(incident.summary))
-    if facts["decided_by"]:
+    if facts["decided_by"] and facts["decided_at"]:
         lines.append(f"{facts['decided_by']} decided to roll back at {_when(facts['decided_at'])}. {facts['authority']}".strip())
     if facts["restored_at"]:
         lines.append(f"Restored at {_when(facts['restored_at'])}, {in_words(facts['restored_seconds'] or 0)} after the decision.")

@@ -141,8 +141,8 @@ def close_postmortem(*, postmortem_id: UUID, account: User, actor: Actor) -> Pos
     """Say that all that came out of it is settled. Raises NotFound, Forbidden, Conflict `actions_open` with the actions that are not."""
     with transaction.atomic():
         postmortem = begin(postmortem_id, Act.CLOSE, account=account)
-        actions = Action.objects.select_for_update(of=("self",)).select_related("owner").filter(postmortem_link__postmortem=postmortem).order_by("pk")
-        still_open = [action for action in actions if action.state == ActionState.OPEN]
+        links = Action.objects.select_for_update(of=("self",)).select_related("owner").filter(postmortem_link__postmortem=postmortem)
+        still_open = [action for action in links.order_by("postmortem_link") if action.state == ActionState.OPEN]
         if still_open:
             named = "; ".join(f"“{action.title}” ({action.owner.username}, by {action.due_on:%d %b %Y})" for action in still_open)
             raise Conflict(
