@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from rich.console import Console
 
 from incidents.domain.opening import open_incident
 from incidents.enums import Severity, Source
@@ -25,7 +27,7 @@ from rollbackhub.lab.domain.alerting import HOOK_NAME, ensure_alert_hook, part_o
 from rollbackhub.lab.domain.seed import seed_lab
 from rollbackhub.lab.enums import SwitchName
 from rollbackhub.lab.ports import Ports
-from rollbackhub.lab.story.report import restored_within, segments_told
+from rollbackhub.lab.story.report import Exposure, PathReport, as_json, restored_within, segments_told, table_of
 from rollbackhub.lab.story.settling import find_stage
 from rollbackhub.lab.story.teller import Pause, Teller, in_clock
 from rollbackhub.lab.switches import set_switch
@@ -86,6 +88,42 @@ def test_every_line_has_both_times_and_says_what_it_is(monkeypatch: pytest.Monke
         "0:09:41  0:00:50  PLAYED      Confirmed.",
     ]
     assert in_clock(3725.9) == "1:02:05"
+
+
+def path(name: str, *, pauses: list[Pause]) -> PathReport:
+    rollback = Rollback(detected_at=at(40), decided_at=at(50), authorised_at=at(50.5), executed_at=at(51), propagated_at=at(90), drained_at=at(92))
+    rollback.restored_at, rollback.verified_at = at(92), at(100)
+    segments = segments_told(rollback, began_at=T0, pauses=pauses)
+    return PathReport(
+        name=name,
+        title="a title",
+        proof="Never drilled.",
+        segments=segments,
+        exposure=Exposure(counted=1234, estimated=None, basis="", not_played=98765),
+        findings=[],
+        outcome="Restored.",
+        restored_within=restored_within(segments),
+        timeline_lines=20,
+        hand_written_lines=0,
+        addresses={},
+        lines=[],
+    )
+
+
+def test_table_has_both_paths_with_what_was_measured_beside_what_is_only_told() -> None:
+    paths = [path("undrilled", pauses=[Pause(Segment.PROPAGATE, 1980, 33, "which table?")]), path("drilled", pauses=[])]
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(table_of(paths))
+    text = console.export_text()
+    assert "SIMULATION" in text
+    row = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines() if line.count("│") == 8}
+    assert row["Propagate"] == ["0:06.0", "0:33:00", "0:33:06", "0:39.0", "", "0:39.0"]
+    assert row["Decided to restored"] == ["", "", "0:33:09", "", "", "0:42.0"]
+    assert row["Exposed, counted by the hub"] == ["1,234", "", "", "1,234", "", ""]
+    assert row["Exposed before, estimated"][0] == "not known"
+    assert row["Not played, at that rate"][1] == "98,765"
+    content = as_json(paths, compression=600)
+    assert (content["simulation"], content["paths"][0]["restored_within_seconds"]) == (True, pytest.approx(1989))
 
 
 @pytest.fixture
