@@ -21,14 +21,16 @@ from rollbackhub.alerts.models import AlertHook, AlertRule
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
-from rollbackhub.executions.enums import Segment
+from rollbackhub.executions.domain.proof import Proof
+from rollbackhub.executions.enums import ProofState, Segment
 from rollbackhub.lab.catalogue import ENVIRONMENTS
 from rollbackhub.lab.domain.alerting import HOOK_NAME, ensure_alert_hook, part_of
 from rollbackhub.lab.domain.seed import seed_lab
 from rollbackhub.lab.enums import SwitchName
 from rollbackhub.lab.ports import Ports
 from rollbackhub.lab.story.report import Exposure, PathReport, as_json, restored_within, segments_told, table_of
-from rollbackhub.lab.story.settling import find_stage
+from rollbackhub.lab.story.settling import find_stage, unproven
+from rollbackhub.lab.story.stage import Stage
 from rollbackhub.lab.story.teller import Pause, Teller, in_clock
 from rollbackhub.lab.switches import set_switch
 from rollbackhub.lab.world import LabWorld
@@ -185,6 +187,24 @@ def test_story_is_refused_where_it_would_walk_over_something(world: LabWorld, do
         find_stage(ports=Ports(20000), on_call="", lead="")
     assert refused.value.code == code
     assert says in refused.value.message
+
+
+@pytest.mark.usefixtures("_answering")
+def test_lab_that_was_drilled_has_no_valid_proof_while_the_first_path_is_told_and_its_checks_are_put_back(
+    world: LabWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = find_stage(ports=Ports(20000), on_call="", lead="")
+    assert (stage.on_call.username, stage.lead.username) == ("oncall", "lead")
+    monkeypatch.setattr(Stage, "proof", lambda _: Proof(ProofState.VALID))
+    before = Artefact.objects.get(slug="smart-reasoner").checks
+    lines: list[str] = []
+    with unproven(stage, Teller(compression=60, write=lines.append)):
+        changed = Artefact.objects.get(slug="smart-reasoner").checks
+        assert changed is not None
+        assert changed[0]["title"].endswith("(changed)")
+        assert changed[1:] == before[1:]
+    assert Artefact.objects.get(slug="smart-reasoner").checks == before
+    assert "its proof is stale now" in lines[0]
 
 
 def test_command_without_a_running_lab_exits_2_with_one_sentence_that_says_what_to_do(world: LabWorld, capsys: pytest.CaptureFixture[str]) -> None:
