@@ -28,6 +28,7 @@ from rollbackhub.executions.models import StepAttempt
 from rollbackhub.readiness.domain.compute import compute_readiness
 from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
+from tests.dashboard.alert_world import make_alerts
 from tests.dashboard.analytics_world import make_history
 from tests.dashboard.mechanism_world import MechanismWorld, addresses_of_mechanisms, make_mechanism_world
 from tests.dashboard.programme_world import Programme, addresses_of_programme, make_programme
@@ -94,6 +95,7 @@ def site(
             "rollbacks": "/rollbacks/",
             **rollbacks,
             **addresses_of_mechanisms(mechanisms),
+            **make_alerts(),
         }
         point_django_at(before)
         urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}

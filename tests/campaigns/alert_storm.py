@@ -35,7 +35,7 @@ def main() -> int:
     """Run both storms; prints what they gave."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--posts", type=int, default=10_000)
-    parser.add_argument("--at-once", type=int, default=16, help="connections that post at the same time")
+    parser.add_argument("--at-once", type=int, default=8, help="connections that post at the same time")
     parser.add_argument("--away-seconds", type=float, default=AWAY_SECONDS)
     options = parser.parse_args()
     with throwaway_folder() as folder:
