@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping
 from enum import StrEnum
+from typing import Any
 
 from rollbackhub.postmortems.enums import PostmortemState as S
 from rollbackhub.postmortems.enums import SectionKey
@@ -93,7 +94,7 @@ BLAMELESS = (
 )
 
 
-def missing_for_review(*, texts: Mapping[str, str], unanswered: Collection[str]) -> list[str]:
+def missing_for_review(*, texts: Mapping[Any, str], unanswered: Collection[str]) -> list[str]:
     """What it lacks to be sent to review, a sentence each; empty when it lacks nothing."""
     missing = [f"{key.label} is empty." for key in REQUIRED if not texts.get(key, "").strip()]
     return missing + [f"Nobody has answered: {question}" for question in unanswered]

@@ -29,6 +29,7 @@ from rollbackhub.executions.models import StepAttempt
 from rollbackhub.readiness.domain.compute import compute_readiness
 from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
+from tests.dashboard.alert_world import make_alerts
 from tests.dashboard.analytics_world import make_history
 from tests.dashboard.mechanism_world import MechanismWorld, addresses_of_mechanisms, make_mechanism_world
 from tests.dashboard.notification_world import addresses_of_notifications, make_notifications
@@ -99,6 +100,7 @@ def site(
             **addresses_of_mechanisms(mechanisms),
             **addresses_of_postmortems(make_postmortems()),
             **addresses_of_notifications(make_notifications()),
+            **make_alerts(),
         }
         point_django_at(before)
         with serve(name, var) as url, django_db_blocker.block():

@@ -126,7 +126,7 @@ def test_from_draft_to_closed(theme: Theme, width: int, desk: Desk) -> None:
         page.get_by_role("dialog", name="Publish it?").get_by_role("button", name="Publish it").click()
         page.get_by_text("It is published; 1 of its 1 actions is open.").wait_for()
         assert page.get_by_role("button", name="Close it").count() == 0
-        page.get_by_role("link", name="Add the case to the eval set").click()
+        page.get_by_role("link", name="Add the case to the eval set", exact=True).click()
         page.get_by_role("button", name="Done…").click()
         page.get_by_role("button", name="It is done").click()
         page.get_by_text("The action is done.").wait_for()

@@ -130,7 +130,6 @@ def test_page_each_role_gets_in_exactly_where_its_capability_says(name: str, cas
         Capability.ROLL_BACK: {"on_call", "lead", "leadership", "admin"},
         Capability.RESPOND: {"on_call", "lead", "leadership", "admin"},
         Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},
-        Capability.RESPOND: {"on_call", "lead", "leadership", "admin"},
         Capability.LEAD: {"lead", "leadership"},
         Capability.AUDIT: {"lead", "leadership", "auditor", "admin"},
     }.get(_capability(name), {"on_call", "lead", "leadership", "auditor", "admin"}) - REFUSED_BY_THE_DOMAIN.get(name, set())

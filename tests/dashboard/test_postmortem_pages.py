@@ -44,7 +44,7 @@ def post(user: User, name: str, postmortem: Postmortem, *args: Any, **values: An
 
 def sections(postmortem: Postmortem, **texts: str) -> dict[str, str]:
     """What the form of all sections sends, with some texts changed."""
-    sent = {}
+    sent: dict[str, str] = {}
     for section in Section.objects.filter(postmortem=postmortem):
         sent |= {f"{section.key}-text": texts.get(section.key, section.text), f"{section.key}-based_on": str(section.number)}
     return sent
@@ -172,7 +172,7 @@ def test_text_stays_on_the_page_when_it_was_published_or_cannot_be_kept(cast: Ca
 
 def test_second_answer_of_the_checklist_stands_beside_the_first(cast: Cast) -> None:
     postmortem = PostmortemFactory()
-    sent = {}
+    sent: dict[str, str] = {}
     for factor in postmortem.factors.select_related("question"):
         name = f"factor-{factor.question.key}"
         sent |= {f"{name}-answer": factor.answer, f"{name}-words": factor.words, f"{name}-based_on": str(factor.number)}
@@ -193,7 +193,7 @@ def test_whole_way_by_forms(cast: Cast) -> None:
     postmortem = Postmortem.objects.get()
     assert made["Location"] == f"/postmortems/{postmortem.pk}/"
     assert post(cast.on_call, "edit", postmortem, **sections(postmortem, root_cause="x", response_assessment="x", improvements="x")).status_code == 302
-    answers = {}
+    answers: dict[str, str] = {}
     for factor in postmortem.factors.select_related("question"):
         name = f"factor-{factor.question.key}"
         answers |= {f"{name}-answer": factor.answer or "no", f"{name}-words": "", f"{name}-based_on": str(factor.number)}

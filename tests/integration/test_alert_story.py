@@ -80,7 +80,7 @@ def test_one_confirmation_restores_and_timeline_and_postmortem_fill_themselves(a
     confirmed = Proposal.objects.get(pk=proposal.pk)
     assert confirmed.state == ProposalState.CONFIRMED
     assert confirmed.rollback_id is not None
-    rollback = alerted.wait_for(confirmed.rollback_id)
+    rollback = alerted.wait_for(confirmed.rollback_id, timeout_seconds=180)
     exposure = f"{rollback.exposure_observed} + {rollback.exposure_estimated}"
     say(f"alert {alert.starts_at:%H:%M:%S}, rolled back in {rollback.rollback_seconds:.2f} s, exposure {exposure}")
     assert alerted.weights() == {BAD_MODEL: 0, GOOD_MODEL: 100}

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from rich.console import Console
 
 from incidents.domain.opening import open_incident
 from incidents.enums import Severity, Source
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
-from rollbackhub.alerts.domain.hooks import end_hook, find_hook
+from rollbackhub.alerts.domain.hooks import end_hook, hash_of
 from rollbackhub.alerts.models import AlertHook, AlertRule
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
-from rollbackhub.executions.enums import Segment
+from rollbackhub.executions.domain.proof import Proof
+from rollbackhub.executions.enums import ProofState, Segment
 from rollbackhub.lab.catalogue import ENVIRONMENTS
 from rollbackhub.lab.domain.alerting import HOOK_NAME, ensure_alert_hook, part_of
 from rollbackhub.lab.domain.seed import seed_lab
 from rollbackhub.lab.enums import SwitchName
 from rollbackhub.lab.ports import Ports
-from rollbackhub.lab.story.report import restored_within, segments_told
-from rollbackhub.lab.story.settling import find_stage
+from rollbackhub.lab.story.report import Exposure, PathReport, as_json, restored_within, segments_told, table_of
+from rollbackhub.lab.story.settling import find_stage, unproven
+from rollbackhub.lab.story.stage import Stage
 from rollbackhub.lab.story.teller import Pause, Teller, in_clock
 from rollbackhub.lab.switches import set_switch
 from rollbackhub.lab.world import LabWorld
@@ -86,6 +90,42 @@ def test_every_line_has_both_times_and_says_what_it_is(monkeypatch: pytest.Monke
         "0:09:41  0:00:50  PLAYED      Confirmed.",
     ]
     assert in_clock(3725.9) == "1:02:05"
+
+
+def path(name: str, *, pauses: list[Pause]) -> PathReport:
+    rollback = Rollback(detected_at=at(40), decided_at=at(50), authorised_at=at(50.5), executed_at=at(51), propagated_at=at(90), drained_at=at(92))
+    rollback.restored_at, rollback.verified_at = at(92), at(100)
+    segments = segments_told(rollback, began_at=T0, pauses=pauses)
+    return PathReport(
+        name=name,
+        title="a title",
+        proof="Never drilled.",
+        segments=segments,
+        exposure=Exposure(counted=1234, estimated=None, basis="", not_played=98765),
+        findings=[],
+        outcome="Restored.",
+        restored_within=restored_within(segments),
+        timeline_lines=20,
+        hand_written_lines=0,
+        addresses={},
+        lines=[],
+    )
+
+
+def test_table_has_both_paths_with_what_was_measured_beside_what_is_only_told() -> None:
+    paths = [path("undrilled", pauses=[Pause(Segment.PROPAGATE, 1980, 33, "which table?")]), path("drilled", pauses=[])]
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(table_of(paths))
+    text = console.export_text()
+    assert "SIMULATION" in text
+    row = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines() if line.count("│") == 8}
+    assert row["Propagate"] == ["0:06.0", "0:33:00", "0:33:06", "0:39.0", "", "0:39.0"]
+    assert row["Decided to restored"] == ["", "", "0:33:09", "", "", "0:42.0"]
+    assert row["Exposed, counted by the hub"] == ["1,234", "", "", "1,234", "", ""]
+    assert row["Exposed before, estimated"][0] == "not known"
+    assert row["Not played, at that rate"][1] == "98,765"
+    content = as_json(paths, compression=600)
+    assert (content["simulation"], content["paths"][0]["restored_within_seconds"]) == (True, pytest.approx(1989))
 
 
 @pytest.fixture
@@ -149,6 +189,25 @@ def test_story_is_refused_where_it_would_walk_over_something(world: LabWorld, do
     assert says in refused.value.message
 
 
+@pytest.mark.usefixtures("_answering")
+def test_lab_that_was_drilled_has_no_valid_proof_while_the_first_path_is_told_and_its_checks_are_put_back(
+    world: LabWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = find_stage(ports=Ports(20000), on_call="", lead="")
+    assert (stage.on_call.username, stage.lead.username) == ("oncall", "lead")
+    monkeypatch.setattr(Stage, "proof", lambda _: Proof(ProofState.VALID))
+    before = Artefact.objects.get(slug="smart-reasoner").checks
+    assert before is not None
+    lines: list[str] = []
+    with unproven(stage, Teller(compression=60, write=lines.append)):
+        changed = Artefact.objects.get(slug="smart-reasoner").checks
+        assert changed is not None
+        assert changed[0]["title"].endswith("(changed)")
+        assert changed[1:] == before[1:]
+    assert Artefact.objects.get(slug="smart-reasoner").checks == before
+    assert "its proof is stale now" in lines[0]
+
+
 def test_command_without_a_running_lab_exits_2_with_one_sentence_that_says_what_to_do(world: LabWorld, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         call_command("tell_the_story", "--json")
@@ -170,7 +229,7 @@ def test_hook_of_the_lab_is_made_once_and_stays_ended_when_somebody_ended_it(wor
     part = part_of(world)
     assert part is not None
     hook = AlertHook.objects.get(name=HOOK_NAME)
-    assert find_hook("alertmanager", part.token()) == hook
+    assert hook.token_hash == hash_of(part.token())
     assert (hook.environment.slug, AlertRule.objects.filter(hook=hook).count()) == ("production", 2)
     assert ensure_alert_hook(world)
     assert AlertHook.objects.count() == 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
 import pytest
 
-from rollbackhub.accounts.models import Notice, Team
+from rollbackhub.accounts.models import Notice, Team, User
 from rollbackhub.common.clock import now
 from rollbackhub.common.errors import InvalidInput
-from rollbackhub.postmortems.domain import due
 from rollbackhub.postmortems.domain.due import remind_due
 from rollbackhub.postmortems.domain.selectors import count_overdue, is_overdue, list_postmortems, postmortem_of, postmortems_of
 from rollbackhub.postmortems.enums import PostmortemState
@@ -22,8 +22,12 @@ from tests.factories.postmortems import PostmortemActionFactory, make_postmortem
 pytestmark = pytest.mark.django_db
 
 
-def unread(user: object) -> list[str]:
+def unread(user: User) -> list[str]:
     return list(Notice.objects.filter(user=user, read_at=None, key__contains=":due:").order_by("pk").values_list("subject", flat=True))
+
+
+def _at(instant: dt.datetime) -> dt.datetime:
+    return instant
 
 
 def test_owner_is_reminded_before_the_day_and_every_day_after_it(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +35,8 @@ def test_owner_is_reminded_before_the_day_and_every_day_after_it(cast: Cast, mon
     postmortem = make_postmortem(owner=cast.on_call, due_on=today + dt.timedelta(days=2))
     seen = []
     for day in range(5):
-        monkeypatch.setattr(due.clock, "now", lambda day=day: now() + dt.timedelta(days=day))  # type: ignore[misc]
+        at = now() + dt.timedelta(days=day)
+        monkeypatch.setattr("rollbackhub.postmortems.domain.due.clock.now", partial(_at, at))
         remind_due()
         remind_due()
         seen.append(unread(cast.on_call))

@@ -52,7 +52,7 @@ def write(postmortem: Postmortem, user: User) -> None:
 
 
 def answer(postmortem: Postmortem, user: User) -> None:
-    key = postmortem.factors.first().question.key
+    key = postmortem.factors.values_list("question__key", flat=True)[0]
     answer_factor(postmortem_id=postmortem.pk, key=key, answer="yes", words="The set held no such case.", based_on=0, **who(user))
 
 
@@ -278,6 +278,7 @@ def test_publishing_tells_the_team_and_freezes_what_was_known(cast: Cast) -> Non
     assert not {"oncall", "auditor", "stranger"} & told
     after = Postmortem.objects.get(pk=postmortem.pk)
     assert after.frozen_timeline
+    assert after.frozen_facts is not None
     assert after.frozen_facts["severity"] == "SEV 2: major"
     before = after.frozen_timeline
     incident = after.incident

@@ -133,11 +133,10 @@ def _take_in(posts: Sequence[AlertPost]) -> None:
     for post in posts:
         newest[post.hook_id] = max(post.received_at, newest.get(post.hook_id, post.received_at))
         counts[post.hook_id, post.received_at.date()] += 1
-    hooks = AlertHook.objects.in_bulk(newest)
     for hook_id, at in newest.items():
         AlertHook.objects.filter(pk=hook_id).update(last_seen_at=at)
     for (hook_id, day), number in counts.items():
-        count(hooks[hook_id], Counted.TAKEN, number=number, day=day)
+        count(hook_id, Counted.TAKEN, number=number, day=day)
     # What it said stands on the alerts now. Its id stays, so that it is not taken a second time.
     AlertPost.objects.filter(pk__in=[post.pk for post in posts]).update(processed_at=clock.now(), entries=[])
 

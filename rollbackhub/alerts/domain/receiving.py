@@ -13,13 +13,14 @@ import json
 import random
 from collections.abc import Mapping
 from typing import NoReturn
+from uuid import UUID
 
 from django.db import connection
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from rollbackhub.alerts.domain.hooks import find_hook
+from rollbackhub.alerts.domain.hooks import Way, find_way
 from rollbackhub.alerts.enums import Counted, HookKind
-from rollbackhub.alerts.models import SLOTS, AlertHook
+from rollbackhub.alerts.models import SLOTS
 from rollbackhub.alerts.payloads import Delivery, Unreadable, Unusable, read_delivery
 from rollbackhub.common import clock
 from rollbackhub.common.errors import RollbackHubError
@@ -57,7 +58,7 @@ def receive_post(*, kind: HookKind, key: str, headers: Mapping[str, str], body: 
     `key` is what stands in the address, `headers` have lower-case names. Raises Refused, counted already.
     """
     now = clock.now()
-    hook = find_hook(kind, key)
+    hook = find_way(kind, key)
     if hook is None:
         refuse(None, _unknown(kind))
     try:
@@ -69,7 +70,7 @@ def receive_post(*, kind: HookKind, key: str, headers: Mapping[str, str], body: 
     except Refused as refusal:
         refuse(hook, refusal)
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [hook.pk, delivery_id or None, json.dumps([entry.as_json() for entry in delivery.entries]), now])
+        cursor.execute(_INSERT, [hook.hook_id, delivery_id or None, json.dumps([entry.as_json() for entry in delivery.entries]), now])
         taken = cursor.fetchone() is not None
     if not taken:
         refuse(hook, Refused(Counted.REPLAYED, 409, "This post was taken already. It is not taken a second time."))
@@ -78,21 +79,21 @@ def receive_post(*, kind: HookKind, key: str, headers: Mapping[str, str], body: 
 
 def refuse_unread(*, kind: HookKind, key: str) -> NoReturn:
     """Refuse a post whose body is too large to be read. Raises Refused, counted."""
-    hook = find_hook(kind, key)
+    hook = find_way(kind, key)
     if hook is None:
         refuse(None, _unknown(kind))
     refuse(hook, Refused(Counted.TOO_LARGE, 413, "A post has less than 2 MB. Send fewer alerts at once."))
 
 
-def refuse(hook: AlertHook | None, refusal: Refused) -> NoReturn:
+def refuse(hook: Way | None, refusal: Refused) -> NoReturn:
     """Count a refusal, and raise it."""
-    count(hook, refusal.counted)
+    count(hook.hook_id if hook is not None else None, refusal.counted)
     raise refusal
 
 
-def count(hook: AlertHook | None, counted: Counted, *, number: int = 1, day: dt.date | None = None) -> None:
+def count(hook_id: UUID | None, counted: Counted, *, number: int = 1, day: dt.date | None = None) -> None:
     """Count posts of a hook (None: of no hook) on a day (today, UTC). One statement; the rows of a day are spread, so that it rarely waits."""
-    values = [hook.pk if hook else None, counted.value, day or clock.now().date(), random.randrange(SLOTS), number]
+    values = [hook_id, counted.value, day or clock.now().date(), random.randrange(SLOTS), number]
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, values)
 
@@ -108,7 +109,7 @@ def _not_genuine(counted: Counted = Counted.FORGED) -> Refused:
     return Refused(counted, 401, "There is no such hook, or the signature does not fit the body and the hook's secret.", code="not_genuine")
 
 
-def _require_genuine(hook: AlertHook, *, headers: Mapping[str, str], body: bytes) -> str:
+def _require_genuine(hook: Way, *, headers: Mapping[str, str], body: bytes) -> str:
     """What the sender calls the post, as far as its headers say. Raises Refused: not signed by who has the secret, or too old."""
     if hook.kind == HookKind.ALERTMANAGER:
         # Who knows the address is who it was given to.

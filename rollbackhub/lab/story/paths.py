@@ -40,14 +40,18 @@ class _Path:
     teller: Teller
     began_at: dt.datetime = field(default_factory=clock.now)
     not_played: float = 0.0
+    _began: float = field(default_factory=clock.monotonic)
+    _before: float = 0.0
+
+    def begin(self) -> None:
+        """The harm begins now: from here on the bad version's requests are counted."""
+        self.began_at, self._began, self._before = clock.now(), clock.monotonic(), self.stage.bad_requests()
 
     def pause(self, *, minutes: float, segment: Segment, sentence: str) -> None:
-        """Minutes in which the bad version serves on; what it would have served in all of them is reckoned."""
-        before = self.stage.bad_requests()
+        """Minutes in which the bad version serves on; what it would have served in all of them is reckoned, at its rate since the beginning."""
         passed = self.teller.pause(minutes=minutes, segment=segment, sentence=sentence)
-        if passed.real > 0:
-            rate = max(0.0, self.stage.bad_requests() - before) / passed.real
-            self.not_played += rate * max(0.0, passed.told - passed.real)
+        rate = max(0.0, self.stage.bad_requests() - self._before) / (clock.monotonic() - self._began)
+        self.not_played += rate * max(0.0, passed.told - passed.real)
 
     def hear_the_alert(self) -> Proposal:
         """Wait until the real alert has become an incident with a proposed rollback."""
@@ -124,7 +128,7 @@ def tell_undrilled(stage: Stage, teller: Teller) -> PathReport:
     proof = stage.proof().in_words
     teller.measured(f"The way back of {ALIAS} in production: {proof}")
     stage.route(CANARY, reason="The story: a canary that nobody has rehearsed to take back")
-    path.began_at = clock.now()
+    path.begin()
     stage.switch(SwitchName.FLAG_MOVED, "production", on=True)
     teller.played(f"{BAD} goes into canary, {CANARY[BAD]} % by the hub. The gateway follows a renamed flag instead: a table of its own, 60 %.")
     proposal = path.hear_the_alert()
@@ -180,7 +184,7 @@ def tell_drilled(stage: Stage, teller: Teller) -> PathReport:
     proof = stage.proof().in_words
     teller.measured(f"The way back of {ALIAS} in production: {proof}")
     stage.route(CANARY, reason="The story: the same canary, with a rehearsed way back")
-    path.began_at = clock.now()
+    path.begin()
     teller.played(f"{BAD} goes into canary, {CANARY[BAD]} %.")
     proposal = path.hear_the_alert()
     path.pause(minutes=READS_PLAN, segment=Segment.DECIDE, sentence="the on-call engineer opens the proposal: the plan, the proof, how long it took in drills.")

@@ -49,7 +49,7 @@ class Exposure:
     """By the hub, from the detection to its preflight."""
     basis: str
     not_played: int
-    """What it would have answered in the simulated minutes that did not pass, at the rate that was counted while they were told."""
+    """What it would have answered in the simulated minutes that did not pass, at its rate since the harm began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ class Stage:
     def write_checks(self, checks: object, *, reason: str) -> None:
         """Change what verifies the alias; the proof of its path goes with it, and comes back with the former checks."""
         artefact = Artefact.objects.get(slug=ALIAS)
+        if artefact.checks == checks:
+            return
         set_checks(artefact=artefact, checks=checks, based_on=checks_digest(artefact), reason=reason, account=self.lead, actor=self.acting(self.lead))
 
     def drill(self, *, note: str) -> Execution:

@@ -128,7 +128,7 @@ def list_ungated(*, action: Action, rollback_ids: Iterable[UUID], version_ids: I
 
 def standing_at(now: dt.datetime) -> Q:
     """Holds that stand at this instant: not lifted, and their time is not over or an action gates them. The database's trigger has the same."""
-    return Q(lifted_at=None) & (Q(ends_at__gt=now) | Exists(_open_gates()))
+    return Q(Q(ends_at__gt=now) | Q(Exists(_open_gates())), lifted_at=None)
 
 
 def list_standing_holds() -> QuerySet[StabilityHold]:
