@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import connections, transaction
 from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -57,8 +57,9 @@ def written(
     with django_db_blocker.unblock(), cloned_database(template=database_template, name=name):
         before = connections["default"].settings_dict["NAME"]
         point_django_at(name)
-        make_cast()
-        addresses = {number: write_all(text) for number, text in enumerate(CORPUS)}
+        with transaction.atomic():
+            make_cast()
+            addresses = {number: write_all(text) for number, text in enumerate(CORPUS)}
         point_django_at(before)
         with serve(name, var) as url, django_db_blocker.block():
             yield Written(url=url, addresses=addresses)
