@@ -106,7 +106,7 @@ class RulesForm(forms.Form):
             self.fields[f"{topic}-channels"] = forms.MultipleChoiceField(
                 required=False,
                 choices=[(str(channel.pk), channel.name if channel.is_active else f"{channel.name} (off)") for channel in channels],
-                widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input m-0", "aria-label": None}),
+                widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input m-0"}),
                 initial=[str(channel.pk) for channel in rule.channels.all()] if rule else [],
                 label=f"{said}: channels",
             )

@@ -190,12 +190,12 @@ TELLINGS: dict[str, Telling] = {
         Topic.INCIDENT_CLOSED, "Incident closed: {about}", ("The incident of {about} is closed by {who}.", _WHY), "Owners: write the postmortem if it has none."
     ),
     "alert.fired": Telling(
-        Topic.ALERT_FIRED, "Alert: {about}", ("An alert fired at {about}.", "{title}", "{summary}"), "On-call: look at the incident.", Weight.FAILURE
+        Topic.ALERT_FIRED, "Alert: {about}", ("An alert fired at {about}: {name}.", "By the rule “{rule}”."), "On-call: look at the incident.", Weight.FAILURE
     ),
     "proposal.made": Telling(
         Topic.PROPOSAL_MADE,
         "Rollback proposed: {about}",
-        ("An alert proposes to roll back {about}.", "{title}", _WHY),
+        ("An alert proposes to roll back {about}: {name}.", "To be taken out: {bad_version}.", "To go back to: {good_versions}."),
         "On-call: look at the prepared plan; one confirmation starts it.",
         Weight.FAILURE,
     ),

@@ -38,9 +38,9 @@ class Digest(models.TextChoices):
     """How soon a message goes out."""
 
     AT_ONCE = "at_once", "Each at once"
-    QUARTER_HOUR = "quarter_hour", "Together, every 15 minutes"
-    HOURLY = "hourly", "Together, every hour"
-    DAILY = "daily", "Together, once a day"
+    QUARTER_HOUR = "quarter_hour", "Every 15 min"
+    HOURLY = "hourly", "Hourly"
+    DAILY = "daily", "Daily"
 
 
 class DeliveryState(models.TextChoices):

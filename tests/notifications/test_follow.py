@@ -81,15 +81,19 @@ def test_each_kind_of_thing_finds_its_team_and_page() -> None:
     release = ReleaseFactory(policy=policy)
     action = ActionFactory(team=team)
     channel = ChannelFactory(team=team)
-    for topic in (Topic.INCIDENT_OPENED, Topic.DRILL_FAILED, Topic.GATE_BYPASSED, Topic.ACTION_OVERDUE, Topic.HOLD_LIFTED, Topic.ALERT_FIRED):
+    wanted = (Topic.INCIDENT_OPENED, Topic.DRILL_FAILED, Topic.GATE_BYPASSED, Topic.ACTION_OVERDUE, Topic.HOLD_LIFTED, Topic.ALERT_FIRED)
+    proposal_id, postmortem_id = uuid4(), uuid4()
+    for topic in (*wanted, Topic.PROPOSAL_MADE, Topic.POSTMORTEM_PUBLISHED):
         RuleFactory(team=team, topic=topic, channels=[channel])
     happened("incident.opened", "incident", incident.pk, title=incident.title)
     happened("planned_drill.failed", "planned_drill", planned.pk, why="The gateway served something else.")
     happened("release.gate_bypassed", "release", release.pk, reason="The fix cannot wait.", conditions=["no_proof"])
     happened("action.overdue", "action", action.pk, title=action.title, due_on="2026-11-30")
     happened("hold.lifted", "version", release.to_version.pk, reason="The cause is mended.")
-    happened("alert.fired", "alert", uuid4(), incident=str(incident.pk), title="Feedback is bad")
-    happened("alert.fired", "alert", uuid4(), incident=str(uuid4()), title="Of nothing that is there")
+    happened("alert.fired", "alert", uuid4(), incident=str(incident.pk), name="NegativeFeedback")
+    happened("alert.fired", "alert", uuid4(), incident=str(uuid4()), name="OfNothingThatIsThere")
+    happened("proposal.made", "proposal", proposal_id, incident=str(incident.pk), name="NegativeFeedback", bad_version="v2", good_versions=["v1"])
+    happened("postmortem.published", "postmortem", postmortem_id, incident=str(incident.pk), title=incident.title)
     follow_log()
     found = {message.topic: message for message in Message.objects.filter(team=team)}
     assert {topic: message.url for topic, message in found.items()} == {
@@ -99,7 +103,10 @@ def test_each_kind_of_thing_finds_its_team_and_page() -> None:
         Topic.ACTION_OVERDUE: f"/actions/{action.pk}/",
         Topic.HOLD_LIFTED: f"/registry/versions/{release.to_version.pk}/",
         Topic.ALERT_FIRED: f"/incidents/{incident.pk}/",
+        Topic.PROPOSAL_MADE: f"/alerts/proposals/{proposal_id}/",
+        Topic.POSTMORTEM_PUBLISHED: f"/postmortems/{postmortem_id}/",
     }
+    assert "To be taken out: v2.\n\nTo go back to: v1." in found[Topic.PROPOSAL_MADE].body
     assert found[Topic.ALERT_FIRED].incident_id == incident.pk
 
 

@@ -50,8 +50,8 @@ def facts_of(events: Sequence[AuditEvent]) -> dict[int, Facts]:
         for event in others:
             of = incidents.get(event.data["incident"])
             if of is not None:
-                own = event.data.get("url")
-                found[event.pk] = replace(of, url=own) if isinstance(own, str) and own.startswith("/") else of
+                page = _PAGES.get(event.subject_type)
+                found[event.pk] = replace(of, url=page.format(event.subject_id)) if page else of
     return {event_id: facts for event_id, facts in found.items() if facts.teams}
 
 
@@ -163,6 +163,9 @@ def _actions(subjects: list[str]) -> dict[str, Facts]:
         for action in actions
     }
 
+
+_PAGES = {"proposal": "/alerts/proposals/{}/", "postmortem": "/postmortems/{}/"}
+"""Of what belongs to an incident and has a page of its own."""
 
 _RESOLVERS: dict[str, Callable[[list[str]], dict[str, Facts]]] = {
     "rollback": _rollbacks,
