@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import add, attrgetter
 from typing import Any
 
 from django.db.models import Count, F, Q
@@ -51,13 +52,15 @@ class Counts:
     excused: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(*map(add, _COUNTED(self), _COUNTED(other)))
 
     @property
     def late(self) -> int:
         """Started, but overdue by then."""
         return self.done - self.on_time
 
+
+_COUNTED = attrgetter(*(field.name for field in fields(Counts)))
 
 PARTS = (("On time", "on_time"), ("Late", "late"), ("Overdue, not started", "overdue"), ("Missed", "missed"), ("Excused", "excused"))
 
