@@ -242,13 +242,14 @@ def test_sign_off_is_by_the_named_roles_once_each(reviews: Reviews, cast: Cast) 
         refused = post(who, "sign", review, role=role)
         assert (refused.status_code, sentence in unescape(refused.content.decode())) == (403, True)
     assert post(cast.lead, "sign", reviews.prepared, role="platform_lead").status_code == 409
+    read = review.number
     form = page(client_of(cast.lead), reverse("reviews:sign", args=[review.pk]))
     assert re.findall(r'<option value="(\w+)"', form.split("<main")[1]) == ["platform_lead"]
-    assert post(cast.lead, "sign", review, role="platform_lead", note="As discussed.").status_code == 302
+    assert post(cast.lead, "sign", review, role="platform_lead", note="As discussed.", based_on=read).status_code == 302
     assert post(cast.lead, "sign", review, role="platform_lead").status_code == 409
     assert "Somebody has signed: from now on nothing but signatures is added." in detail(cast.leadership, review)
     assert post(cast.lead, "minutes", review, "misses", text="late", based_on=1).status_code == 409
-    assert post(cast.leadership, "sign", review, role="leadership").status_code == 302
+    assert post(cast.leadership, "sign", review, role="leadership", based_on=read).status_code == 302
     text = detail(cast.lead, review)
     assert "It is signed off by Lee Lead and Vera Vice." in text
     assert "As discussed." in text
@@ -260,6 +261,30 @@ def test_sign_off_is_by_the_named_roles_once_each(reviews: Reviews, cast: Cast) 
     assert "This amends" in detail(cast.lead, new)
     assert "This review was amended" in detail(cast.lead, review)
     assert post(cast.lead, "amend", review, reason="x").status_code == 422
+
+
+def test_record_that_moved_under_an_open_form_is_not_signed(reviews: Reviews, cast: Cast) -> None:
+    review = reviews.held
+    sign = reverse("reviews:sign", args=[review.pk])
+    offered = re.search(r'href="([^"]*/sign/[^"]*)"', detail(cast.lead, review))
+    assert offered
+    form = page(client_of(cast.lead), offered[1])
+    read = re.search(r'name="based_on" value="(\d+)"', form)
+    assert read
+    assert post(cast.on_call, "minutes", review, "compliance", text="Another sentence.", based_on=0).status_code == 302
+    refused = post(cast.lead, "sign", review, role="platform_lead", note="Seen.", based_on=read[1])
+    text = unescape(refused.content.decode())
+    assert (refused.status_code, review.sign_offs.count()) == (409, 0)
+    assert "The record has changed since you opened it: minutes by Olga Call. Read it again, then sign." in text
+    assert ("Your note was:" in text, "Sign it" in primary(text)) == (True, False)
+    # Who read the review's page before has a link with that record's number: the form does not come.
+    assert client_of(cast.lead).get(offered[1]).status_code == 409
+    for wrong in ("", "x", "\u00b2", "9" * 400):
+        assert post(cast.lead, "sign", review, role="platform_lead", based_on=wrong).status_code == 409
+    assert not review.sign_offs.exists()
+    again = re.search(r'name="based_on" value="(\d+)"', page(client_of(cast.lead), sign))
+    assert again
+    assert post(cast.lead, "sign", review, role="platform_lead", based_on=again[1]).status_code == 302
 
 
 def attacked(cast: Cast) -> Review:
