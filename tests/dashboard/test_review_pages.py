@@ -16,6 +16,7 @@ from django.urls import reverse
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import Team
 from rollbackhub.common.clock import now
+from rollbackhub.dashboard.review_page import _when
 from rollbackhub.reviews.domain.documents import Made, make_documents
 from rollbackhub.reviews.domain.preparing import prepare_review
 from rollbackhub.reviews.enums import Agenda, ReviewState
@@ -229,6 +230,24 @@ def test_on_call_engineer_does_nothing_that_is_a_leads(name: str, reviews: Revie
     before = Review.objects.get(pk=reviews.prepared.pk).number
     assert post(cast.on_call, name, reviews.prepared).status_code == 403
     assert Review.objects.get(pk=reviews.prepared.pk).number == before
+
+
+@pytest.mark.parametrize(("name", "args"), [("minutes", ("misses",)), ("attendance", ()), ("wish", ())])
+def test_auditor_who_writes_is_told_which_role_it_takes_whatever_is_sent(name: str, args: tuple[str, ...], reviews: Reviews, cast: Cast) -> None:
+    refused = post(cast.auditor, name, reviews.prepared, *args, text="x")
+    assert refused.status_code == 403
+    assert "To write to the record of a meeting you need a role that drills or leads." in unescape(refused.content.decode())
+    shown = page(client_of(cast.auditor), reverse(f"reviews:{name}", args=[reviews.prepared.pk, *args]))
+    assert "You need a role that drills or leads." in shown
+
+
+def test_day_of_another_year_is_said_with_its_year(reviews: Reviews, cast: Cast) -> None:
+    this_year, next_year = now().replace(month=12, day=31, hour=12), now().replace(month=1, day=2, hour=12, year=now().year + 1)
+    assert _when(this_year, now=this_year).startswith("31 December at ")
+    Review.objects.filter(pk=reviews.prepared.pk).update(meets_at=next_year)
+    Review.objects.filter(pk=reviews.coming.pk).update(meets_at=next_year, prepare_at=next_year)
+    for review in (reviews.prepared, reviews.coming):
+        assert f" on 2 January {next_year.year} at " in detail(cast.lead, review)
 
 
 def test_sign_off_is_by_the_named_roles_once_each(reviews: Reviews, cast: Cast) -> None:

@@ -123,6 +123,7 @@ def test_review_goes_from_opening_to_its_last_signature(cast: Cast) -> None:
         ({"quarter": dt.date(2026, 7, 2)}, "quarter"),
         ({"quarter": dt.date(2099, 1, 1)}, "quarter"),
         ({"meets_at": dt.datetime(2026, 6, 30, tzinfo=dt.UTC)}, "meets_at"),
+        ({"meets_at": dt.datetime(9999, 12, 31, tzinfo=dt.UTC)}, "meets_at"),
         ({"sign_off_roles": []}, "sign_off_roles"),
         ({"sign_off_roles": ["king"]}, "sign_off_roles"),
         ({"presenter": "stranger"}, "presenter"),
@@ -135,6 +136,12 @@ def test_opening_what_cannot_be_is_refused_at_its_field(values: dict[str, Any], 
         open_review(**{"team": TeamFactory(), "quarter": QUARTER, **values}, **by(cast.lead))
     assert list(caught.value.fields) == [field]
     assert not Review.objects.exists()
+
+
+def test_meeting_is_a_year_ahead_at_most_when_it_is_moved_too(cast: Cast) -> None:
+    review = open_review(team=TeamFactory(), quarter=QUARTER, meets_at=now() + dt.timedelta(days=365), **by(cast.lead))
+    with pytest.raises(InvalidInput, match="at most 366 days ahead"):
+        change_review(review_id=review.pk, meets_at=now() + dt.timedelta(days=367), presenter=None, sign_off_roles=["leadership"], **by(cast.lead))
 
 
 def test_second_review_of_a_quarter_is_refused_and_names_the_first(cast: Cast) -> None:
@@ -265,6 +272,13 @@ def test_minutes_of_two_at_once_tell_the_second_and_lose_nothing(cast: Cast) -> 
         (lambda review, who: add_decision(review_id=review.pk, text="x", owner=who, wanted_id=WantedDecisionFactory().pk, **by(who)), "wanted_not_found"),
         (lambda review, who: give_action(review_id=review.pk, title="x", owner=who, due_on=dt.date(2020, 1, 1), **by(who)), "day_is_over"),
         (lambda review, who: give_action(review_id=review.pk, title="", owner=who, due_on=now().date(), **by(who)), "invalid_input"),
+        (lambda review, who: give_action(review_id=review.pk, title="x", owner=who, due_on=dt.date(9999, 12, 31), **by(who)), "invalid_input"),
+        (lambda review, who: give_action(review_id=review.pk, title="a\u200bb", owner=who, due_on=now().date(), **by(who)), "unshowable_text"),
+        (lambda review, who: give_action(review_id=review.pk, title="a\nb", owner=who, due_on=now().date(), **by(who)), "unshowable_text"),
+        (lambda review, who: give_action(review_id=review.pk, title="x", detail="\x1b", owner=who, due_on=now().date(), **by(who)), "unshowable_text"),
+        (lambda review, who: add_decision(review_id=review.pk, text="a\u200bb", owner=who, **by(who)), "unshowable_text"),
+        (lambda review, who: save_minutes(review_id=review.pk, agenda="misses", text="\x1b[2J", based_on=0, **by(who)), "unshowable_text"),
+        (lambda review, who: add_attendance(review_id=review.pk, people=[], guests=["a\u200bb"], **by(who)), "unshowable_text"),
         (lambda review, who: ask_for_decision(review_id=review.pk, text="", **by(who)), "invalid_input"),
     ],
 )
@@ -326,6 +340,21 @@ def test_signature_is_for_the_record_that_was_read_and_others_signatures_do_not_
     assert code_of(lambda: sign_off(review_id=review.pk, based_on=read, role="leadership", **by(cast.leadership))) == "record_moved"
     sign_off(review_id=review.pk, based_on=both_read, role="leadership", **by(cast.leadership))
     assert fresh(review).state == "signed"
+
+
+def test_marks_that_turn_text_around_are_left_out_of_the_record(cast: Cast) -> None:
+    review = written("held")
+    turned = "a\u202eb\u2066c"
+    save_minutes(review_id=review.pk, agenda="misses", text=f"# {turned}\n\n\tcode", based_on=0, **by(cast.lead))
+    decision = add_decision(review_id=review.pk, text=turned, owner=cast.lead, **by(cast.lead))
+    link = give_action(review_id=review.pk, title=turned, detail=f"{turned}\n{turned}", owner=cast.lead, due_on=now().date() + dt.timedelta(2), **by(cast.lead))
+    add_attendance(review_id=review.pk, people=[], guests=[turned], **by(cast.lead))
+    record = get_record(review.pk)
+    assert [item.minutes for item in record.items if item.agenda == "misses"] == ["# abc\n\n\tcode"]
+    assert (decision.text, link.title, link.detail, link.action.title, link.action.detail) == ("abc", "abc", "abc\nabc", "abc", "abc\nabc")
+    assert "abc" in [row.name for row in record.attendance]
+    signed = sign_off(review_id=review.pk, based_on=seen(review), role="platform_lead", note=turned, **by(cast.lead))
+    assert signed.sign_offs.get().note == "abc"
 
 
 def test_one_person_signs_for_one_role_whatever_roles_they_have() -> None:

@@ -34,6 +34,7 @@ from rollbackhub.reviews.domain.meeting import (
 )
 from rollbackhub.reviews.domain.selectors import Record, get_item, get_record
 from rollbackhub.reviews.domain.signing import require_read, sign_off
+from rollbackhub.reviews.domain.writing import require_writer
 from rollbackhub.reviews.models import ReviewItem
 
 DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
@@ -53,6 +54,9 @@ def hold(request: HttpRequest, review_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def attendance(request: HttpRequest, review_id: UUID) -> HttpResponse:
     """Who was there?"""
+    if request.method == "POST":
+        # Before what is sent: a person without the role is told so, whatever the form lacks.
+        require_writer(person(request))
     record = get_record(review_id, contents=False)
     form = AttendanceForm(request.POST or None, present={row.user_id for row in record.attendance if row.user_id})
     if request.method == "POST" and form.is_valid():
@@ -84,6 +88,9 @@ def attendance_remove(request: HttpRequest, review_id: UUID, attendance_id: int)
 @requires(Capability.VIEW)
 def minutes(request: HttpRequest, review_id: UUID, agenda: str) -> HttpResponse:
     """Write an item's minutes. When somebody else has written meanwhile, both texts are shown and nothing is lost."""
+    if request.method == "POST":
+        # Before what is sent: a person without the role is told so, whatever the form lacks.
+        require_writer(person(request))
     item = get_item(review_id, agenda)
     context: dict[str, Any] = {"item": item, "review": item.review, "back": _back(request, item)}
     form = MinutesForm(request.POST or None, initial={"text": item.minutes, "based_on": item.minutes_number})
@@ -124,6 +131,9 @@ def _back(request: HttpRequest, item: ReviewItem) -> str:
 @requires(Capability.VIEW)
 def wish(request: HttpRequest, review_id: UUID) -> HttpResponse:
     """Ask the meeting for a decision."""
+    if request.method == "POST":
+        # Before what is sent: a person without the role is told so, whatever the form lacks.
+        require_writer(person(request))
     record = get_record(review_id, contents=False)
     form = WishForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

@@ -16,7 +16,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.reviews.domain.meeting import sign_key
 from rollbackhub.reviews.domain.selectors import written_number
-from rollbackhub.reviews.domain.writing import address_of, keep, lock_review, move
+from rollbackhub.reviews.domain.writing import address_of, keep, lock_review, move, written_text
 from rollbackhub.reviews.enums import ReviewState
 from rollbackhub.reviews.models import Review, SignOff
 from rollbackhub.reviews.rules import MAX_NOTE
@@ -52,7 +52,7 @@ def sign_off(*, review_id: UUID, role: str, based_on: int, note: str = "", accou
             raise Forbidden(f"To sign for it you need the role {Role(role).label}. An administrator can grant it.", code="role_missing")
         _require_unsigned(review, role, account)
         require_read(review, based_on=based_on)
-        text = note.replace("\x00", "").strip()
+        text = written_text(note, field="note")
         if len(text) > MAX_NOTE:
             sentence = f"A note has at most {MAX_NOTE} characters."
             raise InvalidInput(sentence, code="note_too_long", fields={"note": [sentence]})
