@@ -39,7 +39,7 @@ def stacked_rows(*, groups: Sequence[str], series: Sequence[tuple[str, Sequence[
         xaxis={
             "title": {"text": f"{axis} (%)" if as_shares else axis},
             "rangemode": "tozero",
-            **({"range": [0, 100], "tickvals": [0, 25, 50, 75, 100], "ticksuffix": " %"} if as_shares else count_ticks(max(sums, default=0))),
+            **({"range": [0, 100], "tick0": 0, "dtick": 25, "ticksuffix": " %"} if as_shares else count_ticks(max(sums, default=0))),
         },
         yaxis={"autorange": "reversed", "showgrid": False},
         # Room for the last label: plotly hides one that would be cut off.
