@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from rollbackhub.analytics.models import RunFact
 from rollbackhub.reviews.domain.agenda.build import BuiltItem, build_agenda
 from rollbackhub.reviews.enums import Agenda
 from rollbackhub.reviews.models import Review
@@ -76,6 +77,18 @@ def test_misses_name_the_segment_that_took_most(built: dict[str, BuiltItem]) -> 
         ("smart-reasoner", "Drill", 400.0, 100.0, "Propagate"),
     ]
     assert {row["segment"]: row["misses"] for row in rows(item, "By segment")} == {"Execute": 1, "Propagate": 2}
+
+
+def test_misses_blame_no_segment_that_was_merely_the_only_one_recorded(quarter: Quarter) -> None:
+    past = RunFact.objects.get(kind="rollback", hit=False)
+    RunFact.objects.filter(pk=past.pk).update(execute_seconds=None, authorise_seconds=88.0, propagate_seconds=None, drain_seconds=None)
+    RunFact.objects.filter(hit=False).exclude(pk=past.pk).update(hit=True, rollback_seconds=1.0)
+    review: Review = ReviewFactory(team=quarter.team, quarter=QUARTER)
+    item = next(item for item in build_agenda(review, at=AT) if item.agenda == Agenda.MISSES)
+    assert item.headline == "1 of 4 measured runs missed its target; where most of it went is not known."
+    (row,) = rows(item, "Targets missed")
+    assert (row["segment"], row["segment_seconds"]) == ("Not known: of 10 min only authorise (1 min 28 s) was recorded", None)
+    assert "Never recorded in these misses: execute, propagate and drain." in item.content["notes"]
 
 
 def test_proof_lists_aliases_without_it(built: dict[str, BuiltItem]) -> None:
