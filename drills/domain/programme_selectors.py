@@ -17,12 +17,19 @@ from drills.domain.schedule import draw_one, draw_time, period_in_words
 from drills.enums import OPEN_STATES, Cadence, PlannedState
 from drills.models import DrillPlan, PlannedDrill
 from rollbackhub.accounts.models import User
+from rollbackhub.common import clock
 from rollbackhub.common.errors import InvalidInput
 
 LIMIT = 1000
 
 HIDDEN = Q(plan__announced=False, state__in=OPEN_STATES)
 """Unannounced, and not begun."""
+
+
+def has_come(at: dt.datetime) -> Q:
+    """Planned drills whose time has come by then, or that were started before it. What is excused ahead of its time is none of them yet."""
+    return Q(starts_at__lte=at) | Q(started_at__isnull=False)
+
 
 WEEKDAYS = "Monday to Friday"
 
@@ -59,6 +66,13 @@ class PlannedRow:
         return "" if self.starts_at is not None else f"some time in {self.period_in_words}"
 
     @property
+    def was_due(self) -> bool:
+        """Whether its time is over: what was excused ahead of its time is still to come until then."""
+        if self.started_at is not None:
+            return True
+        return self.ended_at is not None and self.starts_at is not None and self.starts_at <= clock.now()
+
+    @property
     def url(self) -> str:
         """The page of its drill; empty before there is one."""
         return f"/drills/{self.execution_id}/" if self.execution_id else ""
@@ -85,7 +99,7 @@ class PlanRow:
     next: PlannedRow | None
     """The earliest that is open."""
     last: PlannedRow | None
-    """The newest that is not."""
+    """The newest that is not, of those whose time has come."""
     overdue: int
     missed: int
     """Of all times."""
@@ -226,7 +240,8 @@ def describe_plans(plans: Sequence[DrillPlan]) -> list[PlanRow]:
     """The same for these, in their order. Three queries for any number."""
     ids = [plan.pk for plan in plans]
     coming = planned_drills().filter(plan__in=ids, state__in=OPEN_STATES).order_by("plan_id", "shown_at", "pk").distinct("plan_id")
-    past = planned_drills().filter(plan__in=ids).exclude(state__in=OPEN_STATES).order_by("plan_id", "-starts_at", "-pk").distinct("plan_id")
+    come = planned_drills().filter(has_come(clock.now()), plan__in=ids).exclude(state__in=OPEN_STATES)
+    past = come.order_by("plan_id", "-starts_at", "-pk").distinct("plan_id")
     counts = {
         row["plan"]: row
         for row in PlannedDrill.objects.filter(plan__in=ids)

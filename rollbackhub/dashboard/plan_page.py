@@ -106,4 +106,4 @@ def said_of(row: PlannedRow) -> Said:
             return Said(look, "It was missed.", row.why)
         case _:
             by = row.excused_by.get_full_name() or row.excused_by.username if row.excused_by else "a lead"
-            return Said(look, f"{by} excused it: it was not held, and counts as neither passed nor missed.", row.why)
+            return Said(look, f"{by} excused it: it {'was' if row.was_due else 'is'} not held, and counts as neither passed nor missed.", row.why)

@@ -102,6 +102,19 @@ def test_list_without_a_plan_offers_one_to_who_may_make_it(cast: Cast) -> None:
     assert "Plan drills" not in text
 
 
+def test_a_drill_that_was_excused_ahead_of_its_time_is_due_still(cast: Cast) -> None:
+    planned = PlannedDrillFactory(excused=True)
+    client = client_of(cast.auditor)
+    text = text_of(client, reverse("drills:planned", args=[planned.pk]))
+    assert "Was due" not in text
+    assert "it is not held" in text
+    assert "It has not drilled yet." in text_of(client, f"{PLANS}{planned.plan_id}/")
+    PlannedDrill.objects.filter(pk=planned.pk).update(starts_at=clock.now() - dt.timedelta(minutes=1))
+    text = text_of(client, reverse("drills:planned", args=[planned.pk]))
+    assert "Was due" in text
+    assert "it was not held" in text
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -115,7 +128,7 @@ def test_list_without_a_plan_offers_one_to_who_may_make_it(cast: Cast) -> None:
 )
 def test_page_of_a_plan_answers_whether_it_is_kept(state: str, words: str, cast: Cast) -> None:
     trait = {state: True} if state not in (PlannedState.DUE, PlannedState.OVERDUE) else {"state": state}
-    planned = PlannedDrillFactory(**trait)
+    planned = PlannedDrillFactory(**trait, **({} if state == PlannedState.DUE else {"starts_at": clock.now() - dt.timedelta(days=2)}))
     assert words in text_of(client_of(cast.auditor), f"{PLANS}{planned.plan_id}/")
 
 
