@@ -158,7 +158,7 @@ def _start_one(planned_id: int, *, now: dt.datetime) -> int:
             return _wait(planned, "It is unannounced, so it is caught up within working hours only.", now=now)
         try:
             with transaction.atomic():
-                started = start_for(planned, actor=PROGRAMME, user=None)
+                started = start_for(planned, actor=PROGRAMME, user=None, waits_at=now)
         except RollbackHubError as error:
             return _wait(planned, error.message, now=now)
         _run(planned, started, actor=PROGRAMME, now=now)
