@@ -269,7 +269,20 @@ def test_owner_is_told_a_day_ahead_once(time: Clock, plan: Plan, cast: Cast) -> 
     assert (remind(), remind()) == (1, 0)
     (notice,) = Notice.objects.all()
     assert (notice.user, notice.subject) == (cast.on_call, "Drill ahead: Reasoner")
-    assert "Friday 1 January at 10:00 (UTC)" in notice.text
+    assert "Friday 1 January at 10:00 (UTC, the zone of Platform)" in notice.text
+
+
+def test_owner_is_told_ahead_once_a_day_of_a_plan_with_many(time: Clock, plan: Plan, cast: Cast) -> None:
+    plan(cadence="cron", cron="0 * * * *")
+    while remind():
+        pass
+    assert notices(cast) == ["Drills ahead: Reasoner", "Drills ahead: Reasoner"]
+    today, tomorrow = Notice.objects.order_by("id")
+    assert today.text.startswith("16 drills of it start by themselves on that day, the first on Tuesday 1 December at 08:00 (UTC, the zone of Platform).")
+    assert tomorrow.text.startswith("24 drills of it start by themselves on that day, the first on Wednesday 2 December at 00:00 (UTC, the zone of Platform).")
+    time.set(2026, 12, 1, 8)
+    assert start_due() == 1
+    assert Notice.objects.filter(read_at=None).count() == 2, "more are to come on that day"
 
 
 def test_nobody_is_told_of_an_unannounced_drill_ahead(time: Clock, plan: Plan) -> None:
@@ -345,7 +358,7 @@ def test_lead_excuses_what_is_due_overdue_or_was_missed_with_a_reason(time: Cloc
     assert first(made).state == PlannedState.MISSED
     assert excuse_planned(planned_id=due.pk, reason="It was down.", **by_lead).state == PlannedState.EXCUSED
     assert Notice.objects.get(subject="Drill missed: Reasoner").read_at is not None
-    with pytest.raises(Conflict, match="is excused and cannot become excused"):
+    with pytest.raises(Conflict, match=r"^Lee Lead excused this drill already, 2026-12-03 at 00:00 UTC: It was down\. Nothing more"):
         excuse_planned(planned_id=due.pk, reason="Again.", **by_lead)
     events = AuditEvent.objects.filter(event="planned_drill.excused").order_by("id")
     assert [event.data["from"] for event in events] == ["due", "missed"]

@@ -111,9 +111,7 @@ def plan_resume(request: HttpRequest, plan_id: int) -> HttpResponse:
 @requires(Capability.VIEW)
 def planned_detail(request: HttpRequest, planned_id: int) -> HttpResponse:
     """What becomes of one planned drill, and who may do what about it."""
-    row = get_planned(planned_id)
-    context = {"row": row, "said": said_of(row), "redrawn": draw_again(planned_id)}
-    return render(request, "drills/planned.html", context)
+    return _planned_page(request, planned_id)
 
 
 @require_POST
@@ -128,9 +126,19 @@ def planned_start(request: HttpRequest, planned_id: int) -> HttpResponse:
 @requires(Capability.LEAD)
 def planned_excuse(request: HttpRequest, planned_id: int) -> HttpResponse:
     """Say that it need not be held."""
-    excuse_planned(planned_id=planned_id, reason=_reason(request), actor=actor(request), user=person(request))
+    try:
+        excuse_planned(planned_id=planned_id, reason=_reason(request), actor=actor(request), user=person(request))
+    except InvalidInput as error:
+        return _planned_page(request, planned_id, refused=error.message)
     messages.success(request, "It is excused. It counts as neither passed nor missed.")
     return redirect("drills:planned", planned_id=planned_id)
+
+
+def _planned_page(request: HttpRequest, planned_id: int, *, refused: str = "") -> HttpResponse:
+    """The page of a planned drill; `refused`: what was wrong with what was just sent."""
+    row = get_planned(planned_id)
+    context = {"row": row, "said": said_of(row), "redrawn": draw_again(planned_id), "refused": refused}
+    return render(request, "drills/planned.html", context, status=422 if refused else 200)
 
 
 def _form_page(request: HttpRequest, form: PlanForm, *, keep: Any, plan: DrillPlan | None) -> HttpResponse:
