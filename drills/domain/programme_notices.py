@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
-from drills.domain.schedule import instant_of, period_in_words
+from drills.domain.schedule import instant_of, less_than_a_day, period_in_words
 from drills.enums import PlannedState
 from drills.models import PlannedDrill
 from rollbackhub.accounts.domain.notices import list_people_with, put_away, tell
@@ -35,7 +35,10 @@ def tell_ahead(planned: PlannedDrill) -> None:
 def tell_of(planned: PlannedDrill) -> None:
     """That it is overdue, was missed or has failed; nothing in another state. An unannounced one that is overdue is named without its time."""
     plan, state = planned.plan, PlannedState(planned.state)
-    period = period_in_words(planned.period_starts_at, planned.period_ends_at, zone=ZoneInfo(plan.team.timezone))
+    zone = ZoneInfo(plan.team.timezone)
+    period = period_in_words(planned.period_starts_at, planned.period_ends_at, zone=zone)
+    if plan.announced and less_than_a_day(planned.period_starts_at, planned.period_ends_at):
+        period += f", {planned.period_starts_at.astimezone(zone):%H:%M} {zone.key}"
     subject = {
         PlannedState.OVERDUE: f"Drill overdue: {plan.name}",
         PlannedState.MISSED: f"Drill missed: {plan.name}",

@@ -76,7 +76,9 @@ def _require_gateways(policy: RoutingPolicy, *, now: dt.datetime) -> None:
         named = ", ".join(f"{gateway.node_id} (last seen {gateway.last_seen_at:%Y-%m-%d %H:%M:%S} UTC)" for gateway in newest[:3])
         more = f" and {len(away) - 3} more" if len(away) > 3 else ""
         where = policy.environment.slug
-        raise Conflict(f"It waits for gateways of {where} to ask for routes again: {named}{more}. At the end of its time it starts anyway.", code="gateways_away")
+        raise Conflict(
+            f"It waits for gateways of {where} to ask for routes again: {named}{more}. At the end of its time it starts anyway.", code="gateways_away"
+        )
 
 
 def seed_of(planned: PlannedDrill) -> str:

@@ -65,6 +65,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
         "team": team,
         "is_cut": len(rows) > LIMIT,
         "limit": LIMIT,
+        "whole_until": rows[LIMIT].starts_at if len(rows) > LIMIT else None,
         "this_month": today.replace(day=1),
     }
     return render(request, "drills/calendar.html", context)

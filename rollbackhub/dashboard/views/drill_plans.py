@@ -9,9 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from drills.domain.planning import AHEAD, AHEAD_BY_CRON
 from drills.domain.plans import change_plan, end_plan, get_plan, make_plan
 from drills.domain.programme import excuse_planned, start_planned
 from drills.domain.programme_selectors import describe_plans, draw_again, get_planned, list_plans
+from drills.enums import Cadence
 from drills.models import DrillPlan
 from rollbackhub.accounts.models import Team
 from rollbackhub.accounts.rules import Capability
@@ -143,9 +145,10 @@ def _planned_page(request: HttpRequest, planned_id: int, *, refused: str = "") -
 
 def _form_page(request: HttpRequest, form: PlanForm, *, keep: Any, plan: DrillPlan | None) -> HttpResponse:
     """The form; sent, what it would plan; sent once more as it was shown, the plan itself."""
-    slots = None
+    slots = team = None
     if form.is_valid():
         chosen = form.chosen()
+        team = chosen["team"]
         try:
             slots = previewed(chosen, plan=plan)
             if request.POST.get("previewed") == form.digest:
@@ -159,6 +162,8 @@ def _form_page(request: HttpRequest, form: PlanForm, *, keep: Any, plan: DrillPl
         "form": form,
         "plan": plan,
         "slots": slots,
+        "team": team,
+        "days_ahead": (AHEAD_BY_CRON if form.is_bound and form.cleaned_data.get("cadence") == Cadence.CRON else AHEAD).days,
         "changed_since": bool(request.POST.get("previewed")) and slots is not None,
         "announced": form.is_bound and form.cleaned_data.get("announced") == "yes",
     }
