@@ -278,6 +278,35 @@ def test_plan_is_ended_with_a_reason_and_taken_up_again(cast: Cast) -> None:
     assert plan.is_active
 
 
+@pytest.mark.usefixtures("_today")
+def test_preview_says_whose_clock_it_is_and_which_other_plan_drills_the_alias_then(cast: Cast) -> None:
+    policy = seed_policy()
+    make_plan(name="First", owner=cast.on_call, actor=actor_of(cast.lead), user=cast.lead, policy=policy, cadence="monthly")
+    html, _ = previewed_of(client_of(cast.lead), wanted(name="Second"))
+    assert "Planned by the clock of Platform (UTC), shown by yours. These are the first 6; drills are written down 100 days ahead." in html
+    assert "“First” drills smart-reasoner at this time, too: one of the two has to wait for the other." in html
+    html, _ = previewed_of(client_of(cast.lead), wanted(name="Second", cadence="cron", cron="0 11 1 * *"))
+    assert "drills smart-reasoner at this time" not in html
+
+
+def test_preview_offers_no_period_whose_working_hours_are_over(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed_policy()
+    monkeypatch.setattr(clock, "now", lambda: dt.datetime(2026, 11, 30, 21, tzinfo=dt.UTC))
+    html, _ = previewed_of(client_of(cast.lead), wanted(announced="no"))
+    assert "Some time in November 2026" not in html
+    assert "Some time in December 2026" in html
+
+
+def test_drills_of_one_day_are_told_apart_by_their_time_and_caught_up_until_the_next(cast: Cast) -> None:
+    plan = make_plan(name="Hourly", owner=cast.on_call, actor=actor_of(cast.lead), user=cast.lead, policy=seed_policy(), cadence="cron", cron="0 * * * *")
+    planned = PlannedDrill.objects.filter(plan=plan).order_by("slot")[0]
+    slot = planned.slot
+    assert f"What becomes of the drill for {slot.day} {slot:%B %Y}, {slot:%H:%M} UTC?" in text_of(client_of(cast.auditor), f"/drills/planned/{planned.pk}/")
+    text = text_of(client_of(cast.auditor), f"{PLANS}{plan.pk}/")
+    assert "24 hours, but never beyond the next time of its expression; then a drill" in text
+    assert "By 0 * * * * in UTC, announced" in text
+
+
 # A planned drill.
 
 
@@ -334,7 +363,9 @@ def test_planned_drill_is_started_by_who_may_drill(cast: Cast) -> None:
 def test_planned_drill_is_excused_by_a_lead_with_a_reason(cast: Cast, programme: Programme) -> None:
     planned = programme.planned["missed"]
     client, address = client_of(cast.lead), f"/drills/planned/{programme.planned['missed'].pk}/excuse/"
-    assert client.post(address, {"reason": "\x00 "}).status_code == 422
+    refused = client.post(address, {"reason": "\x00 "})
+    assert (refused.status_code, refused.content.decode().count("why this drill is not held")) == (422, 1)
+    assert "What becomes of the drill" in refused.content.decode(), "it stays on the page"
     answer = client.post(address, {"reason": "The whole team was at a funeral."}, follow=True)
     assert "Lee Lead excused it" in answer.content.decode()
     planned.refresh_from_db()

@@ -151,7 +151,7 @@ def test_plans_say_what_they_do_in_words(time: Clock, plan: Plan, policy: Routin
     assert said == {
         "Reasoner": ("smart-reasoner", "Monthly, announced: on the first working day an hour after 09:00 UTC", 1),
         "By stakes": ("smart-reasoner", "Quarterly (standard stakes), unannounced: at a random time, Monday to Friday 09:00 to 17:00 UTC", 0),
-        "Cron": ("one alias of smart-reasoner-model, by chance", "By 0 10 * * 2, announced: UTC", 1),
+        "Cron": ("one alias of smart-reasoner-model, by chance", "By 0 10 * * 2 in UTC, announced", 1),
     }
     assert list_plans(active=False) == list_plans(team="nobody") == list_plans(owner="nobody") == []
 
