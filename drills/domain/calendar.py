@@ -66,7 +66,7 @@ def _drill(row: PlannedRow, zone: ZoneInfo) -> Event:
     said.append(f"Owner: {owner.get_full_name() or owner.get_username()}.")
     event.add("description", "\n".join(said))
     event.add("status", "CANCELLED" if row.state == PlannedState.EXCUSED else "CONFIRMED")
-    event.add("url", f"{settings.PUBLIC_URL}{row.url or f'/drills/plans/{row.plan.pk}/'}")
+    event.add("url", f"{settings.PUBLIC_URL}{row.url or f'/drills/planned/{row.id}/'}")
     return event
 
 

@@ -29,8 +29,8 @@ AHEAD_BY_CRON = dt.timedelta(days=35)
 REFILLED_AT = dt.timedelta(hours=1)
 """A plan is looked at again when this much of what lies ahead is used up."""
 
-AT_ONCE = 500
-"""Slots of one plan in one turn; more come with the next."""
+AT_ONCE = 1000
+"""Slots of one plan in one turn: all of an hourly one's 35 days. After a long outage more come with the next turn."""
 
 
 def plan_ahead(*, at: dt.datetime | None = None) -> int:

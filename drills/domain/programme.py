@@ -129,6 +129,8 @@ def excuse_planned(*, planned_id: int, reason: str, actor: Actor, user: User) ->
         raise InvalidInput(sentence, code="reason_missing", fields={"reason": [sentence]})
     with transaction.atomic():
         planned = _locked(planned_id)
+        if planned.state == PlannedState.EXCUSED:
+            raise Conflict(_excused_already(planned), code="wrong_state", state=planned.state)
         data = {"reason": text, "before_why": planned.why}
         _move(planned, PlannedState.EXCUSED, "planned_drill.excused", actor=actor, data=data, why=text, excused_by=user, ended_at=clock.now())
     return planned
@@ -158,7 +160,7 @@ def _start_one(planned_id: int, *, now: dt.datetime) -> int:
             return _wait(planned, "It is unannounced, so it is caught up within working hours only.", now=now)
         try:
             with transaction.atomic():
-                started = start_for(planned, actor=PROGRAMME, user=None)
+                started = start_for(planned, actor=PROGRAMME, user=None, waits_at=now)
         except RollbackHubError as error:
             return _wait(planned, error.message, now=now)
         _run(planned, started, actor=PROGRAMME, now=now)
@@ -284,6 +286,13 @@ def no_planned_drill() -> NotFound:
 
 def _wrong_state(planned: PlannedDrill, to: PlannedState) -> Conflict:
     return Conflict(f"The planned drill {_IS[PlannedState(planned.state)]} and cannot become {to.label.lower()}.", code="wrong_state", state=planned.state)
+
+
+def _excused_already(planned: PlannedDrill) -> str:
+    by = planned.excused_by
+    who = (by.get_full_name() or by.get_username()) if by is not None else "A lead"
+    when = f"{planned.ended_at:%Y-%m-%d at %H:%M} UTC" if planned.ended_at is not None else "before"
+    return f"{who} excused this drill already, {when}: {with_stop(planned.why)} Nothing more is to be done about it."
 
 
 _IS = {state: f"is {state.label.lower()}" for state in PlannedState} | {

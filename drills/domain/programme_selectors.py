@@ -13,16 +13,23 @@ from django.db.models import Case, Count, DateTimeField, F, Q, QuerySet, When
 
 from drills.domain.planning import hours_of, rhythm_of
 from drills.domain.programme import no_planned_drill
-from drills.domain.schedule import draw_one, draw_time, period_in_words
+from drills.domain.schedule import draw_one, draw_time, less_than_a_day, period_in_words
 from drills.enums import OPEN_STATES, Cadence, PlannedState
 from drills.models import DrillPlan, PlannedDrill
 from rollbackhub.accounts.models import User
+from rollbackhub.common import clock
 from rollbackhub.common.errors import InvalidInput
 
 LIMIT = 1000
 
 HIDDEN = Q(plan__announced=False, state__in=OPEN_STATES)
 """Unannounced, and not begun."""
+
+
+def has_come(at: dt.datetime) -> Q:
+    """Planned drills whose time has come by then, or that were started before it. What is excused ahead of its time is none of them yet."""
+    return Q(starts_at__lte=at) | Q(started_at__isnull=False)
+
 
 WEEKDAYS = "Monday to Friday"
 
@@ -54,9 +61,25 @@ class PlannedRow:
     execution_id: UUID | None
 
     @property
+    def name_in_words(self) -> str:
+        """What tells it from the plan's others: its period, or its time where the plan has more than one a day (and the time is told)."""
+        if self.starts_at is None or not less_than_a_day(self.period_starts_at, self.period_ends_at):
+            return self.period_in_words
+        zone = ZoneInfo(self.plan.team.timezone)
+        slot = self.period_starts_at.astimezone(zone)
+        return f"{slot.day} {slot:%B %Y}, {slot:%H:%M} {zone.key}"
+
+    @property
     def when_in_words(self) -> str:
         """`some time in December 2026`; empty when its time is told."""
         return "" if self.starts_at is not None else f"some time in {self.period_in_words}"
+
+    @property
+    def was_due(self) -> bool:
+        """Whether its time is over: what was excused ahead of its time is still to come until then."""
+        if self.started_at is not None:
+            return True
+        return self.ended_at is not None and self.starts_at is not None and self.starts_at <= clock.now()
 
     @property
     def url(self) -> str:
@@ -82,10 +105,11 @@ class PlanRow:
     target: str
     """`smart-reasoner`, or `one alias of support-prompt, by chance`."""
     cadence_in_words: str
+    late_in_words: str
     next: PlannedRow | None
     """The earliest that is open."""
     last: PlannedRow | None
-    """The newest that is not."""
+    """The newest that is not, of those whose time has come."""
     overdue: int
     missed: int
     """Of all times."""
@@ -226,7 +250,8 @@ def describe_plans(plans: Sequence[DrillPlan]) -> list[PlanRow]:
     """The same for these, in their order. Three queries for any number."""
     ids = [plan.pk for plan in plans]
     coming = planned_drills().filter(plan__in=ids, state__in=OPEN_STATES).order_by("plan_id", "shown_at", "pk").distinct("plan_id")
-    past = planned_drills().filter(plan__in=ids).exclude(state__in=OPEN_STATES).order_by("plan_id", "-starts_at", "-pk").distinct("plan_id")
+    come = planned_drills().filter(has_come(clock.now()), plan__in=ids).exclude(state__in=OPEN_STATES)
+    past = come.order_by("plan_id", "-starts_at", "-pk").distinct("plan_id")
     counts = {
         row["plan"]: row
         for row in PlannedDrill.objects.filter(plan__in=ids)
@@ -242,6 +267,7 @@ def describe_plans(plans: Sequence[DrillPlan]) -> list[PlanRow]:
             plan=plan,
             target=target_in_words(plan),
             cadence_in_words=cadence_in_words(plan),
+            late_in_words=late_in_words(plan),
             next=upcoming.get(plan.pk),
             last=last.get(plan.pk),
             overdue=counts.get(plan.pk, none)["overdue"],
@@ -265,8 +291,14 @@ def cadence_in_words(plan: DrillPlan) -> str:
     if not plan.announced:
         return f"{often}, unannounced: at a random time, {WEEKDAYS} {hours.starts:%H:%M} to {hours.ends:%H:%M} {zone}"
     if rhythm.cadence == Cadence.CRON:
-        return f"{often}, announced: {zone}"
+        return f"{often} in {zone}, announced"
     return f"{often}, announced: on the first working day an hour after {hours.starts:%H:%M} {zone}"
+
+
+def late_in_words(plan: DrillPlan) -> str:
+    """For how long what could not start is caught up: `24 hours`, and by cron never beyond the next time."""
+    hours = f"{plan.late_hours} hour{'' if plan.late_hours == 1 else 's'}"
+    return f"{hours}, but never beyond the next time of its expression" if plan.cadence == Cadence.CRON else hours
 
 
 def draw_again(planned_id: int) -> Redrawn | None:

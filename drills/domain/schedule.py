@@ -312,6 +312,11 @@ def draw_one(names: Sequence[str], *, seed: str) -> str:
 # In words
 
 
+def less_than_a_day(period_starts_at: dt.datetime, period_ends_at: dt.datetime) -> bool:
+    """Whether a day has more than one of such periods; the day that spring makes shorter is a day."""
+    return period_ends_at - period_starts_at < dt.timedelta(hours=23)
+
+
 def period_in_words(period_starts_at: dt.datetime, period_ends_at: dt.datetime, *, zone: ZoneInfo) -> str:
     """`December 2026`, `October to December 2026`, `7 to 13 December 2026`, in the team's zone."""
     first = period_starts_at.astimezone(zone).date()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from drills.domain.schedule import draw_one, slot_seed
@@ -14,7 +15,14 @@ from rollbackhub.common.failpoints import failpoint
 from rollbackhub.executions.domain.path import paths_of
 from rollbackhub.executions.enums import ACTIVE_STATES
 from rollbackhub.executions.models import Execution
-from rollbackhub.routing.models import RoutingPolicy
+from rollbackhub.routing.domain.gateways import live_since
+from rollbackhub.routing.models import Gateway, RoutingPolicy
+
+WAITED_FOR = dt.timedelta(minutes=15)
+"""A gateway that was seen so lately is expected back; one that is away for longer may be gone for good."""
+
+STARTS_ANYWAY = dt.timedelta(minutes=2)
+"""So long before its latest instant a drill waits for gateways no more: long enough that it is tried again before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +34,16 @@ class Started:
     eligible: list[str]
 
 
-def start_for(planned: PlannedDrill, *, actor: Actor, user: User | None) -> Started:
+def start_for(planned: PlannedDrill, *, actor: Actor, user: User | None, waits_at: dt.datetime | None = None) -> Started:
     """Start the drill of a planned one whose row is locked, in the transaction that is open. Twice gives the same drill, by its key.
 
-    Raises what `start_drill` raises, and Conflict `no_eligible_path`.
+    `waits_at`: what starts by itself at this instant waits for gateways that are not back yet; a person who starts it has looked.
+
+    Raises what `start_drill` raises, and Conflict `no_eligible_path` or `gateways_away`.
     """
     policy, eligible = _choose(planned)
+    if waits_at is not None and policy.connection_id is None and waits_at < planned.latest_at - STARTS_ANYWAY:
+        _require_gateways(policy, now=waits_at)
     failpoint("planned-claimed", scope=policy.alias)
     drill = start_drill(policy=policy, actor=actor, user=user, idempotency_key=f"planned:{planned.pk}", note=f"Planned: {planned.plan.name}")
     failpoint("planned-started", scope=policy.alias)
@@ -50,6 +62,23 @@ def _choose(planned: PlannedDrill) -> tuple[RoutingPolicy, list[str]]:
     if not eligible:
         raise Conflict(_none_eligible(planned, found, busy), code="no_eligible_path")
     return eligible[draw_one(list(eligible), seed=seed_of(planned))], sorted(eligible)
+
+
+def _require_gateways(policy: RoutingPolicy, *, now: dt.datetime) -> None:
+    """After an outage the hub may be back before the gateways are: a drill then would fail for that alone. Where none was ever seen, none is awaited."""
+    known = list(Gateway.objects.filter(environment_id=policy.environment_id).order_by("node_id"))
+    alive = live_since(now)
+    away = [gateway for gateway in known if gateway.last_seen_at < alive]
+    if len(away) < len(known):
+        away = [gateway for gateway in away if gateway.last_seen_at >= now - WAITED_FOR]
+    if away:
+        newest = sorted(away, key=lambda gateway: gateway.last_seen_at, reverse=True)
+        named = ", ".join(f"{gateway.node_id} (last seen {gateway.last_seen_at:%Y-%m-%d %H:%M:%S} UTC)" for gateway in newest[:3])
+        more = f" and {len(away) - 3} more" if len(away) > 3 else ""
+        where = policy.environment.slug
+        raise Conflict(
+            f"It waits for gateways of {where} to ask for routes again: {named}{more}. At the end of its time it starts anyway.", code="gateways_away"
+        )
 
 
 def seed_of(planned: PlannedDrill) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions, status
+from rest_framework.parsers import JSONParser
 from rest_framework.views import set_rollback
 
 from rollbackhub.common.errors import Forbidden, InvalidInput, NotFound, RollbackHubError, Unavailable
@@ -42,6 +43,8 @@ def problem_details(exception: Exception, context: Mapping[str, Any]) -> HttpRes
     """Django REST framework's hook: the answer to whatever a view raised."""
     set_rollback()
     error = as_error(exception)
+    if isinstance(exception, exceptions.UnsupportedMediaType) and (view := context.get("view")) is not None:
+        error.message = f"{exception.detail} {_what_is_taken([parser.media_type for parser in view.parser_classes])}"
     request = context.get("request")
     path = request.path if request is not None else ""
     if error.status >= 500 and not isinstance(error, Unavailable):
@@ -111,6 +114,13 @@ _WHAT_TO_DO: dict[type[exceptions.APIException], str] = {
     exceptions.MethodNotAllowed: "The header Allow names those that this address knows.",
     exceptions.UnsupportedMediaType: "Send JSON, with Content-Type: application/json.",
 }
+
+
+def _what_is_taken(media_types: Sequence[str]) -> str:
+    """What to send to an address instead."""
+    if JSONParser.media_type in media_types:
+        return _WHAT_TO_DO[exceptions.UnsupportedMediaType]
+    return f"This address takes a file as the body, with Content-Type: {' or '.join(dict.fromkeys(media_types))}."
 
 
 def _from_rest_framework(exception: exceptions.APIException) -> RollbackHubError:

@@ -11,11 +11,17 @@ from rest_framework import serializers
 
 
 class Instant(serializers.DateTimeField):
-    """An instant in UTC, whatever zone the viewer's pages use."""
+    """An instant in UTC, whatever zone the viewer's pages use. One that is sent to us names its zone, as RFC 3339 wants it."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("default_timezone", dt.UTC)
         super().__init__(**kwargs)
+
+    def enforce_timezone(self, value: dt.datetime) -> dt.datetime:
+        """The same in UTC. Raises ValidationError for a time without a zone: it would be another instant to whoever wrote it elsewhere."""
+        if value.tzinfo is None:
+            raise serializers.ValidationError("This names no time zone. Write it as 2026-11-23T01:20:00Z, or with its offset: 2026-11-23T06:50:00+05:30.")
+        return super().enforce_timezone(value)
 
 
 class Seconds(serializers.FloatField):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from rollbackhub.charts.run_durations import log_axis
+from rollbackhub.charts.theme import group_colour
 from rollbackhub.common.durations import in_words
 
 
@@ -32,7 +33,7 @@ def control_chart(*, points: Sequence[ControlPoint], low: float, centre: float, 
         mode="lines",
         x=[point.at for point in points],
         y=[point.seconds for point in points],
-        line={"width": 1},
+        line={"width": 1, "color": group_colour("Drills")},
         hoverinfo="skip",
         showlegend=False,
     )
@@ -50,6 +51,8 @@ def control_chart(*, points: Sequence[ControlPoint], low: float, centre: float, 
                     "symbol": [symbol + ("-dot" if point.imported else "") for point in mine],
                     "size": 11 if symbol != "circle" else 8,
                     "line": {"width": 2},
+                    # What signals stands out; the rest are drills as in every chart.
+                    "color": None if mine[0].signal else group_colour("Drills"),
                 },
                 customdata=[
                     [point.url, in_words(point.seconds), f"<br>{point.signal}" if point.signal else "", " · imported" if point.imported else ""]

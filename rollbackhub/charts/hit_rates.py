@@ -9,7 +9,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from rollbackhub.charts.theme import DASHES, SYMBOLS
+from rollbackhub.charts.months import month_axis
+from rollbackhub.charts.theme import DASHES, SYMBOLS, group_colour
 
 BESIDE = dt.timedelta(days=6)
 """How far the groups of a month stand apart."""
@@ -46,7 +47,7 @@ def hit_rates_by_type(*, shares: Sequence[Share], groups: Sequence[str]) -> go.F
             mode="markers",
             x=[share.percent for share in mine],
             y=[types.index(str(share.of)) + beside for share in mine],
-            marker={"symbol": SYMBOLS[2 * index], "size": 11},
+            marker={"symbol": SYMBOLS[2 * index], "size": 11, "color": group_colour(group)},
             error_x=_interval(mine),
             customdata=_texts(mine),
             hovertemplate=_hover(group),
@@ -80,8 +81,8 @@ def hit_rates_by_month(*, shares: Sequence[Share], groups: Sequence[str]) -> go.
             # Side by side, so that no interval covers another; the hover names the month.
             x=[share.of + index * BESIDE for share in mine if isinstance(share.of, dt.date)],
             y=[share.percent for share in mine],
-            line={"dash": DASHES[index], "width": 2},
-            marker={"symbol": SYMBOLS[2 * index], "size": 8},
+            line={"dash": DASHES[index], "width": 2, "color": group_colour(group)},
+            marker={"symbol": SYMBOLS[2 * index], "size": 8, "color": group_colour(group)},
             error_y=_interval(mine),
             customdata=_texts(mine),
             hovertemplate=_hover(group),
@@ -89,7 +90,7 @@ def hit_rates_by_month(*, shares: Sequence[Share], groups: Sequence[str]) -> go.
     figure.update_layout(
         height=340,
         showlegend=True,
-        xaxis={"title": {"text": "Month (UTC)"}, "type": "date", "tickformat": "%b %Y"},
+        xaxis=month_axis(share.of for share in shares if isinstance(share.of, dt.date)),
         yaxis={"title": {"text": "Within target (%)"}, "range": [-3, 104], "tickvals": [0, 25, 50, 75, 100]},
         margin={"t": 16},
     )

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from rollbackhub.charts.theme import DASHES, SYMBOLS
+from rollbackhub.charts.months import month_axis
+from rollbackhub.charts.theme import DASHES, SYMBOLS, group_colour
 from rollbackhub.common.durations import in_words
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
@@ -79,7 +80,13 @@ def durations_by_type(
             mode="markers",
             x=[round(column[point.change_type] + _beside(index, groups) + (number * GOLDEN % 1 - 0.5) * 2 * WIDE, 3) for number, point in enumerate(mine)],
             y=[max(point.seconds, LEAST) for point in mine],
-            marker={"symbol": [_symbol(point, index) for point in mine], "size": 6, "opacity": 0.75, "line": {"width": 1}},
+            marker={
+                "symbol": [_symbol(point, index) for point in mine],
+                "size": 6,
+                "opacity": 0.75,
+                "line": {"width": 1},
+                "color": group_colour(group),
+            },
             customdata=_texts(mine),
             hovertemplate="<b>%{customdata[1]}</b>, "
             + group.lower()
@@ -127,16 +134,15 @@ def durations_by_month(*, middles: Sequence[Middle], groups: Sequence[str]) -> g
                 mode="lines+markers",
                 x=[middle.of for middle in mine],
                 y=[None if value is None else max(value, LEAST) for value in values],
-                line={"dash": dash, "width": 2},
-                marker={"symbol": SYMBOLS[index] + ("" if dash == DASHES[0] else "-open"), "size": 7},
+                line={"dash": dash, "width": 2, "color": group_colour(group)},
+                marker={"symbol": SYMBOLS[index] + ("" if dash == DASHES[0] else "-open"), "size": 7, "color": group_colour(group)},
                 connectgaps=False,
                 customdata=[["" if value is None else in_words(value), middle.measured] for value, middle in zip(values, mine, strict=True)],
                 hovertemplate=f"<b>{group}, {name}</b>" + "<br>%{x|%b %Y}: %{customdata[0]} (%{customdata[1]:,} runs)<extra></extra>",
             )
     seen = [value for middle in middles for value in (middle.median, middle.ninth_decile) if value is not None]
-    figure.update_layout(
-        height=340, showlegend=True, xaxis={"title": {"text": "Month (UTC)"}, "type": "date", "tickformat": "%b %Y"}, yaxis=log_axis(seen), margin={"t": 16}
-    )
+    months = month_axis(middle.of for middle in middles if isinstance(middle.of, dt.date))
+    figure.update_layout(height=340, showlegend=True, xaxis=months, yaxis=log_axis(seen), margin={"t": 16})
     return figure
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from rollbackhub.charts.seconds import ticks
+from rollbackhub.charts.theme import group_colour
 from rollbackhub.common.durations import in_words
 
 PATTERNS = ("", "/")
@@ -41,7 +42,7 @@ def segment_medians(*, medians: Sequence[SegmentMedian], segments: Sequence[str]
             text=[in_words(median.median) for median in mine],
             textposition="outside",
             cliponaxis=False,
-            marker={"pattern": {"shape": PATTERNS[index % len(PATTERNS)]}, "line": {"width": 0}},
+            marker={"pattern": {"shape": PATTERNS[index % len(PATTERNS)]}, "line": {"width": 0}, "color": group_colour(group)},
             customdata=[
                 [f"{median.measured:,}", "" if median.ninth_decile is None else f", nine in ten {in_words(median.ninth_decile)} or less"] for median in mine
             ],

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from rollbackhub.charts.months import count_ticks, month_axis
+
 PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")
 
 
@@ -27,12 +29,13 @@ def stacked_months(*, months: Sequence[dt.date], series: Sequence[tuple[str, Seq
             marker={"pattern": {"shape": PATTERNS[index % len(PATTERNS)], "size": 6, "fillmode": "overlay"}, "line": {"width": 1}},
             hovertemplate=f"<b>%{{x|%b %Y}}</b><br>{name}: %{{y:,}} {unit}<extra></extra>",
         )
+    highest = max((sum(values) for values in zip(*(values for _, values in series), strict=True)), default=0)
     figure.update_layout(
         height=340,
         barmode="stack",
         showlegend=True,
-        xaxis={"title": {"text": "Month (UTC)"}, "type": "date", **_range(months)},
-        yaxis={"title": {"text": axis}, "rangemode": "tozero"},
+        xaxis={**month_axis(months), **_range(months)},
+        yaxis={"title": {"text": axis}, "rangemode": "tozero", **count_ticks(highest)},
         margin={"t": 8},
     )
     return figure
@@ -42,6 +45,4 @@ def _range(months: Sequence[dt.date]) -> dict[str, object]:
     """Bars of one month alone would be drawn on an axis of milliseconds."""
     if not months:
         return {}
-    return (
-        {"range": [min(months) - dt.timedelta(days=20), max(months) + dt.timedelta(days=20)], "dtick": "M1", "tickformat": "%b %Y"} if len(months) <= 6 else {}
-    )
+    return {"range": [min(months) - dt.timedelta(days=20), max(months) + dt.timedelta(days=20)]} if len(months) <= 6 else {}

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from rollbackhub.charts.months import count_ticks
 from rollbackhub.charts.stacked_months import PATTERNS
+from rollbackhub.charts.theme import group_colour
 
 ROW_PIXELS, FRAME_PIXELS = 40, 130
 
@@ -23,7 +25,11 @@ def stacked_rows(*, groups: Sequence[str], series: Sequence[tuple[str, Sequence[
             y=list(groups),
             x=[round(share, 2) for share in shares] if as_shares else list(values),
             customdata=[[value, whole, round(share, 1)] for value, whole, share in zip(values, sums, shares, strict=True)],
-            marker={"pattern": {"shape": PATTERNS[index % len(PATTERNS)], "size": 6, "fillmode": "overlay"}, "line": {"width": 1}},
+            marker={
+                "pattern": {"shape": PATTERNS[index % len(PATTERNS)], "size": 6, "fillmode": "overlay"},
+                "line": {"width": 1},
+                "color": group_colour(name),
+            },
             hovertemplate=f"<b>%{{y}}</b><br>{name}: %{{customdata[0]:,}} of %{{customdata[1]:,}} (%{{customdata[2]}} %)<extra></extra>",
         )
     figure.update_layout(
@@ -33,9 +39,10 @@ def stacked_rows(*, groups: Sequence[str], series: Sequence[tuple[str, Sequence[
         xaxis={
             "title": {"text": f"{axis} (%)" if as_shares else axis},
             "rangemode": "tozero",
-            **({"range": [0, 100], "ticksuffix": " %"} if as_shares else {}),
+            **({"range": [0, 100], "tick0": 0, "dtick": 25, "ticksuffix": " %"} if as_shares else count_ticks(max(sums, default=0))),
         },
         yaxis={"autorange": "reversed", "showgrid": False},
-        margin={"t": 8},
+        # Room for the last label: plotly hides one that would be cut off.
+        margin={"t": 8, "r": 36},
     )
     return figure

@@ -1,4 +1,5 @@
-"""How figures look in light and in dark. A figure itself names no colour: the page lays one of these templates over it.
+"""How figures look in light and in dark. A figure itself names no colour but those of drills and of production (`group_colour`), which are the same
+everywhere: the page lays one of these templates over it.
 
 The colours are told apart by people with every common kind of colour blindness (after Okabe and Ito, darkened or lightened until
 each has a contrast of 3:1 against its background), and no figure says anything by colour alone: lines differ in dash, points in symbol.
@@ -23,6 +24,14 @@ _COLOURS: dict[Theme, list[str]] = {
 }
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star")
+
+_GROUPS = (("drill", "#2f80c8"), ("production", "#d2602a"))
+"""Seen on both backgrounds (3:1 at least), whichever groups a chart has and in whatever order."""
+
+
+def group_colour(name: str) -> str | None:
+    """The one colour of a series of drills or of production, by its name; None for any other series: the theme gives it one."""
+    return next((colour for word, colour in _GROUPS if name.lower().startswith(word)), None)
 
 
 def colours(theme: Theme) -> list[str]:

@@ -44,6 +44,7 @@ class AnalyticsFilterForm(forms.Form):
     def __init__(self, *args: Any, today: dt.date, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._today = today
+        self.is_backwards = False
         choices = {
             "period": [*PERIODS.items()],
             "team": [("", "Any"), *Team.objects.values_list("slug", "name")],
@@ -74,8 +75,15 @@ class AnalyticsFilterForm(forms.Form):
                 if values.get(name):
                     self.add_error(name, "Days are given beside another period. Take one of them out of the address.")
         elif since and until and until < since:
-            self.add_error("until", "The last day lies before the first.")
+            self.is_backwards = True
+            for name in ("since", "until"):
+                self.add_error(name, "The period is backwards: its last day lies before its first.")
         return values
+
+    @property
+    def unknown(self) -> list[str]:
+        """What the address asks for that is no filter of these pages."""
+        return [name for name, value in self.data.items() if value and name not in self.fields]
 
     @property
     def has_days(self) -> bool:
@@ -90,14 +98,16 @@ class AnalyticsFilterForm(forms.Form):
     @property
     def carried(self) -> str:
         """The filter as a query string, for links to other questions and files: empty, or with its question mark."""
-        kept = [(name, self.data[name]) for name in self.fields if self.data.get(name) and name not in self.errors]
+        kept = [
+            (name, self.data[name]) for name in self.fields if self.data.get(name) and name not in self.errors and not (self.is_backwards and name == "period")
+        ]
         return f"?{urlencode(kept)}" if kept else ""
 
     def wanted(self) -> AnalyticsFilter:
         """What can be read in the address; the rest is left out."""
         self.is_valid()
         values = self.cleaned_data
-        since, until = self._days(values.get("period", ""))
+        since, until = self._days("" if self.is_backwards else values.get("period", ""))
         return AnalyticsFilter(
             since=since,
             until=until,

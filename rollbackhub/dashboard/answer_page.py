@@ -15,7 +15,7 @@ from rollbackhub.common.durations import in_words
 from rollbackhub.dashboard.figures import PageFigure
 from rollbackhub.dashboard.templatetags.hub import full_time, percent
 
-TABLE_ROWS = 200
+TABLE_ROWS = 100
 """A table on the page has at most this many rows; its file has all."""
 NUMBERS: tuple[Unit, ...] = ("seconds", "share", "count")
 

@@ -43,7 +43,7 @@ class PlanForm(forms.Form):
     owner = forms.ChoiceField(label="Who answers for it", widget=forms.Select(attrs=_SELECT))
     environment = forms.ChoiceField(label="Environment", widget=forms.Select(attrs=_SELECT), help_text="Drills run in staging.")
     team = forms.ChoiceField(
-        required=False, label="Team", widget=forms.Select(attrs=_SELECT), help_text="Its zone and working hours are what times are planned by."
+        required=False, label="Team", widget=forms.Select(attrs=_SELECT), help_text="Times are those of its clock and working hours, whatever your own zone is."
     )
     alias = forms.CharField(
         required=False, label="Alias", max_length=120, widget=forms.TextInput(attrs={**_TEXT, "list": "aliases"}), help_text="Each time this one."
@@ -61,7 +61,9 @@ class PlanForm(forms.Form):
         label="Cron expression",
         max_length=120,
         widget=forms.TextInput(attrs=_TEXT),
-        help_text="Only when it says how often: minute, hour, day of month, month, day of week, e.g. 0 10 * * 2 for every Tuesday at 10:00.",
+        help_text=(
+            "Only when it says how often: minute, hour, day of month, month, day of week, by the team's clock, e.g. 0 10 * * 2 for every Tuesday at 10:00."
+        ),
     )
     announced = forms.ChoiceField(
         label="Announced",
@@ -74,7 +76,7 @@ class PlanForm(forms.Form):
         min_value=1,
         max_value=168,
         widget=forms.NumberInput(attrs={"class": "form-control"}),
-        help_text="A drill that could not start at its time is started so much later at most; then it is missed.",
+        help_text="A drill that could not start at its time is started so much later at most (by cron never beyond the next time); then it is missed.",
     )
 
     def __init__(self, *args: Any, person: User, plan: DrillPlan | None = None, **kwargs: Any) -> None:
@@ -89,7 +91,7 @@ class PlanForm(forms.Form):
         choices = {
             "owner": named_choices(self._people),
             "environment": [(slug, environment.name) for slug, environment in self._environments.items()],
-            "team": [("", "The artefact's"), *((slug, team.name) for slug, team in self._teams.items())],
+            "team": [("", "The artefact's"), *((slug, f"{team.name} ({team.timezone})") for slug, team in self._teams.items())],
         }
         for name, found in choices.items():
             self.fields[name].choices = found  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,9 +13,9 @@ from drills.domain.plan_rules import problems_of
 from drills.domain.planning import rhythm_of
 from drills.domain.programme_selectors import PlannedRow, filter_planned, row_of
 from drills.domain.quiet import quiets_of
-from drills.domain.schedule import period_in_words, periods, place
+from drills.domain.schedule import period_in_words, periods, place, working_windows
 from drills.enums import OPEN_STATES, PlannedState
-from drills.models import DrillPlan
+from drills.models import DrillPlan, PlannedDrill
 from rollbackhub.common import clock
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.dashboard.looks import PLANNED, Look
@@ -43,7 +43,19 @@ def previewed(chosen: dict[str, Any], *, plan: DrillPlan | None) -> list[Slot]:
     problems = problems_of(wanted)
     if problems:
         raise InvalidInput("The plan cannot be kept like this.", code="invalid_plan", fields=problems)
-    return list(islice(_slots(wanted, held=_held_lately(plan) if plan is not None else []), PREVIEWED))
+    return _with_others(wanted, list(islice(_slots(wanted, held=_held_lately(plan) if plan is not None else []), PREVIEWED)), itself=plan)
+
+
+def _with_others(wanted: DrillPlan, slots: list[Slot], *, itself: DrillPlan | None) -> list[Slot]:
+    """With a word where another plan drills the same alias at the same time: one of the two waits. Of unannounced ones nobody is told. One query."""
+    if wanted.policy is None:
+        return slots
+    same = PlannedDrill.objects.filter(
+        plan__policy=wanted.policy, plan__announced=True, state__in=OPEN_STATES, starts_at__in=[slot.at for slot in slots if slot.at]
+    )
+    others = dict(same.exclude(plan=itself.pk if itself is not None else None).order_by("-plan__name").values_list("starts_at", "plan__name"))
+    said = {at: f"“{name}” drills {wanted.policy.alias} at this time, too: one of the two has to wait for the other." for at, name in others.items()}
+    return [replace(slot, why=" ".join(part for part in (slot.why, said.get(slot.at, "")) if part)) if slot.at in said else slot for slot in slots]
 
 
 def _held_lately(plan: DrillPlan) -> list[dt.datetime]:
@@ -61,7 +73,7 @@ def _slots(plan: DrillPlan, *, held: list[dt.datetime]) -> Iterator[Slot]:
         placed = place(rhythm, period, quiets=quiets)
         if plan.announced and placed.starts_at >= now:
             yield Slot(words, placed.starts_at, placed.why)
-        elif not plan.announced:
+        elif not plan.announced and working_windows(rhythm.hours, max(now, period.starts_at), period.ends_at):
             began = "" if period.starts_at > now else "Unless the time that is drawn for it has passed already."
             yield Slot(words, None, placed.why or began)
 
@@ -106,4 +118,4 @@ def said_of(row: PlannedRow) -> Said:
             return Said(look, "It was missed.", row.why)
         case _:
             by = row.excused_by.get_full_name() or row.excused_by.username if row.excused_by else "a lead"
-            return Said(look, f"{by} excused it: it was not held, and counts as neither passed nor missed.", row.why)
+            return Said(look, f"{by} excused it: it {'was' if row.was_due else 'is'} not held, and counts as neither passed nor missed.", row.why)

@@ -182,6 +182,7 @@ class SignForm(_Styled):
 
     role = forms.ChoiceField(label="As")
     note = forms.CharField(required=False, label="Note (optional)", max_length=MAX_NOTE)
+    based_on = forms.IntegerField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -53,6 +53,8 @@ class Rights:
     """What this person may do to this review now."""
 
     lead: bool
+    writer: bool
+    """Whether they have a role that writes to records, whatever the state."""
     write: bool
     """Minutes and attendance."""
     ask: bool
@@ -89,6 +91,7 @@ def rights_of(record: Record, user: User, *, now: dt.datetime) -> Rights:
     signs = review.state == ReviewState.HELD and not user.is_service and all(found.user_id != user.pk for found in record.sign_offs)
     return Rights(
         lead=lead,
+        writer=writer,
         write=writer and in_meeting,
         ask=writer and is_open and review.state in WRITABLE,
         decide=lead and in_meeting,
@@ -126,8 +129,7 @@ def _preparing(review: Review, *, now: dt.datetime) -> Standing:
     if review.prepare_problem:
         return Standing("It is not prepared yet.", review.prepare_problem, "bad", "circle-x", "prepare", is_moving=True)
     if review.prepare_at is not None and review.prepare_at > now:
-        at = timezone.localtime(review.prepare_at)
-        more = f"Its figures are frozen on {at.day} {at:%B at %H:%M}, a day before the meeting; or earlier, and again, until the meeting was held."
+        more = f"Its figures are frozen on {_when(review.prepare_at, now=now)}, a day before the meeting; or earlier, and again, until the meeting was held."
         return Standing("It is open, and prepared before the meeting.", more, "idle", "clock", "prepare")
     return Standing("Its figures are being asked for.", "This takes some seconds; the page shows them by itself.", "busy", "loader-2", "", is_moving=True)
 
@@ -135,14 +137,20 @@ def _preparing(review: Review, *, now: dt.datetime) -> Standing:
 def _prepared(record: Record, rights: Rights, *, now: dt.datetime) -> Standing:
     review = record.review
     if review.meets_at is not None and review.meets_at > now:
-        at = timezone.localtime(review.meets_at)
-        words = f"It is prepared for the meeting on {at.day} {at:%B at %H:%M}."
+        words = f"It is prepared for the meeting on {_when(review.meets_at, now=now)}."
         return Standing(words, "Whoever wants a decision from it can ask for it now.", "ok", "circle-check", "present")
     if not record.attendance:
         more = "After the meeting: say who was there, then that it was held."
         return Standing("It is prepared, and can be presented.", more, "ok", "circle-check", "present")
     more = "Complete minutes, decisions and actions, then say that it was held: from then on its figures stand."
     return Standing("It is prepared, and its record is being written.", more, "busy", "progress", "hold" if rights.hold else "present")
+
+
+def _when(instant: dt.datetime, *, now: dt.datetime) -> str:
+    """`12 October at 14:00`, with the year when it is not this one, by the reader's clock."""
+    at = timezone.localtime(instant)
+    year = "" if at.year == timezone.localtime(now).year else f" {at.year}"
+    return f"{at.day} {at:%B}{year} at {at:%H:%M}"
 
 
 def _and(names: Sequence[str]) -> str:

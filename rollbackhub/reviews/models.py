@@ -148,6 +148,7 @@ class ReviewAction(models.Model):
     item = models.ForeignKey(ReviewItem, null=True, on_delete=models.SET_NULL, related_name="action_links")
     action = models.OneToOneField(Action, on_delete=models.PROTECT, related_name="review_link")
     title = models.CharField(max_length=200, help_text="As the meeting agreed it, whatever becomes of the action")
+    detail = models.TextField(blank=True, help_text="As the meeting agreed it")
     owner_label = models.CharField(max_length=200)
     due_on = models.DateField()
 

@@ -26,6 +26,9 @@ DEFAULT_ROLES = (Role.PLATFORM_LEAD, Role.LEADERSHIP)
 PREPARE_BEFORE = dt.timedelta(days=1)
 """How long before the meeting the figures are frozen, when nobody says otherwise."""
 
+MEETS_WITHIN = dt.timedelta(days=366)
+"""A meeting is at most so far ahead: what is further away is a slip of the pen."""
+
 MAX_MINUTES = 20_000
 MAX_TEXT = 2_000
 MAX_TITLE = 200

@@ -15,6 +15,7 @@ from rollbackhub.actions.domain.selectors import get_action, is_overdue, list_ac
 from rollbackhub.actions.domain.transitions import change_action, close_action, due_in, may_act_on, open_action, reopen_action
 from rollbackhub.actions.enums import ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
+from rollbackhub.actions.rules import last_day
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
@@ -46,11 +47,27 @@ def test_open_action_tells_its_owner_and_is_recorded(cast: Cast) -> None:
     assert AuditEvent.objects.get().data["owner"] == "auditor"
 
 
-@pytest.mark.parametrize(("values", "field"), [({"title": " "}, "title"), ({"title": "x" * 201}, "title"), ({"detail": "x" * 4001}, "detail")])
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [({"title": " "}, "title"), ({"title": "x" * 201}, "title"), ({"detail": "x" * 4001}, "detail"), ({"due_on": dt.date(9999, 12, 31)}, "due_on")],
+)
 def test_open_action_that_cannot_be_names_the_field(cast: Cast, values: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         opened(cast, **values)
     assert list(caught.value.fields) == [field]
+
+
+def test_day_is_three_years_ahead_at_most_whoever_sets_it(cast: Cast) -> None:
+    assert last_day(dt.date(2028, 2, 29)) == dt.date(2031, 2, 28)
+    last = last_day(clock.now().date())
+    action = opened(cast, due_on=last - dt.timedelta(days=1))
+    beyond = last + dt.timedelta(days=2)
+    with pytest.raises(InvalidInput, match="at most 3 years ahead"):
+        change_action(action_id=action.pk, due_on=beyond, **by(cast.lead))
+    close_action(action_id=action.pk, **by(cast.lead))
+    with pytest.raises(InvalidInput, match="at most 3 years ahead"):
+        reopen_action(action_id=action.pk, reason="It is back.", due_on=beyond, **by(cast.lead))
+    assert Action.objects.get().state == ActionState.DONE
 
 
 def test_owner_is_a_person_who_can_sign_in(cast: Cast) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from rollbackhub.analytics.domain.history_import import (
     HistoryFile,
     Preview,
     confirm_history,
+    get_import,
     import_history,
     list_imported_runs,
     preview_history,
@@ -92,7 +94,7 @@ def test_confirm_imports_what_was_shown_with_its_audit_record(policy: RoutingPol
 def test_imported_run_is_never_proof(policy: RoutingPolicy, cast: Cast) -> None:
     staging = RoutingPolicy.objects.get(environment__slug="staging")
     before = [report["proof"] | {"rollbackable": report["rollbackable"]} for report in report_readiness([policy, staging])]
-    bring_in(cast.lead, csv_of({**DRILL, "decided_at": "2026-11-20T10:00:00Z"}, {**DRILL, "environment": "production", "decided_at": "2026-11-20T11:00:00Z"}))
+    bring_in(cast.lead, csv_of({**DRILL, "decided_at": "2026-11-20T10:00:00Z"}, ROLLBACK))
     assert RunFact.objects.filter(policy__in=[policy, staging], verdict="passed").count() == 2
     after = [report["proof"] | {"rollbackable": report["rollbackable"]} for report in report_readiness([policy, staging])]
     assert [(proof["state"], proof["run"], proof["rollbackable"]) for proof in after] == [("missing", None, False)] * 2
@@ -133,6 +135,8 @@ def test_same_run_twice_in_one_file_names_the_first_row(policy: RoutingPolicy, c
         ({"artefact": "unknown"}, "artefact", "There is no artefact unknown."),
         ({"artefact": "summary-prompt"}, "artefact", "reasoner is an alias of reasoner-model, not of summary-prompt."),
         ({"kind": "rollback"}, "environment", "staging is not production: what ran there was a drill or a rehearsal."),
+        ({"environment": "production"}, "environment", "production is production: what ran there was a rollback or a roll-forward, not a drill."),
+        ({"kind": "rehearsal", "environment": "production"}, "environment", "not a drill."),
     ],
 )
 def test_row_whose_place_is_wrong_is_named(changes: dict[str, str], column: str, sentence: str, policy: RoutingPolicy, cast: Cast) -> None:
@@ -262,8 +266,10 @@ def test_import_is_taken_back_whole_and_the_record_stays(policy: RoutingPolicy, 
     assert list(kept.runs.values_list("run_fact", flat=True)) == [RunFact.objects.get().pk]
     event = AuditEvent.objects.get(event="history.import_taken_back")
     assert event.data == {"file_name": "past.csv", "sha256": made.digest, "rows": 3, "reason": "The clock of that wiki was wrong"}
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match=rf"^This import was taken back by Lee Lead on {event.at:%Y-%m-%d at %H:%M} UTC\."):
         take_back_import(import_id=made.pk, account=cast.lead, actor=actor_of(cast.lead), reason="once more")
+    with pytest.raises(NotFound, match=r"^There is no such import\.$"):
+        get_import(uuid.uuid4())
     assert bring_in(cast.lead, FILE).rows == 3, "what was taken back may come in again"
 
 

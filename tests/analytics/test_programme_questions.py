@@ -11,6 +11,7 @@ import pytest
 from drills.domain.programme import GRACE
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer
 from rollbackhub.analytics.questions import compliance, findings
+from rollbackhub.common import clock
 from rollbackhub.common.clock import now
 from rollbackhub.routing.models import RoutingPolicy
 from tests.analytics.facts import day, make_fact
@@ -40,6 +41,16 @@ def test_compliance_empty_says_what_would_fill_it_and_knows_nothing_that_is_to_c
     found = compliance.answer(EVERYTHING)
     assert (found.figures, found.tables) == ((), ())
     assert "Drill plans fill this" in found.empty
+
+
+def test_compliance_counts_what_was_excused_ahead_once_its_time_has_come(staging: RoutingPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = DrillPlanFactory(policy=staging)
+    ahead = now() + dt.timedelta(days=1)
+    PlannedDrillFactory(plan=plan, starts_at=day(0), passed=True)
+    PlannedDrillFactory(plan=plan, starts_at=ahead, excused=True)
+    assert compliance.answer(EVERYTHING).headline.startswith("1 of 1 planned drill started on time")
+    monkeypatch.setattr(clock, "now", lambda: ahead)
+    assert compliance.answer(EVERYTHING).headline.startswith("1 of 2 planned drills started on time")
 
 
 def test_compliance_counts_on_time_late_missed_and_excused_by_team_and_month(staging: RoutingPolicy) -> None:

@@ -49,7 +49,8 @@ def test_each_segment_has_its_median_where_it_was_measured(db: None) -> None:
         ["Verify", "Drills", 15, 60.0, 90.0],
     ]
     assert answer.headline == (
-        "In production authorise costs most: 4 min in the median of 4 production rollbacks (few: take it as a hint); "
+        "Of the rollback time (decided to restored), in production authorise costs most: "
+        "4 min in the median of 4 production rollbacks (few: take it as a hint); "
         "but in drills drain costs most: 10 s in the median of 15 drills (few: take it as a hint)."
     )
     assert "Nothing was measured of: decide." in answer.notes
@@ -64,8 +65,28 @@ def test_each_segment_has_its_median_where_it_was_measured(db: None) -> None:
 def test_drills_alone_say_that_there_is_nothing_beside_them(db: None) -> None:
     add_facts(alias_in("staging"), [10.0] * 25, end=END, **DRILL)
     assert segments.answer(AnalyticsFilter()).headline == (
-        "In drills drain costs most: 5.0 s in the median of 25 drills. No production rollback was measured to set beside it."
+        "Of the rollback time (decided to restored), in drills drain costs most: 5.0 s in the median of 25 drills. "
+        "No production rollback was measured to set beside it."
     )
+
+
+def test_a_segment_is_not_blamed_because_it_alone_was_measured(db: None) -> None:
+    past: dict[str, Any] = dict.fromkeys(REAL) | {"authorise_seconds": 49.0}
+    add_facts(alias_in("production"), [302.0] * 25, end=END, kind=RunKind.ROLLBACK, **past)
+    add_facts(alias_in("staging"), [10.0] * 25, end=END, **DRILL)
+    answer = segments.answer(AnalyticsFilter())
+    assert answer.headline == (
+        "Of the rollback time (decided to restored), in production it is not known what costs most: of 5 min 02 s in the median of 25 production rollbacks "
+        "only authorise (49 s) was recorded; but in drills drain costs most: 5.0 s in the median of 25 drills."
+    )
+    assert "Never measured in production: execute, propagate and drain." in answer.notes
+
+
+def test_a_segment_that_few_of_the_runs_recorded_is_not_blamed(db: None) -> None:
+    nothing: dict[str, Any] = dict.fromkeys(REAL)
+    add_facts(alias_in("production"), [300.0] * 25, end=END, kind=RunKind.ROLLBACK, **nothing)
+    add_facts(alias_in("production"), [300.0] * 2, end=END - dt.timedelta(days=40), kind=RunKind.ROLLBACK, **nothing | {"drain_seconds": 290.0})
+    assert "in production it is not known what costs most" in segments.answer(AnalyticsFilter()).headline
 
 
 def test_buckets_say_about_the_same(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,12 @@ def test_what_cannot_be_read_is_refused(content: bytes, query: str, status: int,
     assert not HistoryImport.objects.exists()
 
 
+def test_json_is_refused_with_what_the_address_takes(lead: CheckedClient) -> None:
+    response = lead.generic("POST", "/api/v1/history-imports/", data="{}", content_type="application/json")
+    assert response.status_code == 415
+    assert response.json()["detail"].endswith("This address takes a file as the body, with Content-Type: text/csv.")
+
+
 def test_import_with_a_stated_zone(lead: CheckedClient) -> None:
     assert send(lead, csv_of({**DRILL, "decided_at": "2026-03-02 10:00"}), "?zone=Asia/Kolkata").status_code == 201
     assert RunFact.objects.get().at.isoformat() == "2026-03-02T04:30:00+00:00"

@@ -200,6 +200,15 @@ def test_quiet_period_is_made_listed_and_taken_back(lead: CheckedClient, policy:
     assert everybody.json()["team"] is None
 
 
+def test_quiet_period_without_a_time_zone_is_refused(lead: CheckedClient, policy: RoutingPolicy) -> None:
+    wanted = {"starts_at": "2026-12-30T00:00:00", "ends_at": "2026-12-31T00:00:00+05:30", "reason": "Freeze", "team": "platform"}
+    response = lead.post(QUIET, wanted, format="json")
+    assert (response.status_code, list(response.json()["fields"])) == (422, ["starts_at"])
+    assert "This names no time zone. Write it as 2026-11-23T01:20:00Z" in response.json()["detail"]
+    assert lead.get(QUIET, {"since": "2026-12-30"}).status_code == 422
+    assert not QuietPeriod.objects.exists()
+
+
 def test_feed_shows_its_address_once_and_is_revoked(lead: CheckedClient, policy: RoutingPolicy, anonymous: CheckedClient, by_token: Caller, cast: Cast) -> None:
     wanted = {"team": "platform", "name": "Lee's phone"}
     made = lead.post(FEEDS, wanted, format="json", headers=KEY)

@@ -223,7 +223,7 @@ def test_filters_reach_the_answer_and_are_carried_to_other_questions(asked: list
 @pytest.mark.parametrize(
     "query",
     ["team=nobody", "environment=moon", "change_type=mood", "alias=no-such", "period=eternity", "lab=perhaps", "period=days&since=yesterday",
-     "period=days&since=2026-02-01&until=2026-01-31"],
+     "from=abc"],
 )  # fmt: skip
 def test_what_there_is_not_is_left_out_and_said_on_pages_and_refused_in_files(query: str, asked: list[AnalyticsFilter], cast: Cast) -> None:
     client = client_of(cast.auditor)
@@ -236,6 +236,20 @@ def test_what_there_is_not_is_left_out_and_said_on_pages_and_refused_in_files(qu
     asked.clear()
     assert client.get(f"/analytics/times/1.csv?{query}").status_code == 422
     assert asked == []
+
+
+def test_a_period_that_is_backwards_is_said_and_left_out(asked: list[AnalyticsFilter], cast: Cast) -> None:
+    client = client_of(cast.auditor)
+    query = "?period=days&since=2026-02-01&until=2026-01-31"
+    for address in ("/analytics/times/", "/analytics/"):
+        text = text_of(client, f"{address}{query}")
+        assert "The period is backwards: its last day lies before its first (2026-02-01 to 2026-01-31)." in text
+        assert "filters by what there is not" not in text
+    (wanted,) = asked
+    page(client, "/analytics/times/")
+    assert asked[-1] == wanted, "the twelve months that are counted without a period"
+    assert 'href="/analytics/nothing/"' in page(client, f"/analytics/times/{query}"), "links do not carry it on"
+    assert client.get(f"/analytics/times/1.csv{query}").status_code == 422
 
 
 def test_choosing_another_period_takes_the_days_out_of_the_address(asked: list[AnalyticsFilter], cast: Cast) -> None:

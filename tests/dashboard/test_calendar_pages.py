@@ -237,7 +237,9 @@ def test_feed_is_made_and_its_address_shown_this_once(cast: Cast) -> None:
     TeamFactory(slug="search", name="Search")
     client = client_of(cast.lead)
     answer = client.post(f"{FEEDS}new/", {"team": "search", "name": "Wall in the kitchen"})
-    assert (answer.status_code, answer["Cache-Control"]) == (201, "no-store")
+    assert (answer.status_code, answer["Location"]) == (302, FEEDS), "loading the page again makes no other feed"
+    answer = client.get(FEEDS)
+    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
     found = re.search(r'value="http[^"]*?(/drills/calendar/([\w-]+)\.ics)"', answer.content.decode())
     assert found
     read = Client().get(found[1])
@@ -245,13 +247,15 @@ def test_feed_is_made_and_its_address_shown_this_once(cast: Cast) -> None:
     later = page(client, FEEDS)
     assert "Wall in the kitchen" in later
     assert found[2] not in later
+    assert found[2] not in str(dict(client.session))
+    assert CalendarFeed.objects.count() == 1
     assert not AuditEvent.objects.filter(data__icontains=found[2]).exists()
 
 
 def test_feed_that_is_revoked_answers_nobody(cast: Cast) -> None:
     TeamFactory(slug="search", name="Search")
     client = client_of(cast.lead)
-    html = client.post(f"{FEEDS}new/", {"team": "search", "name": "Wall"}).content.decode()
+    html = client.post(f"{FEEDS}new/", {"team": "search", "name": "Wall"}, follow=True).content.decode()
     path = re.findall(r"/drills/calendar/[\w-]+\.ics", html)[0]
     feed = CalendarFeed.objects.get()
     assert "The address of Wall is revoked" in client.post(f"{FEEDS}{feed.pk}/revoke/", follow=True).content.decode()

@@ -102,6 +102,19 @@ def test_list_without_a_plan_offers_one_to_who_may_make_it(cast: Cast) -> None:
     assert "Plan drills" not in text
 
 
+def test_a_drill_that_was_excused_ahead_of_its_time_is_due_still(cast: Cast) -> None:
+    planned = PlannedDrillFactory(excused=True)
+    client = client_of(cast.auditor)
+    text = text_of(client, reverse("drills:planned", args=[planned.pk]))
+    assert "Was due" not in text
+    assert "it is not held" in text
+    assert "It has not drilled yet." in text_of(client, f"{PLANS}{planned.plan_id}/")
+    PlannedDrill.objects.filter(pk=planned.pk).update(starts_at=clock.now() - dt.timedelta(minutes=1))
+    text = text_of(client, reverse("drills:planned", args=[planned.pk]))
+    assert "Was due" in text
+    assert "it was not held" in text
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -115,7 +128,7 @@ def test_list_without_a_plan_offers_one_to_who_may_make_it(cast: Cast) -> None:
 )
 def test_page_of_a_plan_answers_whether_it_is_kept(state: str, words: str, cast: Cast) -> None:
     trait = {state: True} if state not in (PlannedState.DUE, PlannedState.OVERDUE) else {"state": state}
-    planned = PlannedDrillFactory(**trait)
+    planned = PlannedDrillFactory(**trait, **({} if state == PlannedState.DUE else {"starts_at": clock.now() - dt.timedelta(days=2)}))
     assert words in text_of(client_of(cast.auditor), f"{PLANS}{planned.plan_id}/")
 
 
@@ -265,6 +278,35 @@ def test_plan_is_ended_with_a_reason_and_taken_up_again(cast: Cast) -> None:
     assert plan.is_active
 
 
+@pytest.mark.usefixtures("_today")
+def test_preview_says_whose_clock_it_is_and_which_other_plan_drills_the_alias_then(cast: Cast) -> None:
+    policy = seed_policy()
+    make_plan(name="First", owner=cast.on_call, actor=actor_of(cast.lead), user=cast.lead, policy=policy, cadence="monthly")
+    html, _ = previewed_of(client_of(cast.lead), wanted(name="Second"))
+    assert "Planned by the clock of Platform (UTC), shown by yours. These are the first 6; drills are written down 100 days ahead." in html
+    assert "“First” drills smart-reasoner at this time, too: one of the two has to wait for the other." in html
+    html, _ = previewed_of(client_of(cast.lead), wanted(name="Second", cadence="cron", cron="0 11 1 * *"))
+    assert "drills smart-reasoner at this time" not in html
+
+
+def test_preview_offers_no_period_whose_working_hours_are_over(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed_policy()
+    monkeypatch.setattr(clock, "now", lambda: dt.datetime(2026, 11, 30, 21, tzinfo=dt.UTC))
+    html, _ = previewed_of(client_of(cast.lead), wanted(announced="no"))
+    assert "Some time in November 2026" not in html
+    assert "Some time in December 2026" in html
+
+
+def test_drills_of_one_day_are_told_apart_by_their_time_and_caught_up_until_the_next(cast: Cast) -> None:
+    plan = make_plan(name="Hourly", owner=cast.on_call, actor=actor_of(cast.lead), user=cast.lead, policy=seed_policy(), cadence="cron", cron="0 * * * *")
+    planned = PlannedDrill.objects.filter(plan=plan).order_by("slot")[0]
+    slot = planned.slot
+    assert f"What becomes of the drill for {slot.day} {slot:%B %Y}, {slot:%H:%M} UTC?" in text_of(client_of(cast.auditor), f"/drills/planned/{planned.pk}/")
+    text = text_of(client_of(cast.auditor), f"{PLANS}{plan.pk}/")
+    assert "24 hours, but never beyond the next time of its expression; then a drill" in text
+    assert "By 0 * * * * in UTC, announced" in text
+
+
 # A planned drill.
 
 
@@ -321,7 +363,9 @@ def test_planned_drill_is_started_by_who_may_drill(cast: Cast) -> None:
 def test_planned_drill_is_excused_by_a_lead_with_a_reason(cast: Cast, programme: Programme) -> None:
     planned = programme.planned["missed"]
     client, address = client_of(cast.lead), f"/drills/planned/{programme.planned['missed'].pk}/excuse/"
-    assert client.post(address, {"reason": "\x00 "}).status_code == 422
+    refused = client.post(address, {"reason": "\x00 "})
+    assert (refused.status_code, refused.content.decode().count("why this drill is not held")) == (422, 1)
+    assert "What becomes of the drill" in refused.content.decode(), "it stays on the page"
     answer = client.post(address, {"reason": "The whole team was at a funeral."}, follow=True)
     assert "Lee Lead excused it" in answer.content.decode()
     planned.refresh_from_db()

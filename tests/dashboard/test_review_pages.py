@@ -16,6 +16,7 @@ from django.urls import reverse
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import Team
 from rollbackhub.common.clock import now
+from rollbackhub.dashboard.review_page import _when
 from rollbackhub.reviews.domain.documents import Made, make_documents
 from rollbackhub.reviews.domain.preparing import prepare_review
 from rollbackhub.reviews.enums import Agenda, ReviewState
@@ -231,6 +232,24 @@ def test_on_call_engineer_does_nothing_that_is_a_leads(name: str, reviews: Revie
     assert Review.objects.get(pk=reviews.prepared.pk).number == before
 
 
+@pytest.mark.parametrize(("name", "args"), [("minutes", ("misses",)), ("attendance", ()), ("wish", ())])
+def test_auditor_who_writes_is_told_which_role_it_takes_whatever_is_sent(name: str, args: tuple[str, ...], reviews: Reviews, cast: Cast) -> None:
+    refused = post(cast.auditor, name, reviews.prepared, *args, text="x")
+    assert refused.status_code == 403
+    assert "To write to the record of a meeting you need a role that drills or leads." in unescape(refused.content.decode())
+    shown = page(client_of(cast.auditor), reverse(f"reviews:{name}", args=[reviews.prepared.pk, *args]))
+    assert "You need a role that drills or leads." in shown
+
+
+def test_day_of_another_year_is_said_with_its_year(reviews: Reviews, cast: Cast) -> None:
+    this_year, next_year = now().replace(month=12, day=31, hour=12), now().replace(month=1, day=2, hour=12, year=now().year + 1)
+    assert _when(this_year, now=this_year).startswith("31 December at ")
+    Review.objects.filter(pk=reviews.prepared.pk).update(meets_at=next_year)
+    Review.objects.filter(pk=reviews.coming.pk).update(meets_at=next_year, prepare_at=next_year)
+    for review in (reviews.prepared, reviews.coming):
+        assert f" on 2 January {next_year.year} at " in detail(cast.lead, review)
+
+
 def test_sign_off_is_by_the_named_roles_once_each(reviews: Reviews, cast: Cast) -> None:
     review = reviews.held
     assert "There is nothing for you to sign here." in page(client_of(cast.auditor), reverse("reviews:sign", args=[review.pk]))
@@ -242,13 +261,14 @@ def test_sign_off_is_by_the_named_roles_once_each(reviews: Reviews, cast: Cast) 
         refused = post(who, "sign", review, role=role)
         assert (refused.status_code, sentence in unescape(refused.content.decode())) == (403, True)
     assert post(cast.lead, "sign", reviews.prepared, role="platform_lead").status_code == 409
+    read = review.number
     form = page(client_of(cast.lead), reverse("reviews:sign", args=[review.pk]))
     assert re.findall(r'<option value="(\w+)"', form.split("<main")[1]) == ["platform_lead"]
-    assert post(cast.lead, "sign", review, role="platform_lead", note="As discussed.").status_code == 302
+    assert post(cast.lead, "sign", review, role="platform_lead", note="As discussed.", based_on=read).status_code == 302
     assert post(cast.lead, "sign", review, role="platform_lead").status_code == 409
     assert "Somebody has signed: from now on nothing but signatures is added." in detail(cast.leadership, review)
     assert post(cast.lead, "minutes", review, "misses", text="late", based_on=1).status_code == 409
-    assert post(cast.leadership, "sign", review, role="leadership").status_code == 302
+    assert post(cast.leadership, "sign", review, role="leadership", based_on=read).status_code == 302
     text = detail(cast.lead, review)
     assert "It is signed off by Lee Lead and Vera Vice." in text
     assert "As discussed." in text
@@ -260,6 +280,30 @@ def test_sign_off_is_by_the_named_roles_once_each(reviews: Reviews, cast: Cast) 
     assert "This amends" in detail(cast.lead, new)
     assert "This review was amended" in detail(cast.lead, review)
     assert post(cast.lead, "amend", review, reason="x").status_code == 422
+
+
+def test_record_that_moved_under_an_open_form_is_not_signed(reviews: Reviews, cast: Cast) -> None:
+    review = reviews.held
+    sign = reverse("reviews:sign", args=[review.pk])
+    offered = re.search(r'href="([^"]*/sign/[^"]*)"', detail(cast.lead, review))
+    assert offered
+    form = page(client_of(cast.lead), offered[1])
+    read = re.search(r'name="based_on" value="(\d+)"', form)
+    assert read
+    assert post(cast.on_call, "minutes", review, "compliance", text="Another sentence.", based_on=0).status_code == 302
+    refused = post(cast.lead, "sign", review, role="platform_lead", note="Seen.", based_on=read[1])
+    text = unescape(refused.content.decode())
+    assert (refused.status_code, review.sign_offs.count()) == (409, 0)
+    assert "The record has changed since you opened it: minutes by Olga Call. Read it again, then sign." in text
+    assert ("Your note was:" in text, "Sign it" in primary(text)) == (True, False)
+    # Who read the review's page before has a link with that record's number: the form does not come.
+    assert client_of(cast.lead).get(offered[1]).status_code == 409
+    for wrong in ("", "x", "\u00b2", "9" * 400):
+        assert post(cast.lead, "sign", review, role="platform_lead", based_on=wrong).status_code == 409
+    assert not review.sign_offs.exists()
+    again = re.search(r'name="based_on" value="(\d+)"', page(client_of(cast.lead), sign))
+    assert again
+    assert post(cast.lead, "sign", review, role="platform_lead", based_on=again[1]).status_code == 302
 
 
 def attacked(cast: Cast) -> Review:

@@ -105,7 +105,8 @@ def test_calendar_is_read_without_signing_in(time: Clock, secret: str, client: C
     assert (first.decoded("dtstart"), first.decoded("dtend")) == (dt.datetime(2026, 12, 1, 10, tzinfo=dt.UTC), dt.datetime(2026, 12, 1, 10, 30, tzinfo=dt.UTC))
     assert (str(first["SUMMARY"]), str(first["TRANSP"])) == ("Drill: Reasoner", "TRANSPARENT")
     assert str(first["UID"]).endswith("@127.0.0.1")
-    assert str(first["URL"]).startswith(settings.PUBLIC_URL)
+    uid = str(first["UID"]).removeprefix("planned-drill-").split("@")[0]
+    assert str(first["URL"]) == f"{settings.PUBLIC_URL}/drills/planned/{uid}/"
     assert "Owner: Olga Call." in str(first["DESCRIPTION"])
 
 

@@ -47,6 +47,12 @@ def test_plan_is_written_down_ahead_at_once(time: Clock, plan: Plan, cast: Cast)
     assert plan_ahead() == 0
 
 
+def test_hourly_plan_is_written_down_for_35_days_at_once(time: Clock, plan: Plan) -> None:
+    made = plan(cadence="cron", cron="0 * * * *")
+    assert len(drills_of(made)) == 35 * 24
+    assert made.planned_until == utc(2027, 1, 5, 7)
+
+
 def test_plan_made_after_this_months_time_begins_with_the_next(time: Clock, plan: Plan) -> None:
     time.set(2026, 12, 1, 12)
     assert slots(plan())[0] == "2027-01-01 00:00"

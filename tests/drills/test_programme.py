@@ -23,13 +23,14 @@ from rollbackhub.common.housekeeping import list_jobs
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution, Procedure
-from rollbackhub.routing.models import RoutingPolicy
+from rollbackhub.routing.models import Gateway, RoutingPolicy
 from tests.databases import FreshDatabase
 from tests.drills.conftest import Clock, Plan, drills_of, first, utc
 from tests.factories.drills import QuietPeriodFactory
 from tests.factories.executions import ExecutionFactory
 from tests.factories.fixtures import Cast, make_cast
-from tests.factories.routing import RoutingPolicyFactory
+from tests.factories.registry import ConnectionFactory
+from tests.factories.routing import GatewayFactory, RoutingPolicyFactory
 from tests.routing.conftest import seed_policy
 from tests.threads import at_once
 
@@ -216,6 +217,46 @@ def test_what_fails_keeps_no_other_drill_from_starting(time: Clock, plan: Plan, 
     monkeypatch.undo()
 
 
+# After an outage
+
+
+def test_drill_waits_for_gateways_that_are_not_back_and_starts_when_they_are(time: Clock, plan: Plan, policy: RoutingPolicy) -> None:
+    made, at = plan(), time.set(2026, 12, 1, 10)
+    here = GatewayFactory(environment=policy.environment, node_id="gateway-0", last_seen_at=at)
+    away = GatewayFactory(environment=policy.environment, node_id="gateway-1", last_seen_at=at - dt.timedelta(minutes=2))
+    GatewayFactory(environment=policy.environment, node_id="gateway-old", last_seen_at=at - dt.timedelta(days=2))
+    assert start_due() == 0
+    assert (first(made).state, first(made).why) == (
+        PlannedState.DUE,
+        "It waits for gateways of staging to ask for routes again: gateway-1 (last seen 2026-12-01 09:58:00 UTC). At the end of its time it starts anyway.",
+    )
+    Gateway.objects.filter(pk__in=[here.pk, away.pk]).update(last_seen_at=time.move(seconds=40))
+    assert (start_due(), start_due()) == (1, 0)
+    assert (first(made).state, first(made).why) == (PlannedState.RUNNING, "")
+
+
+def test_drill_waits_while_no_gateway_is_back_and_starts_anyway_at_the_end_of_its_time(time: Clock, plan: Plan, policy: RoutingPolicy) -> None:
+    made = plan()
+    GatewayFactory(environment=policy.environment, node_id="gateway-0", last_seen_at=utc(2026, 12, 1, 3))
+    time.set(2026, 12, 2, 9, 57)
+    assert start_due() == 0
+    time.set(2026, 12, 2, 9, 58)
+    assert start_due() == 1
+    assert first(made).state == PlannedState.RUNNING
+
+
+def test_drill_of_what_no_gateway_serves_waits_for_none_and_a_person_starts_it_anyway(time: Clock, plan: Plan, policy: RoutingPolicy, cast: Cast) -> None:
+    GatewayFactory(environment=policy.environment, node_id="gateway-0", last_seen_at=time.at - dt.timedelta(hours=3))
+    planned = start_planned(planned_id=first(plan()).pk, user=cast.on_call, actor=actor_of(cast.on_call))
+    assert planned.state == PlannedState.RUNNING
+    other = seed_policy(alias="other")
+    RoutingPolicy.objects.filter(pk=other.pk).update(connection=ConnectionFactory())
+    made = plan(name="Other", policy=other)
+    time.set(2026, 12, 1, 10)
+    start_due()
+    assert "gateways" not in first(made).why
+
+
 # Reminders
 
 
@@ -228,7 +269,20 @@ def test_owner_is_told_a_day_ahead_once(time: Clock, plan: Plan, cast: Cast) -> 
     assert (remind(), remind()) == (1, 0)
     (notice,) = Notice.objects.all()
     assert (notice.user, notice.subject) == (cast.on_call, "Drill ahead: Reasoner")
-    assert "Friday 1 January at 10:00 (UTC)" in notice.text
+    assert "Friday 1 January at 10:00 (UTC, the zone of Platform)" in notice.text
+
+
+def test_owner_is_told_ahead_once_a_day_of_a_plan_with_many(time: Clock, plan: Plan, cast: Cast) -> None:
+    plan(cadence="cron", cron="0 * * * *")
+    while remind():
+        pass
+    assert notices(cast) == ["Drills ahead: Reasoner", "Drills ahead: Reasoner"]
+    today, tomorrow = Notice.objects.order_by("id")
+    assert today.text.startswith("16 drills of it start by themselves on that day, the first on Tuesday 1 December at 08:00 (UTC, the zone of Platform).")
+    assert tomorrow.text.startswith("24 drills of it start by themselves on that day, the first on Wednesday 2 December at 00:00 (UTC, the zone of Platform).")
+    time.set(2026, 12, 1, 8)
+    assert start_due() == 1
+    assert Notice.objects.filter(read_at=None).count() == 2, "more are to come on that day"
 
 
 def test_nobody_is_told_of_an_unannounced_drill_ahead(time: Clock, plan: Plan) -> None:
@@ -304,7 +358,7 @@ def test_lead_excuses_what_is_due_overdue_or_was_missed_with_a_reason(time: Cloc
     assert first(made).state == PlannedState.MISSED
     assert excuse_planned(planned_id=due.pk, reason="It was down.", **by_lead).state == PlannedState.EXCUSED
     assert Notice.objects.get(subject="Drill missed: Reasoner").read_at is not None
-    with pytest.raises(Conflict, match="is excused and cannot become excused"):
+    with pytest.raises(Conflict, match=r"^Lee Lead excused this drill already, 2026-12-03 at 00:00 UTC: It was down\. Nothing more"):
         excuse_planned(planned_id=due.pk, reason="Again.", **by_lead)
     events = AuditEvent.objects.filter(event="planned_drill.excused").order_by("id")
     assert [event.data["from"] for event in events] == ["due", "missed"]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from drills.domain.planning import plan_ahead
-from drills.domain.programme import mark_late, start_due
-from drills.domain.programme_selectors import PlannedRow, draw_again, filter_planned, get_planned, list_planned, list_plans, next_of
+from drills.domain.programme import excuse_planned, mark_late, start_due
+from drills.domain.programme_selectors import PlannedRow, describe_plans, draw_again, filter_planned, get_planned, list_planned, list_plans, next_of
 from drills.domain.schedule import commitment
 from drills.enums import Cadence, PlannedState
 from drills.models import PlannedDrill
+from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common.errors import InvalidInput, NotFound
 from rollbackhub.routing.models import RoutingPolicy
@@ -150,6 +151,21 @@ def test_plans_say_what_they_do_in_words(time: Clock, plan: Plan, policy: Routin
     assert said == {
         "Reasoner": ("smart-reasoner", "Monthly, announced: on the first working day an hour after 09:00 UTC", 1),
         "By stakes": ("smart-reasoner", "Quarterly (standard stakes), unannounced: at a random time, Monday to Friday 09:00 to 17:00 UTC", 0),
-        "Cron": ("one alias of smart-reasoner-model, by chance", "By 0 10 * * 2, announced: UTC", 1),
+        "Cron": ("one alias of smart-reasoner-model, by chance", "By 0 10 * * 2 in UTC, announced", 1),
     }
     assert list_plans(active=False) == list_plans(team="nobody") == list_plans(owner="nobody") == []
+
+
+def test_what_was_excused_ahead_is_still_to_come_and_not_the_last(time: Clock, plan: Plan, cast: Cast) -> None:
+    made = plan()
+    held, ahead, *_ = drills_of(made)
+    PlannedDrill.objects.filter(pk=held.pk).update(state=PlannedState.MISSED, ended_at=held.latest_at)
+    time.at = held.latest_at
+    excuse_planned(planned_id=ahead.pk, reason="The team moves house.", user=cast.lead, actor=actor_of(cast.lead))
+    last = describe_plans([made])[0].last
+    assert last is not None
+    assert (last.id, last.was_due, get_planned(ahead.pk).was_due) == (held.pk, True, False)
+    time.at = ahead.starts_at
+    last = describe_plans([made])[0].last
+    assert last is not None
+    assert (last.id, last.was_due) == (ahead.pk, True)

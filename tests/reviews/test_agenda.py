@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from rollbackhub.analytics.models import RunFact
 from rollbackhub.reviews.domain.agenda.build import BuiltItem, build_agenda
 from rollbackhub.reviews.enums import Agenda
 from rollbackhub.reviews.models import Review
+from rollbackhub.reviews.rules import quarter_of
 from tests.factories.accounts import TeamFactory
+from tests.factories.drills import PlannedDrillFactory
 from tests.factories.fixtures import Cast
 from tests.factories.reviews import ReviewFactory
 from tests.reviews.quarter import AT, QUARTER, Quarter, add_more, make_quarter
@@ -61,9 +65,23 @@ def test_compliance_counts_the_excused_as_planned_and_not_done(built: dict[str, 
     item = built["compliance"]
     assert item.headline == "2 of 4 planned drills were done (50 %), 1 passed; 1 missed, 1 excused."
     assert rows(item, "Drills by plan") == [
-        {"plan": "Reasoner monthly", "planned": 4, "passed": 1, "failed": 1, "missed": 1, "excused": 1, "open": 0, "done": 0.5}
+        {"plan": "Reasoner monthly", "planned": 4, "passed": 1, "failed": 1, "missed": 1, "excused": 1, "open": 0, "to_come": 0, "done": 0.5}
     ]
     assert [row["why"] for row in rows(item, "Missed")] == ["The hub was down for the whole day.", "Freeze before the launch."]
+
+
+def test_compliance_counts_only_what_has_come(quarter: Quarter) -> None:
+    soon = AT + dt.timedelta(hours=1)
+    PlannedDrillFactory(plan=quarter.plan, slot=soon, starts_at=soon)
+    PlannedDrillFactory(plan=quarter.plan, slot=soon + dt.timedelta(days=3), starts_at=soon, excused=True)
+    PlannedDrillFactory(plan=quarter.plan, slot=AT - dt.timedelta(days=1), starts_at=AT - dt.timedelta(days=1), passed=True)
+    review: Review = ReviewFactory(team=quarter.team, quarter=quarter_of(soon.date()))
+    item = next(item for item in build_agenda(review, at=AT) if item.agenda == Agenda.COMPLIANCE)
+    assert item.headline == "1 of 1 planned drill was done (100 %), 1 passed."
+    assert rows(item, "Drills by plan") == [
+        {"plan": "Reasoner monthly", "planned": 1, "passed": 1, "failed": 0, "missed": 0, "excused": 0, "open": 0, "to_come": 2, "done": 1.0}
+    ]
+    assert "1 drill was excused ahead of its time." in item.content["notes"]
 
 
 def test_misses_name_the_segment_that_took_most(built: dict[str, BuiltItem]) -> None:
@@ -76,6 +94,18 @@ def test_misses_name_the_segment_that_took_most(built: dict[str, BuiltItem]) -> 
         ("smart-reasoner", "Drill", 400.0, 100.0, "Propagate"),
     ]
     assert {row["segment"]: row["misses"] for row in rows(item, "By segment")} == {"Execute": 1, "Propagate": 2}
+
+
+def test_misses_blame_no_segment_that_was_merely_the_only_one_recorded(quarter: Quarter) -> None:
+    past = RunFact.objects.get(kind="rollback", hit=False)
+    RunFact.objects.filter(pk=past.pk).update(execute_seconds=None, authorise_seconds=88.0, propagate_seconds=None, drain_seconds=None)
+    RunFact.objects.filter(hit=False).exclude(pk=past.pk).update(hit=True, rollback_seconds=1.0)
+    review: Review = ReviewFactory(team=quarter.team, quarter=QUARTER)
+    item = next(item for item in build_agenda(review, at=AT) if item.agenda == Agenda.MISSES)
+    assert item.headline == "1 of 4 measured runs missed its target; where most of it went is not known."
+    (row,) = rows(item, "Targets missed")
+    assert (row["segment"], row["segment_seconds"]) == ("Not known: of 10 min only authorise (1 min 28 s) was recorded", None)
+    assert "Never recorded in these misses: execute, propagate and drain." in item.content["notes"]
 
 
 def test_proof_lists_aliases_without_it(built: dict[str, BuiltItem]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import subprocess
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
 from rollbackhub.common import pdf_maker
@@ -18,6 +20,13 @@ from rollbackhub.common.errors import Conflict, Forbidden, NotFound, Unavailable
 from rollbackhub.common.pdf import write_pdf
 from rollbackhub.reviews.domain import documents
 from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents
+from rollbackhub.actions.domain.transitions import change_action
+from rollbackhub.common.clock import now
+from rollbackhub.common.errors import Conflict, Forbidden, NotFound, Unavailable
+from rollbackhub.reviews.domain import documents, pdf
+from rollbackhub.reviews.domain.actions import give_action
+from rollbackhub.reviews.domain.document_page import render_document
+from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents, write_pdf
 from rollbackhub.reviews.domain.drawing import clean_svg, draw_figures
 from rollbackhub.reviews.domain.frozen import frozen_figures
 from rollbackhub.reviews.domain.preparing import prepare_review
@@ -26,7 +35,7 @@ from rollbackhub.reviews.enums import Agenda, ReviewState
 from rollbackhub.reviews.models import Review, ReviewDocument, ReviewItem
 from tests.factories.accounts import UserFactory
 from tests.factories.fixtures import Cast
-from tests.factories.reviews import CONTENT, AttendanceFactory, ReviewDecisionFactory, ReviewFactory, make_review
+from tests.factories.reviews import CONTENT, AttendanceFactory, ReviewDecisionFactory, ReviewFactory, ReviewItemFactory, make_review
 from tests.reviews.quarter import AT, QUARTER, make_quarter
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +124,46 @@ def test_documents_of_a_quarter_have_all_of_it_and_harm_nobody(document: Documen
     assert len(drawn) == len(figures)
     for svg in drawn:
         assert ElementTree.fromstring(svg).attrib["role"] == "img"
+
+
+WIDE = {
+    "tables": [
+        {
+            "title": "Failed drills",
+            "columns": [
+                {"key": "alias", "heading": "Alias", "unit": "text"},
+                {"key": "at", "heading": "Started", "unit": "instant"},
+                {"key": "kind", "heading": "Kind", "unit": "text"},
+                {"key": "caught", "heading": "What it caught", "unit": "text"},
+                {"key": "outcome", "heading": "Outcome", "unit": "text"},
+            ],
+            "rows": [["smart-reasoner", AT.isoformat(), "Rehearsal", "A difference: " + "smart-reasoner/" * 9, "It did not restore. " * 30]],
+            "url_column": None,
+        }
+    ],
+    "figures": [],
+    "notes": [],
+}
+
+
+def test_pdf_breaks_no_heading_nor_short_cell_and_has_what_an_action_is_about(cast: Cast, tmp_path: Path) -> None:
+    review = make_review(ReviewState.PREPARING)
+    for place, agenda in enumerate(Agenda):
+        ReviewItemFactory(review=review, position=place, agenda=agenda, content=WIDE if agenda == Agenda.FINDINGS else {})
+    Review.objects.filter(pk=review.pk).update(state=ReviewState.PREPARED, prepared_at=now())
+    actor = actor_of(cast.lead)
+    due_on = now().date() + dt.timedelta(days=9)
+    link = give_action(
+        review_id=review.pk, title="Mend it", detail="First the flag.\nThen the <hub>.", owner=cast.lead, due_on=due_on, account=cast.lead, actor=actor
+    )
+    change_action(action_id=link.action_id, detail="Something else.", user=cast.lead, actor=actor)
+    path = tmp_path / "review.pdf"
+    path.write_bytes(write_pdf(render_document(get_record(review.pk), drawings={}, problem="")))
+    words = subprocess.run(["pdftotext", "-layout", str(path), "-"], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert {"Alias", "Started", "Kind", "Outcome", "Rehearsal"} <= set(words.split())
+    # As it was agreed, whatever became of it since.
+    assert all(line in words for line in ("First the flag.", "Then the <hub>."))
+    assert "Something else." not in words
 
 
 def test_drawn_figure_has_its_points_axes_and_words() -> None:

@@ -49,6 +49,11 @@ def fresh(review: Review) -> Review:
     return Review.objects.get(pk=review.pk)
 
 
+def seen(review: Review) -> int:
+    """The number of the record as it stands."""
+    return get_record(review.pk).written
+
+
 def code_of(call: Any) -> str:
     with pytest.raises(RollbackHubError) as caught:
         call()
@@ -91,9 +96,9 @@ def test_review_goes_from_opening_to_its_last_signature(cast: Cast) -> None:
     assert (link.action.origin, link.action.origin_url, link.action.team) == ("review", f"/reviews/{review.pk}/", team)
     hold_review(review_id=review.pk, **by(cast.lead))
     assert set(Notice.objects.filter(key=f"review:{review.pk}:sign").values_list("user__username", flat=True)) == {"lead", "leadership"}
-    sign_off(review_id=review.pk, role="platform_lead", note="Fine.", **by(cast.lead))
+    sign_off(review_id=review.pk, based_on=seen(review), role="platform_lead", note="Fine.", **by(cast.lead))
     assert fresh(review).state == "held"
-    sign_off(review_id=review.pk, role="leadership", **by(cast.leadership))
+    sign_off(review_id=review.pk, based_on=seen(review), role="leadership", **by(cast.leadership))
     assert (fresh(review).state, fresh(review).signed_at is not None) == ("signed", True)
     assert not Notice.objects.filter(key=f"review:{review.pk}:sign", read_at=None).exists()
     events = list(AuditEvent.objects.filter(subject_id=review.pk).order_by("id").values_list("event", flat=True))
@@ -118,6 +123,7 @@ def test_review_goes_from_opening_to_its_last_signature(cast: Cast) -> None:
         ({"quarter": dt.date(2026, 7, 2)}, "quarter"),
         ({"quarter": dt.date(2099, 1, 1)}, "quarter"),
         ({"meets_at": dt.datetime(2026, 6, 30, tzinfo=dt.UTC)}, "meets_at"),
+        ({"meets_at": dt.datetime(9999, 12, 31, tzinfo=dt.UTC)}, "meets_at"),
         ({"sign_off_roles": []}, "sign_off_roles"),
         ({"sign_off_roles": ["king"]}, "sign_off_roles"),
         ({"presenter": "stranger"}, "presenter"),
@@ -130,6 +136,12 @@ def test_opening_what_cannot_be_is_refused_at_its_field(values: dict[str, Any], 
         open_review(**{"team": TeamFactory(), "quarter": QUARTER, **values}, **by(cast.lead))
     assert list(caught.value.fields) == [field]
     assert not Review.objects.exists()
+
+
+def test_meeting_is_a_year_ahead_at_most_when_it_is_moved_too(cast: Cast) -> None:
+    review = open_review(team=TeamFactory(), quarter=QUARTER, meets_at=now() + dt.timedelta(days=365), **by(cast.lead))
+    with pytest.raises(InvalidInput, match="at most 366 days ahead"):
+        change_review(review_id=review.pk, meets_at=now() + dt.timedelta(days=367), presenter=None, sign_off_roles=["leadership"], **by(cast.lead))
 
 
 def test_second_review_of_a_quarter_is_refused_and_names_the_first(cast: Cast) -> None:
@@ -260,6 +272,13 @@ def test_minutes_of_two_at_once_tell_the_second_and_lose_nothing(cast: Cast) -> 
         (lambda review, who: add_decision(review_id=review.pk, text="x", owner=who, wanted_id=WantedDecisionFactory().pk, **by(who)), "wanted_not_found"),
         (lambda review, who: give_action(review_id=review.pk, title="x", owner=who, due_on=dt.date(2020, 1, 1), **by(who)), "day_is_over"),
         (lambda review, who: give_action(review_id=review.pk, title="", owner=who, due_on=now().date(), **by(who)), "invalid_input"),
+        (lambda review, who: give_action(review_id=review.pk, title="x", owner=who, due_on=dt.date(9999, 12, 31), **by(who)), "invalid_input"),
+        (lambda review, who: give_action(review_id=review.pk, title="a\u200bb", owner=who, due_on=now().date(), **by(who)), "unshowable_text"),
+        (lambda review, who: give_action(review_id=review.pk, title="a\nb", owner=who, due_on=now().date(), **by(who)), "unshowable_text"),
+        (lambda review, who: give_action(review_id=review.pk, title="x", detail="\x1b", owner=who, due_on=now().date(), **by(who)), "unshowable_text"),
+        (lambda review, who: add_decision(review_id=review.pk, text="a\u200bb", owner=who, **by(who)), "unshowable_text"),
+        (lambda review, who: save_minutes(review_id=review.pk, agenda="misses", text="\x1b[2J", based_on=0, **by(who)), "unshowable_text"),
+        (lambda review, who: add_attendance(review_id=review.pk, people=[], guests=["a\u200bb"], **by(who)), "unshowable_text"),
         (lambda review, who: ask_for_decision(review_id=review.pk, text="", **by(who)), "invalid_input"),
     ],
 )
@@ -283,7 +302,7 @@ def held(**values: Any) -> Review:
 @pytest.mark.parametrize(("who", "role"), [("on_call", "platform_lead"), ("auditor", "leadership"), ("stranger", "platform_lead"), ("lead", "leadership")])
 def test_signature_by_somebody_without_the_role_is_refused(who: str, role: str, cast: Cast) -> None:
     review = held()
-    assert code_of(lambda: sign_off(review_id=review.pk, role=role, **by(getattr(cast, who)))) == "role_missing"
+    assert code_of(lambda: sign_off(review_id=review.pk, based_on=seen(review), role=role, **by(getattr(cast, who)))) == "role_missing"
     assert not review.sign_offs.exists()
 
 
@@ -291,35 +310,70 @@ def test_signature_for_a_role_that_was_taken_away_is_refused(cast: Cast) -> None
     review = held()
     assert "platform_lead" in cast.lead.roles
     RoleAssignment.objects.filter(user=cast.lead).delete()
-    assert code_of(lambda: sign_off(review_id=review.pk, role="platform_lead", **by(cast.lead))) == "role_missing"
+    assert code_of(lambda: sign_off(review_id=review.pk, based_on=seen(review), role="platform_lead", **by(cast.lead))) == "role_missing"
 
 
 def test_signature_is_refused_for_a_role_that_is_not_named_or_was_signed(cast: Cast) -> None:
     review = held()
-    assert code_of(lambda: sign_off(review_id=review.pk, role="auditor", **by(cast.auditor))) == "role_does_not_sign"
-    assert code_of(lambda: sign_off(review_id=review.pk, role="", **by(cast.auditor))) == "role_does_not_sign"
-    sign_off(review_id=review.pk, role="platform_lead", **by(cast.lead))
-    assert code_of(lambda: sign_off(review_id=review.pk, role="platform_lead", **by(UserFactory(roles=[Role.PLATFORM_LEAD])))) == "role_signed"
-    assert code_of(lambda: sign_off(review_id=review.pk, role="leadership", note="x" * 301, **by(cast.leadership))) == "note_too_long"
+    assert code_of(lambda: sign_off(review_id=review.pk, based_on=seen(review), role="auditor", **by(cast.auditor))) == "role_does_not_sign"
+    assert code_of(lambda: sign_off(review_id=review.pk, based_on=seen(review), role="", **by(cast.auditor))) == "role_does_not_sign"
+    sign_off(review_id=review.pk, based_on=seen(review), role="platform_lead", **by(cast.lead))
+    assert (
+        code_of(lambda: sign_off(review_id=review.pk, based_on=seen(review), role="platform_lead", **by(UserFactory(roles=[Role.PLATFORM_LEAD]))))
+        == "role_signed"
+    )
+    assert code_of(lambda: sign_off(review_id=review.pk, based_on=seen(review), role="leadership", note="x" * 301, **by(cast.leadership))) == "note_too_long"
+
+
+def test_signature_is_for_the_record_that_was_read_and_others_signatures_do_not_move_it(cast: Cast) -> None:
+    review = held()
+    read = seen(review)
+    save_minutes(review_id=review.pk, agenda="misses", text="Two more drills.", based_on=0, **by(cast.on_call))
+    with pytest.raises(Conflict) as caught:
+        sign_off(review_id=review.pk, based_on=read, role="platform_lead", **by(cast.lead))
+    told = f"The record has changed since you opened it: minutes by {actor_of(cast.on_call).label}. Read it again, then sign."
+    assert (caught.value.code, caught.value.message, review.sign_offs.count()) == ("record_moved", told, 0)
+    for wrong in (-1, read + 9):
+        assert code_of(lambda wrong=wrong: sign_off(review_id=review.pk, based_on=wrong, role="platform_lead", **by(cast.lead))) == "record_moved"
+    both_read = seen(review)
+    sign_off(review_id=review.pk, based_on=both_read, role="platform_lead", **by(cast.lead))
+    assert code_of(lambda: sign_off(review_id=review.pk, based_on=read, role="leadership", **by(cast.leadership))) == "record_moved"
+    sign_off(review_id=review.pk, based_on=both_read, role="leadership", **by(cast.leadership))
+    assert fresh(review).state == "signed"
+
+
+def test_marks_that_turn_text_around_are_left_out_of_the_record(cast: Cast) -> None:
+    review = written("held")
+    turned = "a\u202eb\u2066c"
+    save_minutes(review_id=review.pk, agenda="misses", text=f"# {turned}\n\n\tcode", based_on=0, **by(cast.lead))
+    decision = add_decision(review_id=review.pk, text=turned, owner=cast.lead, **by(cast.lead))
+    link = give_action(review_id=review.pk, title=turned, detail=f"{turned}\n{turned}", owner=cast.lead, due_on=now().date() + dt.timedelta(2), **by(cast.lead))
+    add_attendance(review_id=review.pk, people=[], guests=[turned], **by(cast.lead))
+    record = get_record(review.pk)
+    assert [item.minutes for item in record.items if item.agenda == "misses"] == ["# abc\n\n\tcode"]
+    assert (decision.text, link.title, link.detail, link.action.title, link.action.detail) == ("abc", "abc", "abc\nabc", "abc", "abc\nabc")
+    assert "abc" in [row.name for row in record.attendance]
+    signed = sign_off(review_id=review.pk, based_on=seen(review), role="platform_lead", note=turned, **by(cast.lead))
+    assert signed.sign_offs.get().note == "abc"
 
 
 def test_one_person_signs_for_one_role_whatever_roles_they_have() -> None:
     both = UserFactory(roles=[Role.PLATFORM_LEAD, Role.LEADERSHIP])
     review = held(presenter=both)
-    sign_off(review_id=review.pk, role="platform_lead", **by(both))
-    assert code_of(lambda: sign_off(review_id=review.pk, role="leadership", **by(both))) == "person_signed"
+    sign_off(review_id=review.pk, based_on=seen(review), role="platform_lead", **by(both))
+    assert code_of(lambda: sign_off(review_id=review.pk, based_on=seen(review), role="leadership", **by(both))) == "person_signed"
     assert fresh(review).state == "held"
 
 
 @pytest.mark.parametrize(("state", "code"), [("preparing", "review_not_held"), ("prepared", "review_not_held"), ("signed", "review_signed")])
 def test_signature_before_the_meeting_or_after_the_last_is_refused(state: str, code: str, cast: Cast) -> None:
     review = written(state)
-    assert code_of(lambda: sign_off(review_id=review.pk, role="platform_lead", **by(cast.lead))) == code
+    assert code_of(lambda: sign_off(review_id=review.pk, based_on=seen(review), role="platform_lead", **by(cast.lead))) == code
 
 
 def test_service_account_signs_nothing(cast: Cast) -> None:
     machine = UserFactory(responsible=cast.lead, roles=[Role.PLATFORM_LEAD])
-    assert code_of(lambda: sign_off(review_id=held().pk, role="platform_lead", **by(machine))) == "not_a_person"
+    assert code_of(lambda: sign_off(review_id=held().pk, based_on=1, role="platform_lead", **by(machine))) == "not_a_person"
 
 
 def test_amendment_begins_with_what_was_signed_and_leaves_it_alone(cast: Cast) -> None:
@@ -329,7 +383,7 @@ def test_amendment_begins_with_what_was_signed_and_leaves_it_alone(cast: Cast) -
     save_minutes(review_id=old.pk, agenda="misses", text="Wrong", based_on=0, **by(cast.lead))
     assert code_of(lambda: amend_review(review_id=old.pk, reason="It says wrong things.", **by(cast.lead))) == "review_not_signed"
     for role in old.sign_off_roles:
-        sign_off(review_id=old.pk, role=role, **by(UserFactory(roles=[Role(role)])))
+        sign_off(review_id=old.pk, based_on=seen(old), role=role, **by(UserFactory(roles=[Role(role)])))
     before = get_record(old.pk)
     assert code_of(lambda: amend_review(review_id=old.pk, reason="short", **by(cast.lead))) == "invalid_input"
     with pytest.raises(Forbidden):
@@ -357,4 +411,4 @@ def test_unknown_review_is_not_found(cast: Cast) -> None:
         with pytest.raises(NotFound):
             ACTS[act](gone, cast.lead)
     with pytest.raises(NotFound):
-        sign_off(review_id=gone.pk, role="platform_lead", **by(cast.lead))
+        sign_off(review_id=gone.pk, based_on=1, role="platform_lead", **by(cast.lead))

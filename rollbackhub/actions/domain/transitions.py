@@ -14,11 +14,12 @@ from rollbackhub.accounts.models import Team, User
 from rollbackhub.accounts.rules import Capability, may, require
 from rollbackhub.actions.enums import ActionKind, ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
-from rollbackhub.actions.rules import TRANSITIONS
+from rollbackhub.actions.rules import MOST_YEARS, TRANSITIONS, last_day
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
+from rollbackhub.common.shown_text import require_shown, spoken
 
 LONGEST_TITLE = 200
 LONGEST_TEXT = 4000
@@ -41,7 +42,7 @@ def open_action(
 ) -> Action:
     """Give a person something to do by a day (the last one, in the team's zone). They are told. Raises InvalidInput with sentences per field."""
     title, detail = title.strip(), detail.strip()
-    _require_valid(title=title, detail=detail, owner=owner)
+    _require_valid(title=title, detail=detail, owner=owner, due_on=due_on, team=team)
     with transaction.atomic():
         action = Action.objects.create(
             title=title,
@@ -87,8 +88,8 @@ def change_action(
         if action.state != ActionState.OPEN:
             raise _wrong_state(action, "Open it again before you change it.")
         given = {
-            "title": title.strip() if title is not None else None,
-            "detail": detail.strip() if detail is not None else None,
+            "title": require_shown(spoken(title, field="title"), field="title") if title is not None else None,
+            "detail": spoken(detail, field="detail") if detail is not None else None,
             "owner": owner,
             "due_on": due_on,
             "is_gating": is_gating,
@@ -101,7 +102,13 @@ def change_action(
                 changes[field] = [_plain(before), _plain(value)]
         if not changes:
             return action
-        _require_valid(title=action.title, detail=action.detail, owner=action.owner if "owner" in changes else None)
+        _require_valid(
+            title=action.title,
+            detail=action.detail,
+            owner=action.owner if "owner" in changes else None,
+            due_on=action.due_on if "due_on" in changes else None,
+            team=action.team,
+        )
         action.save(update_fields=list(changes))
         _record("action.changed", action, actor, {"changes": changes})
         if "owner" in changes:
@@ -144,6 +151,9 @@ def reopen_action(*, action_id: UUID, reason: str, actor: Actor, user: User | No
         raise InvalidInput("Say why it is open again.", code="reason_missing", fields={"reason": ["Say why it is open again."]})
     day = {} if due_on is None else {"due_on": due_on}
     with transaction.atomic():
+        if due_on is not None:
+            action = _locked(action_id)
+            _require_valid(title=action.title, detail=action.detail, owner=None, due_on=due_on, team=action.team)
         action = _move(
             action_id, ActionState.OPEN, "action.reopened", actor=actor, user=user, reason=text, closed_at=None, closed_by_label="", closed_reason="", **day
         )
@@ -213,6 +223,8 @@ def _require_lead(user: User, actor: Actor) -> None:
 
 
 def _require_valid(*, title: str, detail: str, owner: User | None) -> None:
+def _require_valid(*, title: str, detail: str, owner: User | None, due_on: dt.date | None, team: Team) -> None:
+    """`owner` and `due_on`: None where they stay as they are."""
     fields: dict[str, list[str]] = {}
     if not title or len(title) > LONGEST_TITLE:
         fields["title"] = [f"Say in 1 to {LONGEST_TITLE} characters what is to be done."]
@@ -220,12 +232,14 @@ def _require_valid(*, title: str, detail: str, owner: User | None) -> None:
         fields["detail"] = [f"At most {LONGEST_TEXT} characters."]
     if owner is not None and (owner.is_service or not owner.is_active):
         fields["owner"] = [f"{owner.username} is {'a service account' if owner.is_service else 'not active'}. A person who can sign in owns an action."]
+    if due_on is not None and due_on > last_day(due_in(0, team=team)):
+        fields["due_on"] = [f"An action is due at most {MOST_YEARS} years ahead. Look at the year."]
     if fields:
         raise InvalidInput("The action cannot be kept: " + " ".join(said for found in fields.values() for said in found), fields=fields)
 
 
 def _text(reason: str) -> str:
-    text = reason.strip()
+    text = spoken(reason)
     if len(text) > LONGEST_TEXT:
         raise InvalidInput(f"The reason may have at most {LONGEST_TEXT} characters.", fields={"reason": [f"At most {LONGEST_TEXT} characters."]})
     return text

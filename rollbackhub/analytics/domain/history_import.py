@@ -22,10 +22,11 @@ from django.db.models import QuerySet
 
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
-from rollbackhub.analytics.enums import IN_PRODUCTION, RunKind, RunSource
+from rollbackhub.analytics.enums import IN_PRODUCTION, REHEARSED, RunKind, RunSource
 from rollbackhub.analytics.history_rules import COLUMNS, NEEDED, PastRun, Problem, example_rows, read_row
 from rollbackhub.analytics.models import HistoryImport, ImportedRun, RunFact
 from rollbackhub.audit.actors import Actor
+from rollbackhub.audit.domain.listing import list_events
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.csv_file import CsvFile, Line, decode_csv, read_csv
@@ -42,6 +43,7 @@ PREVIEW_SECONDS = 3600
 
 _ADVICE = "Split it by years and import one after the other."
 _SALT = "analytics.history_import"
+_TAKEN_BACK = "history.import_taken_back"
 _LOCK = 0x52484849
 """Imports go one after the other: two files that tell of the same run must see each other."""
 _LONGEST_NAME = HistoryImport._meta.get_field("file_name").max_length or 0
@@ -192,9 +194,9 @@ def take_back_import(*, import_id: uuid.UUID, account: User, actor: Actor, reaso
     with transaction.atomic():
         found = HistoryImport.objects.select_for_update().filter(pk=import_id).first()
         if found is None:
-            raise _not_found()
+            raise _not_found(import_id)
         record(
-            event="history.import_taken_back",
+            event=_TAKEN_BACK,
             actor=actor,
             subject_type="history_import",
             subject_id=found.pk,
@@ -215,7 +217,7 @@ def get_import(import_id: uuid.UUID) -> HistoryImport:
     """One import. Raises NotFound. One query."""
     found = list_imports().filter(pk=import_id).first()
     if found is None:
-        raise _not_found()
+        raise _not_found(import_id)
     return found
 
 
@@ -239,8 +241,13 @@ def template_csv() -> str:
     return buffer.getvalue()
 
 
-def _not_found() -> NotFound:
-    return NotFound("There is no such import. It may have been taken back.", code="history_import_not_found")
+def _not_found(import_id: uuid.UUID) -> NotFound:
+    """Of an import that is no more the audit log knows who took it back, and when. One query."""
+    events, _ = list_events(event=_TAKEN_BACK, subject_type="history_import", subject_id=str(import_id), size=1)
+    sentence = "There is no such import."
+    for event in events:
+        sentence = f"This import was taken back by {event.actor_label} on {event.at:%Y-%m-%d at %H:%M} UTC. Its file may be imported again."
+    return NotFound(sentence, code="history_import_not_found")
 
 
 def _refusal(preview: Preview) -> InvalidInput:
@@ -314,6 +321,8 @@ class _Reader:
         place = self._place(values, problems)
         if place is not None and values["kind"].lower() in IN_PRODUCTION and place.environment.kind != EnvironmentKind.PRODUCTION:
             problems.append(Problem("environment", f"{place.environment.slug} is not production: what ran there was a drill or a rehearsal."))
+        if place is not None and values["kind"].lower() in REHEARSED and place.environment.kind == EnvironmentKind.PRODUCTION:
+            problems.append(Problem("environment", f"{place.environment.slug} is production: what ran there was a rollback or a roll-forward, not a drill."))
         problems += wrong
         if run is not None and place is not None and not problems:
             key = (str(run.kind), place.environment.pk, place.alias, run.at)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import add, attrgetter
 from typing import Any
 
 from django.db.models import Count, F, Q
 from django.db.models.functions import Coalesce, TruncMonth
 
 from drills.domain.programme import GRACE
+from drills.domain.programme_selectors import has_come
 from drills.enums import PlannedState
 from drills.models import PlannedDrill
 from rollbackhub.analytics.answer import AnalyticsFilter, Answer, Cell, Column, NamedFigure, Table
@@ -19,6 +21,7 @@ from rollbackhub.analytics.domain.statistics import wilson
 from rollbackhub.analytics.questions.wording import TOO_FEW, bounds_in_words, interval_in_words, months_between
 from rollbackhub.charts.stacked_months import stacked_months
 from rollbackhub.charts.stacked_rows import stacked_rows
+from rollbackhub.common import clock
 from rollbackhub.common.sentences import counted
 
 ENOUGH = 5
@@ -33,7 +36,7 @@ BARE_SQL = """
         count(*) FILTER (WHERE planned.state = 'failed'), count(*) FILTER (WHERE planned.state = 'overdue'),
         count(*) FILTER (WHERE planned.state = 'missed'), count(*) FILTER (WHERE planned.state = 'excused')
     FROM drills_planneddrill AS planned JOIN drills_drillplan AS plan ON plan.id = planned.plan_id JOIN accounts_team AS team ON team.id = plan.team_id
-    WHERE planned.state <> 'due' GROUP BY 1, 2
+    WHERE planned.state <> 'due' AND (planned.starts_at <= now() OR planned.started_at IS NOT NULL) GROUP BY 1, 2
 """
 
 
@@ -51,13 +54,15 @@ class Counts:
     excused: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(*map(add, _COUNTED(self), _COUNTED(other)))
 
     @property
     def late(self) -> int:
         """Started, but overdue by then."""
         return self.done - self.on_time
 
+
+_COUNTED = attrgetter(*(field.name for field in fields(Counts)))
 
 PARTS = (("On time", "on_time"), ("Late", "late"), ("Overdue, not started", "overdue"), ("Missed", "missed"), ("Excused", "excused"))
 
@@ -107,7 +112,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
     ]
     notes = [
         f"On time: started within {GRACE.seconds // 60} minutes of its time, before it was overdue. Done: started at all, whatever its result.",
-        "Excused is not done: a drill that a lead excused proves nothing, and counts among the planned ones.",
+        "Excused is not done: a drill that a lead excused proves nothing, and counts among the planned ones once its time has come.",
         "Drills that nobody planned, and imported history, have no plan and are not counted here.",
     ]
     tables = [_table("By team", "team", "Team", by_team), _table("By month", "month", "Month", dict(sorted(by_month.items(), reverse=True))), _each(found)]
@@ -116,7 +121,7 @@ def answer(wanted: AnalyticsFilter) -> Answer:
 
 
 def _counts(wanted: AnalyticsFilter) -> dict[tuple[str, dt.date], Counts]:
-    planned = PlannedDrill.objects.filter(state__in=COUNTED)
+    planned = PlannedDrill.objects.filter(has_come(clock.now()), state__in=COUNTED)
     if wanted.since is not None:
         planned = planned.filter(starts_at__gte=start_of(wanted.since))
     if wanted.until is not None:

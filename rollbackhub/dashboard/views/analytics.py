@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -11,7 +12,7 @@ from rollbackhub.accounts.rules import Capability
 from rollbackhub.analytics import catalogue
 from rollbackhub.analytics.catalogue import get_question
 from rollbackhub.common import clock
-from rollbackhub.common.errors import NotFound
+from rollbackhub.common.errors import InvalidInput, NotFound
 from rollbackhub.dashboard.access import requires
 from rollbackhub.dashboard.analytics_forms import DAYS, AnalyticsFilterForm
 from rollbackhub.dashboard.answer_page import csv_header, csv_rows, shown_parts
@@ -29,7 +30,7 @@ def question_list(request: HttpRequest) -> HttpResponse:
         return redirect(_without_days(request))
     form = _form(request)
     form.is_valid()
-    say_what_is_left_out(request, form.errors)
+    _say_what_is_left_out(request, form)
     groups = [(group, [question for question in catalogue.QUESTIONS if question.group == group]) for group in catalogue.GROUPS]
     context = {"form": form, "groups": [found for found in groups if found[1]], "where": reverse("analytics:list")}
     return render(request, "analytics/list.html", context)
@@ -52,7 +53,7 @@ def question_detail(request: HttpRequest, question: str) -> HttpResponse:
         return redirect(_without_days(request))
     form = _form(request)
     answer = asked.answer(form.wanted())
-    say_what_is_left_out(request, form.errors)
+    _say_what_is_left_out(request, form)
     place = catalogue.QUESTIONS.index(asked)
     context = {
         "form": form,
@@ -76,6 +77,11 @@ def export(request: HttpRequest, question: str, number: int) -> HttpResponse:
     asked = get_question(question)
     form = _form(request)
     require_readable(form)
+    if form.unknown:
+        raise InvalidInput(
+            "The address filters by what these questions do not know. A file that says nothing of that would mislead: mend the address.",
+            fields={name: [f"There is no such filter; there are {', '.join(form.fields)}."] for name in form.unknown},
+        )
     tables = asked.answer(form.wanted()).tables
     if not 1 <= number <= len(tables):
         raise NotFound(
@@ -89,6 +95,14 @@ def export(request: HttpRequest, question: str, number: int) -> HttpResponse:
 
 def _form(request: HttpRequest) -> AnalyticsFilterForm:
     return AnalyticsFilterForm(request.GET, today=clock.now().date())
+
+
+def _say_what_is_left_out(request: HttpRequest, form: AnalyticsFilterForm) -> None:
+    """Filters that cannot be followed, parameters that are none, and a period that is backwards."""
+    if form.is_backwards:
+        days = f"{request.GET['since'][:60]} to {request.GET['until'][:60]}"
+        messages.warning(request, f"The period is backwards: its last day lies before its first ({days}). It was left out; these are the last 12 months.")
+    say_what_is_left_out(request, [name for name in (*form.errors, *form.unknown) if not (form.is_backwards and name in ("since", "until"))])
 
 
 def _contradicts_its_days(request: HttpRequest) -> bool:

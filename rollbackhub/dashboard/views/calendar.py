@@ -25,6 +25,9 @@ from rollbackhub.dashboard.calendar_page import month_of, read_month, span_of
 from rollbackhub.dashboard.filters import say_what_is_left_out
 from rollbackhub.dashboard.plan_forms import FeedForm, QuietForm
 
+MADE = "calendar_feed_made"
+"""Where the session keeps the secret of a feed until the next page has shown it."""
+
 QUIET_DAYS = 90
 """How long quiet periods that are over stay on their page."""
 
@@ -62,6 +65,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
         "team": team,
         "is_cut": len(rows) > LIMIT,
         "limit": LIMIT,
+        "whole_until": rows[LIMIT].starts_at if len(rows) > LIMIT else None,
         "this_month": today.replace(day=1),
     }
     return render(request, "drills/calendar.html", context)
@@ -119,30 +123,31 @@ def quiet_end(request: HttpRequest, quiet_id: int) -> HttpResponse:
 @require_safe
 @requires(Capability.VIEW)
 def feed_list(request: HttpRequest) -> HttpResponse:
-    """Which calendars read a team's drills."""
-    return render(request, "drills/feeds.html", {"feeds": list(list_feeds()), "form": FeedForm()})
+    """Which calendars read a team's drills; after one was made, its address, this once."""
+    feeds = list(list_feeds())
+    made_id, secret = request.session.pop(MADE, (None, ""))
+    made = next((feed for feed in feeds if feed.pk == made_id and feed.revoked_at is None), None)
+    context = {"made": made, "address": f"{settings.PUBLIC_URL}{reverse('calendar-feed', args=[secret])}"} if made is not None else {}
+    response = render(request, "drills/feeds.html", {"feeds": feeds, "form": FeedForm(), **context})
+    if context:
+        response["Cache-Control"] = "no-store"
+    return response
 
 
 @require_POST
 @requires(Capability.CONFIGURE)
 def feed_new(request: HttpRequest) -> HttpResponse:
-    """Make a secret address. The answer to this request is the only page that ever shows it."""
-    form, context = FeedForm(request.POST), {}
+    """Make a secret address. The page that the answer leads to is the only one that ever shows it; loading that again makes no other."""
+    form = FeedForm(request.POST)
     if form.is_valid():
         try:
             feed, secret = make_feed(team=form.chosen_team(), name=form.cleaned_data["name"], actor=actor(request), user=person(request))
         except InvalidInput as error:
             form.add_error("name", error.message)
         else:
-            context = {"made": feed, "address": f"{settings.PUBLIC_URL}{reverse('calendar-feed', args=[secret])}"}
-    response = render(
-        request,
-        "drills/feeds.html",
-        {"feeds": list(list_feeds()), "form": FeedForm() if context else form, **context},
-        status=201 if context else 422,
-    )
-    response["Cache-Control"] = "no-store"
-    return response
+            request.session[MADE] = [feed.pk, secret]
+            return redirect("drills:feeds")
+    return render(request, "drills/feeds.html", {"feeds": list(list_feeds()), "form": form}, status=422)
 
 
 @require_POST

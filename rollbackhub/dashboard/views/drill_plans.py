@@ -9,9 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from drills.domain.planning import AHEAD, AHEAD_BY_CRON
 from drills.domain.plans import change_plan, end_plan, get_plan, make_plan
 from drills.domain.programme import excuse_planned, start_planned
 from drills.domain.programme_selectors import describe_plans, draw_again, get_planned, list_plans
+from drills.enums import Cadence
 from drills.models import DrillPlan
 from rollbackhub.accounts.models import Team
 from rollbackhub.accounts.rules import Capability
@@ -111,9 +113,7 @@ def plan_resume(request: HttpRequest, plan_id: int) -> HttpResponse:
 @requires(Capability.VIEW)
 def planned_detail(request: HttpRequest, planned_id: int) -> HttpResponse:
     """What becomes of one planned drill, and who may do what about it."""
-    row = get_planned(planned_id)
-    context = {"row": row, "said": said_of(row), "redrawn": draw_again(planned_id)}
-    return render(request, "drills/planned.html", context)
+    return _planned_page(request, planned_id)
 
 
 @require_POST
@@ -128,16 +128,27 @@ def planned_start(request: HttpRequest, planned_id: int) -> HttpResponse:
 @requires(Capability.LEAD)
 def planned_excuse(request: HttpRequest, planned_id: int) -> HttpResponse:
     """Say that it need not be held."""
-    excuse_planned(planned_id=planned_id, reason=_reason(request), actor=actor(request), user=person(request))
+    try:
+        excuse_planned(planned_id=planned_id, reason=_reason(request), actor=actor(request), user=person(request))
+    except InvalidInput as error:
+        return _planned_page(request, planned_id, refused=error.message)
     messages.success(request, "It is excused. It counts as neither passed nor missed.")
     return redirect("drills:planned", planned_id=planned_id)
 
 
+def _planned_page(request: HttpRequest, planned_id: int, *, refused: str = "") -> HttpResponse:
+    """The page of a planned drill; `refused`: what was wrong with what was just sent."""
+    row = get_planned(planned_id)
+    context = {"row": row, "said": said_of(row), "redrawn": draw_again(planned_id), "refused": refused}
+    return render(request, "drills/planned.html", context, status=422 if refused else 200)
+
+
 def _form_page(request: HttpRequest, form: PlanForm, *, keep: Any, plan: DrillPlan | None) -> HttpResponse:
     """The form; sent, what it would plan; sent once more as it was shown, the plan itself."""
-    slots = None
+    slots = team = None
     if form.is_valid():
         chosen = form.chosen()
+        team = chosen["team"]
         try:
             slots = previewed(chosen, plan=plan)
             if request.POST.get("previewed") == form.digest:
@@ -151,6 +162,8 @@ def _form_page(request: HttpRequest, form: PlanForm, *, keep: Any, plan: DrillPl
         "form": form,
         "plan": plan,
         "slots": slots,
+        "team": team,
+        "days_ahead": (AHEAD_BY_CRON if form.is_bound and form.cleaned_data.get("cadence") == Cadence.CRON else AHEAD).days,
         "changed_since": bool(request.POST.get("previewed")) and slots is not None,
         "announced": form.is_bound and form.cleaned_data.get("announced") == "yes",
     }

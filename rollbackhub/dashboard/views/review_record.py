@@ -33,7 +33,8 @@ from rollbackhub.reviews.domain.meeting import (
     withdraw_wish,
 )
 from rollbackhub.reviews.domain.selectors import Record, get_item, get_record
-from rollbackhub.reviews.domain.signing import sign_off
+from rollbackhub.reviews.domain.signing import require_read, sign_off
+from rollbackhub.reviews.domain.writing import require_writer
 from rollbackhub.reviews.models import ReviewItem
 
 DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
@@ -53,6 +54,9 @@ def hold(request: HttpRequest, review_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def attendance(request: HttpRequest, review_id: UUID) -> HttpResponse:
     """Who was there?"""
+    if request.method == "POST":
+        # Before what is sent: a person without the role is told so, whatever the form lacks.
+        require_writer(person(request))
     record = get_record(review_id, contents=False)
     form = AttendanceForm(request.POST or None, present={row.user_id for row in record.attendance if row.user_id})
     if request.method == "POST" and form.is_valid():
@@ -84,6 +88,9 @@ def attendance_remove(request: HttpRequest, review_id: UUID, attendance_id: int)
 @requires(Capability.VIEW)
 def minutes(request: HttpRequest, review_id: UUID, agenda: str) -> HttpResponse:
     """Write an item's minutes. When somebody else has written meanwhile, both texts are shown and nothing is lost."""
+    if request.method == "POST":
+        # Before what is sent: a person without the role is told so, whatever the form lacks.
+        require_writer(person(request))
     item = get_item(review_id, agenda)
     context: dict[str, Any] = {"item": item, "review": item.review, "back": _back(request, item)}
     form = MinutesForm(request.POST or None, initial={"text": item.minutes, "based_on": item.minutes_number})
@@ -124,6 +131,9 @@ def _back(request: HttpRequest, item: ReviewItem) -> str:
 @requires(Capability.VIEW)
 def wish(request: HttpRequest, review_id: UUID) -> HttpResponse:
     """Ask the meeting for a decision."""
+    if request.method == "POST":
+        # Before what is sent: a person without the role is told so, whatever the form lacks.
+        require_writer(person(request))
     record = get_record(review_id, contents=False)
     form = WishForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -211,18 +221,44 @@ def sign(request: HttpRequest, review_id: UUID) -> HttpResponse:
     rights = rights_of(record, person(request), now=clock.now())
     # A role that is sent and not theirs is the domain's to refuse.
     roles = record.missing_roles if request.method == "POST" else rights.sign_as
-    form = SignForm(request.POST or None, roles=roles)
+    # The page of the review says which record somebody has read there; who comes from elsewhere is shown the present one's number.
+    read = _number(request.GET.get("read", str(record.written)))
+    form = SignForm(request.POST or None, roles=roles, initial={"based_on": read})
+    moved: Conflict | None = None
     if request.method == "POST":
         try:
-            role = request.POST.get("role", "")
-            signed = sign_off(review_id=review_id, role=role, note=request.POST.get("note", ""), account=person(request), actor=actor(request))
+            signed = sign_off(
+                review_id=review_id,
+                role=request.POST.get("role", ""),
+                based_on=_number(request.POST.get("based_on", "")),
+                note=request.POST.get("note", ""),
+                account=person(request),
+                actor=actor(request),
+            )
         except InvalidInput as error:
             show_refusal(form, error)
+        except Conflict as error:
+            if error.code != "record_moved":
+                raise
+            moved = error
         else:
             last = signed.signed_at is not None
             messages.success(request, "Signed. Everybody has: the review cannot change any more." if last else "Signed.")
             return redirect("reviews:detail", review_id=review_id)
+    elif rights.sign_as:
+        try:
+            require_read(record.review, based_on=read)
+        except Conflict as error:
+            moved = error
+    if moved is not None:
+        context = {"record": record, "review": record.review, "rights": rights, "moved": moved, "note": request.POST.get("note", "")}
+        return render(request, "reviews/sign.html", context, status=moved.status)
     return _form(request, "reviews/sign.html", record, form)
+
+
+def _number(text: str) -> int:
+    """The number of a record; -1, which none has, for what is no number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
 
 
 @require_POST

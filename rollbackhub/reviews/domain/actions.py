@@ -17,7 +17,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.common import clock
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.reviews.domain.meeting import item_of, require_owner
-from rollbackhub.reviews.domain.writing import address_of, keep, lock_review, require_state, required_text
+from rollbackhub.reviews.domain.writing import address_of, keep, lock_review, require_state, required_text, written_text
 from rollbackhub.reviews.models import ReviewAction
 from rollbackhub.reviews.rules import IN_MEETING, MAX_TEXT, MAX_TITLE
 
@@ -30,8 +30,8 @@ def give_action(*, review_id: UUID, title: str, owner: User, due_on: dt.date, ac
     require(user=account, capability=Capability.LEAD)
     with transaction.atomic():
         review = lock_review(review_id)
-        what = required_text(title, field="title", what="what is to be done", most=MAX_TITLE)
-        more = detail.replace("\x00", "").strip()
+        what = required_text(title, field="title", what="what is to be done", most=MAX_TITLE, lines=False)
+        more = written_text(detail, field="detail")
         if len(more) > MAX_TEXT:
             raise InvalidInput("The detail is too long.", fields={"detail": [f"At most {MAX_TEXT:,} characters."]})
         if due_on < clock.now().astimezone(zoneinfo.ZoneInfo(review.team.timezone)).date():
@@ -51,7 +51,7 @@ def give_action(*, review_id: UUID, title: str, owner: User, due_on: dt.date, ac
             actor=actor,
         )
         link = ReviewAction.objects.create(
-            review=review, item=item_of(review, agenda), action=action, title=what, owner_label=actor_of(owner).label, due_on=due_on
+            review=review, item=item_of(review, agenda), action=action, title=what, detail=more, owner_label=actor_of(owner).label, due_on=due_on
         )
         keep(
             review,

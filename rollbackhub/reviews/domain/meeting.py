@@ -15,7 +15,7 @@ from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
-from rollbackhub.reviews.domain.writing import address_of, keep, lock_review, move, require_state, require_writer, required_text
+from rollbackhub.reviews.domain.writing import address_of, keep, lock_review, move, require_state, require_writer, required_text, written_text
 from rollbackhub.reviews.enums import ReviewState
 from rollbackhub.reviews.models import Attendance, Review, ReviewDecision, ReviewItem, WantedDecision
 from rollbackhub.reviews.rules import IN_MEETING, MAX_MINUTES, MAX_TEXT, WRITABLE
@@ -59,7 +59,7 @@ def add_attendance(*, review_id: UUID, people: Iterable[User], guests: Iterable[
         label = actor_of(person).label
         # Two people may have one name.
         named[label if label not in named else f"{label[: LONGEST_NAME - 155]} ({person.username})"] = person
-    names = [cleaned for guest in guests if (cleaned := " ".join(guest.replace("\x00", "").split()))]
+    names = [cleaned for guest in guests if (cleaned := " ".join(written_text(guest, field="guests").split()))]
     if not named and not names:
         raise InvalidInput("Say who was there.", code="nobody_named", fields={"people": ["Choose somebody, or name a guest."]})
     if any(len(name) > LONGEST_NAME for name in names) or len(names) > MOST_GUESTS:
@@ -94,8 +94,8 @@ def remove_attendance(*, review_id: UUID, attendance_id: int, account: User, act
 def save_minutes(*, review_id: UUID, agenda: str, text: str, based_on: int, account: User, actor: Actor) -> ReviewItem:
     """Write an item's minutes (Markdown), whole. `based_on`: the number of the minutes that the person began from.
 
-    Raises NotFound, Forbidden, InvalidInput (too long) and Conflict `minutes_moved`, with the present text and its number, when somebody
-    else has written meanwhile: nothing is overwritten.
+    Raises NotFound, Forbidden, InvalidInput (too long, a character that cannot be seen) and Conflict `minutes_moved`, with the present
+    text and its number, when somebody else has written meanwhile: nothing is overwritten.
     """
     with transaction.atomic():
         review = lock_review(review_id)
@@ -104,7 +104,7 @@ def save_minutes(*, review_id: UUID, agenda: str, text: str, based_on: int, acco
         item = ReviewItem.objects.filter(review=review, agenda=agenda).first()
         if item is None:
             raise NotFound("The agenda has no such item.", code="item_not_found")
-        cleaned = text.replace("\x00", "").replace("\r\n", "\n").strip()
+        cleaned = written_text(text, field="text")
         if len(cleaned) > MAX_MINUTES:
             sentence = f"Minutes have at most {MAX_MINUTES:,} characters, and these have {len(cleaned):,}."
             raise InvalidInput(sentence, code="minutes_too_long", fields={"text": [sentence]})

@@ -20,7 +20,7 @@ from rollbackhub.registry.models import Artefact
 from rollbackhub.reviews.domain.writing import address_of, keep, lock_review, move, require_state, required_text
 from rollbackhub.reviews.enums import ReviewState
 from rollbackhub.reviews.models import Attendance, Review, ReviewDecision, ReviewItem, WantedDecision
-from rollbackhub.reviews.rules import DEFAULT_ROLES, MAX_REASON, MIN_REASON, WRITABLE, instant_of, prepare_at, quarter_name, quarter_of
+from rollbackhub.reviews.rules import DEFAULT_ROLES, MAX_REASON, MEETS_WITHIN, MIN_REASON, WRITABLE, instant_of, prepare_at, quarter_name, quarter_of
 
 
 def open_review(
@@ -155,6 +155,8 @@ def _problems(*, quarter: dt.date, meets_at: dt.datetime | None, presenter: User
         fields["quarter"] = [f"{quarter_name(quarter)} has not begun: there is nothing to review."]
     if meets_at is not None and meets_at < instant_of(quarter):
         fields["meets_at"] = ["The meeting cannot be before the quarter that it reviews."]
+    elif meets_at is not None and meets_at > now + MEETS_WITHIN:
+        fields["meets_at"] = [f"The meeting is at most {MEETS_WITHIN.days} days ahead. Look at the year."]
     if presenter is not None and (presenter.is_service or not presenter.is_active or not presenter.roles):
         fields["presenter"] = [f"{actor_of(presenter).label} cannot present: choose a person who has a role."]
     unknown = sorted(set(roles) - set(Role.values))

@@ -27,6 +27,11 @@ class Record:
     sign_offs: list[SignOff]
 
     @property
+    def written(self) -> int:
+        """The number of what is written in it: what a signature names."""
+        return written_number(self.review, signatures=len(self.sign_offs))
+
+    @property
     def missing_roles(self) -> list[Role]:
         """The roles that have not signed."""
         signed = {sign_off.role for sign_off in self.sign_offs}
@@ -39,6 +44,11 @@ class Record:
     def actions_of(self, item: ReviewItem | None) -> list[ReviewAction]:
         """The actions of one item; of None those that belong to no item."""
         return [link for link in self.actions if link.item_id == (item.pk if item else None)]
+
+
+def written_number(review: Review, *, signatures: int) -> int:
+    """Counts up with every change but signatures: from the first on nothing else changes, and each counts the review's number up by one."""
+    return review.number - signatures
 
 
 def list_reviews(*, team: str = "", quarter: str = "", state: str = "") -> QuerySet[Review]:

@@ -11,6 +11,7 @@ from rollbackhub.accounts.rules import Capability, may
 from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput, NotFound
+from rollbackhub.common.shown_text import require_shown, spoken
 from rollbackhub.reviews.enums import ReviewState
 from rollbackhub.reviews.models import Review, SignOff
 from rollbackhub.reviews.rules import TRANSITIONS
@@ -69,13 +70,20 @@ def keep(review: Review, fields: Collection[str], *, event: str, actor: Actor, d
     )
 
 
-def required_text(value: str, *, field: str, what: str, most: int, least: int = 1) -> str:
-    """The text without surrounding space. Raises InvalidInput, at its field, when it is too short or too long."""
-    text = value.replace("\x00", "").strip()
+def required_text(value: str, *, field: str, what: str, most: int, least: int = 1, lines: bool = True) -> str:
+    """The text as `written_text`. Raises InvalidInput, at its field, when it is too short or too long, or has several lines and must not (`lines`)."""
+    text = written_text(value, field=field)
     if not least <= len(text) <= most:
         sentence = f"Say {what}, in {least} to {most:,} characters." if text or least > 1 else f"Say {what}."
         raise InvalidInput(sentence, fields={field: [sentence]})
+    if not lines:
+        require_shown(text, field=field)
     return text
+
+
+def written_text(value: str, *, field: str) -> str:
+    """What a person wrote, without surrounding space and marks of direction. Raises InvalidInput `unshowable_text` for what cannot be seen."""
+    return spoken(value.replace("\x00", ""), field=field)
 
 
 def address_of(review: Review) -> str:
