@@ -79,7 +79,7 @@ class Command(BaseCommand):
                 self.stdout.flush()
 
         write(f"SIMULATION. {ALIAS} on the lab: hub, gateways and alerts are real; people are played, and {compression} of their minutes pass in one.")
-        write(f"It takes some {8 if compression == FAST else 9} minutes. Parts played: {stage.on_call.username} (on call), {stage.lead.username} (lead).")
+        write(f"It takes some {4 if compression == FAST else 5} minutes. Parts played: {stage.on_call.username} (on call), {stage.lead.username} (lead).")
         write("story    real     what it is")
         paths: list[PathReport] = []
         with as_found(stage):
