@@ -45,13 +45,16 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Look whether it may be played here, play it, put the lab back, and say how it was."""
         quiet, compression = options["json"], FAST if options["fast"] else PATIENT
+        begun = False
         try:
             stage = find_stage(ports=Ports(settings.CONFIG.lab_base_port), on_call=options["on_call"], lead=options["lead"])
+            begun = True
             paths = self._play(stage, compression=compression, quiet=quiet)
         except StoryFailed as failed:
             self._end(OTHERWISE, code="story_failed", sentence=f"It went otherwise than the story. {failed}", as_json=quiet)
         except RollbackHubError as error:
-            self._end(COULD_NOT_RUN, code=error.code, sentence=error.message, as_json=quiet)
+            sentence = f"It went otherwise than the story. {error.message}" if begun else error.message
+            self._end(OTHERWISE if begun else COULD_NOT_RUN, code=error.code, sentence=sentence, as_json=quiet)
         except (DatabaseError, PoolTimeout) as error:
             said = (str(error).strip() or type(error).__name__).splitlines()[0]
             away = Unavailable(f"The database does not answer: {said}. Is `make up` running?", code="database")
@@ -79,7 +82,7 @@ class Command(BaseCommand):
                 self.stdout.flush()
 
         write(f"SIMULATION. {ALIAS} on the lab: hub, gateways and alerts are real; people are played, and {compression} of their minutes pass in one.")
-        write(f"It takes some {8 if compression == FAST else 9} minutes. Parts played: {stage.on_call.username} (on call), {stage.lead.username} (lead).")
+        write(f"It takes some {4 if compression == FAST else 5} minutes. Parts played: {stage.on_call.username} (on call), {stage.lead.username} (lead).")
         write("story    real     what it is")
         paths: list[PathReport] = []
         with as_found(stage):
