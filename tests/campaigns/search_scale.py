@@ -131,14 +131,15 @@ def _text(chance: random.Random, vocabulary: list[str], weights: list[float]) ->
 
 
 def _ranking(query: str) -> Callable[[], object]:
-    from django.db import connection
+    from django.db import connection, transaction
 
-    from rollbackhub.postmortems.domain.search import ranking_sql, tsquery_of
+    from rollbackhub.postmortems.domain.search import by_index, ranking_sql, tsquery_of
 
     sql, values = tsquery_of(query.split())
 
     def run() -> object:
-        with connection.cursor() as cursor:
+        with transaction.atomic(), connection.cursor() as cursor:
+            by_index(cursor)
             cursor.execute(ranking_sql(sql), [*values, *values])
             return cursor.fetchall()
 
