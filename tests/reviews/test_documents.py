@@ -15,18 +15,15 @@ import pytest
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
+from rollbackhub.actions.domain.transitions import change_action
 from rollbackhub.common import pdf_maker
+from rollbackhub.common.clock import now
 from rollbackhub.common.errors import Conflict, Forbidden, NotFound, Unavailable
 from rollbackhub.common.pdf import write_pdf
 from rollbackhub.reviews.domain import documents
-from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents
-from rollbackhub.actions.domain.transitions import change_action
-from rollbackhub.common.clock import now
-from rollbackhub.common.errors import Conflict, Forbidden, NotFound, Unavailable
-from rollbackhub.reviews.domain import documents, pdf
 from rollbackhub.reviews.domain.actions import give_action
 from rollbackhub.reviews.domain.document_page import render_document
-from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents, write_pdf
+from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents
 from rollbackhub.reviews.domain.drawing import clean_svg, draw_figures
 from rollbackhub.reviews.domain.frozen import frozen_figures
 from rollbackhub.reviews.domain.preparing import prepare_review

@@ -222,7 +222,6 @@ def _require_lead(user: User, actor: Actor) -> None:
         raise Forbidden("A version may not ship until this is done: a lead who is signed in decides otherwise, no token.", code="token_not_allowed")
 
 
-def _require_valid(*, title: str, detail: str, owner: User | None) -> None:
 def _require_valid(*, title: str, detail: str, owner: User | None, due_on: dt.date | None, team: Team) -> None:
     """`owner` and `due_on`: None where they stay as they are."""
     fields: dict[str, list[str]] = {}

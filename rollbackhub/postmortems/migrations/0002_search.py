@@ -117,7 +117,7 @@ DROP = "".join(f"DROP TRIGGER postmortems_index_{what.lower()} ON {table};" for 
 
 
 class Migration(migrations.Migration):
-    dependencies = [("postmortems", "0001_initial")]
+    dependencies = [("postmortems", "0001_initial"), ("incidents", "0003_people_work_on_incidents")]
 
     operations = [
         migrations.RunSQL(FUNCTIONS + "".join(create(*row) for row in TRIGGERS), DROP),
