@@ -17,7 +17,6 @@ from django.utils.safestring import SafeString
 
 from drills.enums import PlannedState
 from rollbackhub.accounts.models import User
-from rollbackhub.audit.wording import readable
 from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.sentences import with_stop
@@ -27,7 +26,6 @@ from rollbackhub.dashboard.looks import (
     EXECUTIONS,
     LIFECYCLES,
     PLANNED,
-    POSTMORTEMS,
     READINESS,
     RELEASES,
     REVIEWS,
@@ -40,7 +38,6 @@ from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution, Finding
-from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
@@ -119,13 +116,6 @@ def release_pill(state: str) -> dict[str, Any]:
 def review_pill(state: str) -> dict[str, Any]:
     """Where a quarterly review stands."""
     look = REVIEWS[ReviewState(state)]
-    return {"look": look, "word": look.word}
-
-
-@register.inclusion_tag("components/state_pill.html")
-def postmortem_pill(state: str) -> dict[str, Any]:
-    """Where a postmortem stands."""
-    look = POSTMORTEMS[PostmortemState(state)]
     return {"look": look, "word": look.word}
 
 
@@ -243,7 +233,10 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value * 100:.1f} %"
 
 
-register.filter("event_words", readable)
+@register.filter
+def event_words(event: str) -> str:
+    """`Rollback step skipped` for the event `rollback.step_skipped`."""
+    return event.replace(".", " ").replace("_", " ").capitalize()
 
 
 @register.filter
