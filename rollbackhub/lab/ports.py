@@ -24,7 +24,8 @@ DEPLOYER = 31
 MLFLOW = 32
 BALANCER = {"staging": 33, "production": 34}
 PROMETHEUS = 35
-COUNT = 36
+ALERTMANAGER = 36
+COUNT = 37
 """How many ports from the base on belong to the lab."""
 
 
@@ -76,6 +77,11 @@ class Ports:
     def prometheus(self) -> int:
         """Port of the Prometheus server (part prometheus)."""
         return self.base + PROMETHEUS
+
+    @property
+    def alertmanager(self) -> int:
+        """Port of the Alertmanager (part alertmanager)."""
+        return self.base + ALERTMANAGER
 
     def balancer(self, environment: str) -> int:
         """Port on which HAProxy takes an environment's traffic (part haproxy)."""

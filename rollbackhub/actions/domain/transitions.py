@@ -12,7 +12,7 @@ from django.db import transaction
 from rollbackhub.accounts.domain.notices import put_away, tell
 from rollbackhub.accounts.models import Team, User
 from rollbackhub.accounts.rules import Capability, may, require
-from rollbackhub.actions.enums import ActionOrigin, ActionState
+from rollbackhub.actions.enums import ActionKind, ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
 from rollbackhub.actions.rules import MOST_YEARS, TRANSITIONS, last_day
 from rollbackhub.audit.actors import Actor
@@ -36,6 +36,8 @@ def open_action(
     origin_url: str,
     actor: Actor,
     detail: str = "",
+    kind: ActionKind | None = None,
+    is_gating: bool = False,
     is_lab: bool = False,
 ) -> Action:
     """Give a person something to do by a day (the last one, in the team's zone). They are told. Raises InvalidInput with sentences per field."""
@@ -51,10 +53,13 @@ def open_action(
             origin=origin,
             origin_label=origin_label[:200],
             origin_url=origin_url,
+            kind=kind or "",
+            is_gating=is_gating,
             is_lab=is_lab,
             created_by_label=actor.label,
         )
-        _record("action.opened", action, actor, {"owner": owner.username, "due_on": due_on.isoformat(), "origin": origin, "origin_url": origin_url})
+        what = {"origin": origin, "origin_url": origin_url, "kind": action.kind, "is_gating": is_gating}
+        _record("action.opened", action, actor, {"owner": owner.username, "due_on": due_on.isoformat(), **what})
         _tell_owner(action, "opened", f"To do by {due_on:%d %b %Y}: {action.title}")
     return action
 
@@ -63,19 +68,23 @@ def change_action(
     *,
     action_id: UUID,
     actor: Actor,
-    user: User,
+    user: User | None,
     title: str | None = None,
     detail: str | None = None,
     owner: User | None = None,
     due_on: dt.date | None = None,
+    is_gating: bool | None = None,
 ) -> Action:
     """Change what is given of an open action; a new owner is told. By its owner, or by who may drill.
+
+    `is_gating` is changed through what it came out of, which knows whose hold waits for it and who may say so: `user` is None then.
 
     Raises NotFound, Forbidden, InvalidInput, Conflict `wrong_state` (it is closed).
     """
     with transaction.atomic():
         action = _locked(action_id)
-        _require_may(action, user=user)
+        if user is not None:
+            _require_may(action, user=user)
         if action.state != ActionState.OPEN:
             raise _wrong_state(action, "Open it again before you change it.")
         given = {
@@ -83,6 +92,7 @@ def change_action(
             "detail": spoken(detail, field="detail") if detail is not None else None,
             "owner": owner,
             "due_on": due_on,
+            "is_gating": is_gating,
         }
         changes: dict[str, list[Any]] = {}
         for field, value in given.items():
@@ -110,7 +120,8 @@ def change_action(
 def close_action(*, action_id: UUID, actor: Actor, user: User | None, reason: str = "", state: ActionState = ActionState.DONE) -> Action:
     """Say that it is done (`reason`: what was done, may be empty), or that it will not be (`NOT_DOING`, with the reason).
 
-    `user` None: the system, which needs no right. Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
+    `user` None: the system, which needs no right. That a gating action will not be done lets a version ship: a lead says so, in person.
+    Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
     """
     text = _text(reason)
     if state == ActionState.OPEN:
@@ -171,6 +182,8 @@ def _move(action_id: UUID, to: ActionState, event: str, *, actor: Actor, user: U
         action = _locked(action_id)
         if user is not None:
             _require_may(action, user=user)
+            if to == ActionState.NOT_DOING and action.is_gating:
+                _require_lead(user, actor)
         before = ActionState(action.state)
         if to not in TRANSITIONS[before]:
             raise _wrong_state(action, f"It cannot become {to.label.lower()}.")
@@ -196,6 +209,17 @@ def _require_may(action: Action, *, user: User) -> None:
             require(user=user, capability=Capability.DRILL)
         except Forbidden as error:
             raise Forbidden(f"This action is {action.owner}'s. {error.message}") from error
+
+
+def _require_lead(user: User, actor: Actor) -> None:
+    try:
+        require(user=user, capability=Capability.LEAD)
+    except Forbidden as error:
+        raise Forbidden(
+            f"A version may not ship until this is done: that it will not be is a lead's decision. {error.message}", code="gate_is_a_leads"
+        ) from error
+    if actor.kind == "token" or user.is_service:
+        raise Forbidden("A version may not ship until this is done: a lead who is signed in decides otherwise, no token.", code="token_not_allowed")
 
 
 def _require_valid(*, title: str, detail: str, owner: User | None, due_on: dt.date | None, team: Team) -> None:

@@ -6,9 +6,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from rollbackhub.actions.domain.selectors import is_overdue
-from rollbackhub.actions.enums import ActionOrigin, ActionState
+from rollbackhub.actions.enums import ActionKind, ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, ChoiceOrNull
 
 LONGEST_TEXT = 4000
 CLOSED = [(state.value, state.label) for state in (ActionState.DONE, ActionState.NOT_DOING)]
@@ -55,6 +55,7 @@ class ActionRow(ApiModelSerializer):
     owner = serializers.CharField(source="owner.username")
     state = serializers.ChoiceField(ActionState.choices)
     origin = serializers.ChoiceField(ActionOrigin.choices)
+    kind = ChoiceOrNull(ActionKind.choices, help_text="Of a postmortem's action")
     overdue = serializers.SerializerMethodField(help_text="Open, and its day is over in the team's zone")
     created_by = serializers.CharField(source="created_by_label")
     closed_by = serializers.CharField(source="closed_by_label")
@@ -63,7 +64,7 @@ class ActionRow(ApiModelSerializer):
         model = Action
         fields = [
             *("id", "url", "title", "detail", "team", "owner", "due_on", "state", "overdue"),
-            *("origin", "origin_label", "origin_url", "is_lab", "created_by", "created_at", "closed_at", "closed_by", "closed_reason"),
+            *("origin", "origin_label", "origin_url", "kind", "is_gating", "is_lab", "created_by", "created_at", "closed_at", "closed_by", "closed_reason"),
         ]
 
     @extend_schema_field(serializers.CharField())

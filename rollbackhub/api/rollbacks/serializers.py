@@ -13,7 +13,7 @@ from rollbackhub.api.fields import ApiModelSerializer, ChoiceOrNull, Instant, Se
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, Segment, StepState
 from rollbackhub.executions.models import Sample
-from rollbackhub.registry.domain.holds import describe_hold
+from rollbackhub.registry.domain.holds import describe_hold, gates_of
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.registry.models import StabilityHold
 from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject, Decision, RollbackState, RollForwardState, Via
@@ -404,6 +404,7 @@ class HoldRow(ApiModelSerializer):
     rollback_url = serializers.SerializerMethodField()
     lift_url = serializers.SerializerMethodField()
     sentence = serializers.SerializerMethodField(help_text="What it forbids, and what to do")
+    gating_actions = serializers.SerializerMethodField(help_text="Ids of the open actions that it waits for, beside its time")
     lifted_by = serializers.CharField(source="lifted_by.username", allow_null=True, default=None)
 
     class Meta:
@@ -418,6 +419,7 @@ class HoldRow(ApiModelSerializer):
             "sentence",
             "started_at",
             "ends_at",
+            "gating_actions",
             "lifted_at",
             "lifted_by",
             "lift_reason",
@@ -437,6 +439,11 @@ class HoldRow(ApiModelSerializer):
     def get_sentence(self, hold: StabilityHold) -> str:
         """In words."""
         return describe_hold(hold) if hold.lifted_at is None else f"Lifted: {hold.version.label} may ship again."
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_gating_actions(self, hold: StabilityHold) -> list[str]:
+        """Until all of them are closed it stands."""
+        return [str(gate.action_id) for gate in gates_of(hold)]
 
 
 def rollback_path(rollback_id: Any) -> str:

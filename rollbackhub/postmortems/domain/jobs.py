@@ -1,0 +1,15 @@
+"""What the housekeeper does for postmortems. Nothing that a rollback needs to run depends on it."""
+
+from __future__ import annotations
+
+from rollbackhub.common.housekeeping import register_job
+from rollbackhub.postmortems.domain.actions import gate_late_holds
+from rollbackhub.postmortems.domain.drafting import draft_due
+from rollbackhub.postmortems.domain.due import remind_due
+
+
+def register() -> None:
+    """Once, when the app is ready."""
+    register_job("postmortems.draft", every_seconds=2, function=draft_due)
+    register_job("postmortems.gate", every_seconds=5, function=gate_late_holds)
+    register_job("postmortems.remind", every_seconds=60, function=remind_due)
