@@ -19,6 +19,8 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 
 LAB_PARTS = ("git", "delta", "haproxy", "mlflow", "prometheus", "alertmanager")
 """Names of the lab's optional parts; what they are stands in `rollbackhub.lab.parts`."""
+LAB_PORTS = 37
+"""How many ports from LAB_BASE_PORT on belong to the lab; which is whose stands in `rollbackhub.lab.ports`."""
 
 NOTIFY_SCHEMES = ("slack", "workflow", "workflows", "pagerduty", "opsgenie", "mailto", "mailtos", "json", "jsons", "discord", "mmost", "mmosts")
 """Slack, Teams, PagerDuty, Opsgenie, e-mail, webhooks, Discord, Mattermost."""

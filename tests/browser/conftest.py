@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -41,6 +40,7 @@ from tests.dashboard.world import World, make_drill, make_world
 from tests.databases import cloned_database, point_django_at, url_of
 from tests.executions.verifications import keep_verification
 from tests.factories.fixtures import Cast, make_cast
+from tests.ports import free_port
 
 CHROMIUM_FLAGS = [
     "--headless",
@@ -111,7 +111,7 @@ def site(
 def serve(name: str, var: Path) -> Iterator[str]:
     """A real web process over a database; its address."""
     urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
-    port = _free_port()
+    port = free_port()
     environment = os.environ | urls | {"ROLLBACKHUB_VAR": str(var), "PORT": str(port), "GATEWAY_LIVE_SECONDS": "3600", "SECRET_KEY": settings.SECRET_KEY}
     with (var / "web.log").open("w") as log:
         command = [sys.executable, "-m", "uvicorn", "rollbackhub.asgi:application", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
@@ -126,12 +126,6 @@ def serve(name: str, var: Path) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rollbackhub.common.config import BASE_DIR
-from tests.local.installation import free_port
+from tests.ports import free_port
 
 SECRET = "whsec_" + base64.b64encode(b"deploy-hook-secret-of-the-tests-1").decode()
 SIGNING = "TEST_DEPLOY_SIGNING"

@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from tests.local.installation import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-mlflow" / "bin" / "mlflow"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.local.installation import free_port
+from tests.ports import free_port
 
 PROGRAM = shutil.which("prometheus")
 SCRAPE_SECONDS = 0.2

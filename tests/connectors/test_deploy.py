@@ -18,7 +18,7 @@ from rollbackhub.connectors.mechanism import Change, Problem, ProblemCode, Probl
 from rollbackhub.connectors.secret_refs import SecretMissing
 from tests.connectors.deploy_receiver import SECRET, SIGNING, Receiver, running_receiver
 from tests.connectors.mlflow_server import Fault, Relay, relay_to
-from tests.local.installation import free_port
+from tests.ports import free_port
 
 WRONG = "whsec_d3Jvbmctc2VjcmV0LW9mLXRoZS10ZXN0cw=="
 DEPLOY_SECONDS = 0.4

@@ -19,7 +19,7 @@ from rollbackhub.common.config import BASE_DIR
 from rollbackhub.connectors.mechanism import ProblemCode
 from tests.connectors.deploy_receiver import SECRET, SIGNING, Receiver, signed
 from tests.connectors.test_deploy import back, connector, look, seen
-from tests.local.installation import free_port
+from tests.ports import free_port
 
 DOCS = BASE_DIR / "docs" / "connectors"
 

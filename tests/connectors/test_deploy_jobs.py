@@ -19,7 +19,7 @@ from rollbackhub.connectors.mechanism import JobReport, JobState, ProblemCode, P
 from tests.connectors.deploy_receiver import SECRET, SIGNING, Receiver, running_receiver
 from tests.connectors.mlflow_server import relay_to
 from tests.connectors.test_deploy import connector, version
-from tests.local.installation import free_port
+from tests.ports import free_port
 
 CASES = [("I want a refund", "refund"), ("Where is my invoice?", "other"), ("money back please", "refund"), ("refund?", "other")]
 

@@ -18,7 +18,8 @@ from rollbackhub.connectors.haproxy import HaproxyConnector, HaproxyTarget
 from rollbackhub.connectors.haproxy.runtime import Process
 from rollbackhub.connectors.mechanism import Counted, Problem, ProblemCode, ProblemFound, Share, VersionRef
 from tests.connectors.haproxy_server import Haproxy, Model, asking, haproxy
-from tests.local.installation import free_port, wait_until
+from tests.local.installation import wait_until
+from tests.ports import free_port
 
 NEW, OLD = "openai:new:eu", "openai:old:eu"
 SERVERS = {NEW: ["n1"], OLD: ["o1"]}

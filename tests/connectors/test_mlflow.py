@@ -18,7 +18,7 @@ from rollbackhub.connectors.mechanism import Problem, ProblemCode, ProblemFound,
 from rollbackhub.connectors.mlflow import MlflowConnector, MlflowTarget
 from rollbackhub.connectors.secret_refs import SecretMissing
 from tests.connectors.mlflow_server import ADMIN, Fault, MlflowServer, Relay, relay_to, shared_mlflow
-from tests.local.installation import free_port
+from tests.ports import free_port
 
 READER = ("reader", "mlflow-reader-bX7pL2")
 EDITOR = ("editor", "mlflow-editor-cV5wN8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from rollbackhub.lab.domain.seed import seed_lab
 from rollbackhub.lab.world import LabWorld
 from rollbackhub.registry.models import Artefact
 from rollbackhub.routing.models import Gateway, RoutingPolicy, RoutingState
+from tests.ports import free_port
 
 ACTOR = system_actor("test")
 
@@ -289,25 +289,10 @@ def quick_steps(quick: Mapping[str, Mapping[str, object]]) -> list[dict[str, obj
     return [{**step, "params": {**step.get("params", {}), **quick.get(step["key"], {})}} for step in WEIGHT_FLIP]
 
 
-def free_port_block(size: int) -> int:
-    """The first of `size` free ports in a row, taken from a range of this pytest worker's own."""
-    number = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
-    for base in range(20000 + number * 2000, 22000 + number * 2000, size):
-        if all(_is_free(port) for port in range(base, base + size)):
-            return base
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 @contextmanager
 def running_lab(kind: type[Lab], *, environment: dict[str, str], folder: Path, requests_per_second: float = 60, concurrency: int = 4) -> Iterator[Lab]:
     """A running hub and lab on free ports; everything is ended afterwards."""
-    base = free_port_block(50)
+    base = free_port(size=50)
     hub = Hub(environment=environment, port=base + 49, folder=folder / "var", concurrency=concurrency, lease_seconds=kind.lease_seconds)
     try:
         hub.start()

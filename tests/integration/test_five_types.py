@@ -16,6 +16,7 @@ from django.test import Client
 from drills.domain.transitions import start_drill
 from rollbackhub.accounts.enums import Role
 from rollbackhub.common import clock
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.deliver import deliver_due
 from rollbackhub.executions.domain.engine import advance_execution
@@ -30,7 +31,8 @@ from rollbackhub.registry.models import Connection
 from rollbackhub.routing.models import Delivery, RoutingPolicy
 from tests import leaks
 from tests.factories.accounts import UserFactory
-from tests.lab.worlds import eventually, free_base_port
+from tests.lab.worlds import eventually
+from tests.ports import free_port
 
 CACHE_SECONDS = 6
 """Instead of the 60 s of MLflow's own client, so that the test is quick."""
@@ -43,7 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabWorld]:
     """The lab's staging with every part; there is no hub, so its gateway has no routes."""
     made = LabWorld(
         hub_url="http://127.0.0.1:9",
-        base_port=free_base_port(("staging",)),
+        base_port=free_port(size=LAB_PORTS),
         directory=tmp_path_factory.mktemp("lab"),
         environments=("staging",),
         requests_per_second=100,

@@ -14,12 +14,14 @@ import httpx
 import psutil
 import pytest
 
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.executions.models import Execution
 from rollbackhub.lab.models import LabSwitch
 from rollbackhub.registry.models import Connection
 from rollbackhub.routing.models import Gateway, RoutingState
 from tests.databases import FreshDatabase
-from tests.lab.worlds import eventually, free_base_port, is_alive
+from tests.lab.worlds import eventually, is_alive
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_world")]
 
@@ -29,7 +31,7 @@ MANAGE = [sys.executable, str(ROOT / "manage.py")]
 
 @pytest.fixture
 def base_port() -> int:
-    return free_base_port()
+    return free_port(size=LAB_PORTS)
 
 
 @pytest.fixture

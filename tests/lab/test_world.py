@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.lab import world as world_module
 from rollbackhub.lab.children import Child
 from rollbackhub.lab.envoy import GatewayMode
@@ -19,7 +20,8 @@ from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.lab.ports import PortTaken
 from rollbackhub.lab.world import LabNotReady, LabWorld
 from tests.lab.tiny_hub import TinyHub, lab_weights, running_hub
-from tests.lab.worlds import eventually, free_base_port, growth, kill, reading, running_world, totals
+from tests.lab.worlds import eventually, growth, kill, reading, running_world, totals
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_world")]
 
@@ -210,7 +212,7 @@ def test_child_large_log_is_emptied_while_it_runs(tmp_path: Path, monkeypatch: p
 
 
 def test_world_taken_port_is_named_with_the_variable(tmp_path: Path, hub: TinyHub) -> None:
-    base = free_base_port(("staging",))
+    base = free_port(size=LAB_PORTS)
     with socket.create_server(("127.0.0.1", base + 11)), pytest.raises(PortTaken, match=rf"port {base + 11} .*admin interface.* LAB_BASE_PORT"):
         LabWorld(hub_url=hub.url, base_port=base, directory=tmp_path).start()
 
@@ -218,7 +220,7 @@ def test_world_taken_port_is_named_with_the_variable(tmp_path: Path, hub: TinyHu
 def test_world_part_that_does_not_come_up_is_named(tmp_path: Path, hub: TinyHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world_module, "_model_command", lambda **_: lambda: ["/bin/false"])
     with (
-        LabWorld(hub_url=hub.url, base_port=free_base_port(("staging",)), directory=tmp_path) as world,
+        LabWorld(hub_url=hub.url, base_port=free_port(size=LAB_PORTS), directory=tmp_path) as world,
         pytest.raises(LabNotReady, match=f"{GOOD}.*{tmp_path}"),
     ):
         world.wait_ready(timeout_seconds=0.5)

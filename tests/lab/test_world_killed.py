@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rollbackhub.common.config import LAB_PORTS
 from tests.lab.tiny_hub import running_hub
-from tests.lab.worlds import eventually, free_base_port, is_alive
+from tests.lab.worlds import eventually, is_alive
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_world"), pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")]
 
@@ -29,7 +31,7 @@ with LabWorld(hub_url=sys.argv[1], base_port=int(sys.argv[2]), directory=Path(sy
 
 def test_world_killed_with_sigkill_leaves_no_child(tmp_path: Path) -> None:
     with running_hub() as hub:
-        base = free_base_port(("staging",))
+        base = free_port(size=LAB_PORTS)
         owner = subprocess.Popen([sys.executable, "-c", SCRIPT, hub.url, str(base), str(tmp_path)], stdout=subprocess.PIPE, text=True)
         try:
             assert owner.stdout is not None

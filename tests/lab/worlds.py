@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,22 +13,10 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.lab.children import Child
-from rollbackhub.lab.ports import Ports, PortTaken, require_free
 from rollbackhub.lab.world import LabWorld
-
-
-def free_base_port(environments: Iterable[str] = ("staging", "production")) -> int:
-    """A base from which the lab's ports are free: below the range of outgoing connections, and in a range of this pytest worker's own."""
-    worker = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
-    first = 20000 + 1000 * (worker % 10)
-    for base in random.sample(range(first, first + 960, 40), 24):
-        try:
-            require_free(Ports(base).all_of(environments))
-        except PortTaken:
-            continue
-        return base
-    raise AssertionError("no free ports for a lab")
+from tests.ports import free_port
 
 
 @contextmanager
@@ -41,7 +27,7 @@ def running_world(
     environments = tuple(environments)
     with LabWorld(
         hub_url=hub_url,
-        base_port=free_base_port(environments),
+        base_port=free_port(size=LAB_PORTS),
         directory=directory,
         environments=environments,
         requests_per_second=requests_per_second,

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,25 +18,12 @@ from typing import Any
 
 import psutil
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(r"^RollbackHub is ready: http://localhost:\d+$", re.MULTILINE)
 START_SECONDS = 120.0
 NO_SERVERS = ("DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "LEASE_SECONDS")
-
-
-def free_port(*, following: int = 0) -> int:
-    """A free port of which the following ones are free as well."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port + following < 65_000 and all(_is_free(port + offset) for offset in range(following + 1)):
-            return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
+from rollbackhub.common.config import LAB_PORTS
 from tests.databases import FreshDatabase
-from tests.local.installation import Installation, free_port, wait_until
+from tests.local.installation import Installation, wait_until
+from tests.ports import free_port
 
 NewInstallation = Callable[..., Installation]
 
@@ -102,7 +104,7 @@ def test_start_on_its_port_is_refused_naming_the_variable(running: Installation,
 
 
 def test_start_with_a_lab_port_taken_is_refused_naming_the_variable(new_installation: NewInstallation) -> None:
-    base = free_port(following=31)
+    base = free_port(size=LAB_PORTS)
     with socket.create_server(("127.0.0.1", base + 11)):
         refused = new_installation(LAB="1", LAB_BASE_PORT=str(base)).run_beside()
     assert refused.returncode == 1
