@@ -58,13 +58,14 @@ def _storms(valkey: Valkey, *, posts: int, at_once: int, away_seconds: float) ->
     from django.core.management import call_command
 
     from tests.factories.fixtures import make_cast
-    from tests.integration.hub import Hub, free_port_block
+    from tests.integration.hub import Hub
+    from tests.ports import free_port
 
     call_command("migrate", verbosity=0)
     cast = make_cast()
     environment = {name: os.environ[name] for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL")}
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
-    hub = Hub(environment=environment, port=free_port_block(2), folder=folder / "var")
+    hub = Hub(environment=environment, port=free_port(size=2), folder=folder / "var")
     try:
         hub.start()
         print(f"{posts} posts, {at_once} at once, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before", flush=True)

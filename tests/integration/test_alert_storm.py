@@ -21,7 +21,8 @@ from rollbackhub.local.embedded import OWNER_ROLE, Postgres, Valkey
 from tests.alerts.storm import FINGERPRINTS, Account, account_of, prepare, storm, wait_processed
 from tests.databases import django_at
 from tests.factories.fixtures import Cast, make_cast
-from tests.integration.hub import Hub, free_port_block
+from tests.integration.hub import Hub
+from tests.ports import free_port
 
 POSTS = 500
 
@@ -41,7 +42,7 @@ def hub(django_test_environment: None, django_db_blocker: DjangoDbBlocker, tmp_p
             with django_db_blocker.unblock(), django_at(urls["DATABASE_URL"], owner_url=urls["DATABASE_OWNER_URL"]):
                 call_command("migrate", verbosity=0)
                 cast = make_cast()
-                running = Hub(environment=urls, port=free_port_block(2), folder=tmp_path_factory.mktemp("storm") / "var", concurrency=1)
+                running = Hub(environment=urls, port=free_port(size=2), folder=tmp_path_factory.mktemp("storm") / "var", concurrency=1)
                 running.start()
                 yield running, valkey, cast
         finally:

@@ -14,12 +14,14 @@ import httpx
 import psutil
 import pytest
 
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.lab.catalogue import BAD_MODEL
 from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.lab.parts.alertmanager import HOOK, AlertmanagerPart
 from rollbackhub.lab.world import LabWorld
 from tests.lab.tiny_hub import running_hub
-from tests.lab.worlds import eventually, free_base_port, kill
+from tests.lab.worlds import eventually, kill
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_world")]
 
@@ -78,7 +80,7 @@ def world(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Itera
         environments = ("production",)
         world = LabWorld(
             hub_url=hub.url,
-            base_port=free_base_port(environments),
+            base_port=free_port(size=LAB_PORTS),
             directory=folder,
             environments=environments,
             requests_per_second=60,
