@@ -19,6 +19,7 @@ from drills.domain.starting import Started, seed_of, start_for
 from drills.enums import OPEN_STATES, PlannedState
 from drills.models import PlannedDrill
 from drills.rules import TRANSITIONS
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
@@ -290,7 +291,7 @@ def _wrong_state(planned: PlannedDrill, to: PlannedState) -> Conflict:
 
 def _excused_already(planned: PlannedDrill) -> str:
     by = planned.excused_by
-    who = (by.get_full_name() or by.get_username()) if by is not None else "A lead"
+    who = name_of(by) if by is not None else "A lead"
     when = f"{planned.ended_at:%Y-%m-%d at %H:%M} UTC" if planned.ended_at is not None else "before"
     return f"{who} excused this drill already, {when}: {with_stop(planned.why)} Nothing more is to be done about it."
 

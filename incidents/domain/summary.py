@@ -7,6 +7,7 @@ from typing import Any
 
 from incidents.models import Incident
 from incidents.rules import CAME_TO_NOTHING, Standing, last_of
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.enums import Role
 from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject
 from rollbackhub.rollbacks.models import Rollback
@@ -59,7 +60,7 @@ def authority_in_words(rollback: Rollback) -> str:
     rule = f"{Role(rollback.required_role).label} decides, by the rule for {AuthoritySubject(rollback.required_because).label.lower()}"
     if rollback.authorised_by is None:
         return f"Nobody has authorised it: {rule}."
-    name = rollback.authorised_by.get_full_name() or rollback.authorised_by.username
+    name = name_of(rollback.authorised_by)
     if rollback.authorised_how == AuthorisedBy.APPROVAL:
         return f"{name} approved it ({rule})."
     if rollback.authorised_how == AuthorisedBy.BREAK_GLASS:

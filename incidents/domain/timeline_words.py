@@ -42,6 +42,8 @@ WORDS: dict[str, str | None] = {
     "proposal.superseded": "The proposal was superseded",
     "proposal.expired": "The proposal expired",
     "postmortem.drafted": "Postmortem drafted, to be published by {due_on}",
+    "postmortem.overdue": "The postmortem was to be published by {due_on}, and is not",
+    "postmortem.reopened": "The postmortem is open again, with the action “{action_title}”",
     "release.created": "Release of {version} to {alias} planned",
     "release.step_taken": "{version} got {percent} % of {alias}",
     "release.went_live": "{version} went live at {alias}, with all of the traffic",

@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.safestring import SafeString
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, may
 from rollbackhub.actions.domain.selectors import is_overdue as action_is_overdue
@@ -127,10 +128,6 @@ def standing_of(record: Record, rights: Rights, user: User) -> Standing:
             return Standing(words, "It is closed once each is done, or given up with a reason.", "busy", "list-check", "actions")
         more = "All its actions are settled." if record.actions else "It has no actions."
         return Standing("It is published, and nothing is left to do.", more, "ok", "circle-check", "close" if rights.close else "")
-    if record.open_actions:
-        return Standing(
-            "It is closed, but an action was opened again since.", "See to the action; the postmortem stays as it is.", "warn", "alert-triangle", "actions"
-        )
     return Standing("It is closed: what came out of it is settled.", "What was wrong in it is put right by an amendment.", "ok", "circle-check")
 
 
@@ -145,7 +142,7 @@ def _in_review(record: Record, rights: Rights, *, due: str, tone: str) -> Standi
 
 
 def _names(rows: list[Reviewer]) -> str:
-    names = [row.user.get_full_name() or row.user.username for row in rows]
+    names = [name_of(row.user) for row in rows]
     return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -6,7 +6,7 @@ class PostmortemsConfig(AppConfig):
     label = "postmortems"
 
     def ready(self) -> None:
-        """Drafting, reminding and gating are due by the clock."""
+        """Drafting, reminding and gating are due by the clock; actions tell of being opened again."""
         from rollbackhub.postmortems.domain.jobs import register
 
         register()

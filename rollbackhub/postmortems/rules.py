@@ -14,9 +14,9 @@ TRANSITIONS: dict[S, frozenset[S]] = {
     S.DRAFT: frozenset({S.IN_REVIEW}),
     S.IN_REVIEW: frozenset({S.DRAFT, S.PUBLISHED}),
     S.PUBLISHED: frozenset({S.CLOSED}),
-    S.CLOSED: frozenset(),
+    S.CLOSED: frozenset({S.PUBLISHED}),
 }
-"""From → to. What is published is never a draft again: it is amended."""
+"""From → to. What is published is never a draft again: it is amended. What is closed is published again when one of its actions is open again."""
 
 
 class Act(StrEnum):

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db
 
 
 def test_postmortem_is_answered_whole(cast: Cast, by_token: Caller) -> None:
-    postmortem = make_postmortem(PostmortemState.PUBLISHED, owner=cast.on_call)
+    incident = IncidentFactory(stable=True, detected_at=now(), detected_by="An alert")
+    postmortem = make_postmortem(PostmortemState.PUBLISHED, owner=cast.on_call, incident=incident)
     PostmortemActionFactory(postmortem=postmortem, action=make_action(postmortem, is_gating=True))
     body = by_token(cast.auditor, scopes=("read",)).get(f"{ALL}{postmortem.pk}/").json()
     assert [section["key"] for section in body["sections"]] == SectionKey.values
@@ -29,7 +30,7 @@ def test_postmortem_is_answered_whole(cast: Cast, by_token: Caller) -> None:
     assert (len(body["factors"]), len(body["reviewers"]), len(body["actions"])) == (2, 1, 1)
     assert (body["actions"][0]["is_gating"], body["actions"][0]["kind"], body["reviewers"][0]["verdict"]) == (True, "prevent", "approved")
     assert body["facts"]["severity"] == "SEV 2: major"
-    assert body["timeline"][0]["words"] == "The incident was opened"
+    assert [(row["words"], row["by"], row["url"]) for row in body["timeline"]] == [("Noticed: An alert", "", "")]
 
 
 def test_list_is_filtered(cast: Cast, by_token: Caller) -> None:

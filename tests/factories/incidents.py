@@ -11,6 +11,7 @@ from factory.django import DjangoModelFactory
 from incidents.enums import How, IncidentState, Matter
 from incidents.models import Incident, IncidentCorrection, IncidentNote, IncidentNoteText, IncidentRollback
 from incidents.rules import CHANGES_NO_MORE
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.common.clock import now
 from rollbackhub.routing.models import RoutingPolicy
 from tests.factories.accounts import UserFactory
@@ -70,7 +71,7 @@ class IncidentNoteFactory(DjangoModelFactory):
     written_at = factory.LazyFunction(now)
     text = "The support queue **doubled**."
     author = factory.SubFactory(UserFactory)
-    author_label = factory.LazyAttribute(lambda note: note.author.get_full_name() or note.author.username)
+    author_label = factory.LazyAttribute(lambda note: name_of(note.author))
 
     @factory.post_generation
     def texts(self: IncidentNote, create: bool, extracted: None, **kwargs: Any) -> None:

@@ -170,7 +170,7 @@ def make_postmortem(state: PostmortemState = PostmortemState.DRAFT, *, approved_
         ReviewerFactory(postmortem=postmortem, approved=True, **({"user": approved_by} if approved_by else {}))
     if state in (PostmortemState.PUBLISHED, PostmortemState.CLOSED):
         rollbacks = list_rollbacks_with_parts(postmortem.incident)
-        postmortem.frozen_facts, postmortem.frozen_timeline = facts_of(postmortem.incident, rollbacks), timeline_of(postmortem.incident, rollbacks)
+        postmortem.frozen_facts, postmortem.frozen_timeline = facts_of(postmortem.incident, rollbacks), timeline_of(postmortem.incident)
         postmortem.published_at, postmortem.published_by_label = now(), "Olga Call"
     if state == PostmortemState.CLOSED:
         postmortem.closed_at, postmortem.closed_by_label = now(), "Olga Call"

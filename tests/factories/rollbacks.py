@@ -9,6 +9,7 @@ from typing import Any
 import factory
 from factory.django import DjangoModelFactory
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import Notice
 from rollbackhub.common.clock import now
@@ -146,7 +147,7 @@ class RollbackFactory(DjangoModelFactory):
     reason = "degraded feedback"
     requested_by = factory.SubFactory(UserFactory, roles=[Role.ON_CALL])
     principal = factory.SelfAttribute("requested_by")
-    requested_by_label = factory.LazyAttribute(lambda rollback: rollback.principal.get_full_name() or rollback.principal.username)
+    requested_by_label = factory.LazyAttribute(lambda rollback: name_of(rollback.principal))
     requested_via = Via.PAGE
     request_hash = factory.Sequence("{:064x}".format)
     plan_hash = factory.Sequence("{:064x}".format)

@@ -33,7 +33,7 @@ def test_markdown_has_everything(rolled_back: RolledBack, cast: Cast) -> None:
     ]
     for said in (
         "What there is to say about root cause.",
-        "| Restored |",
+        "| Restored in ",
         r"Add the \*case\*",
         "gates the hold",
         "**Causes:** Eval gap",

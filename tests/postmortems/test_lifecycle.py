@@ -33,6 +33,7 @@ from rollbackhub.postmortems.models import FactorAnswer, Postmortem, Reviewer, S
 from rollbackhub.postmortems.rules import ALLOWED_IN, Act
 from tests.factories.accounts import UserFactory
 from tests.factories.fixtures import Cast
+from tests.factories.incidents import IncidentFactory
 from tests.factories.postmortems import PostmortemActionFactory, PostmortemFactory, ReviewerFactory, make_action, make_postmortem
 from tests.postmortems.conftest import events_of, who
 from tests.rollbacks.conftest import service_of, token_actor
@@ -271,18 +272,18 @@ def test_owners_earlier_approval_does_not_count(cast: Cast) -> None:
 
 
 def test_publishing_tells_the_team_and_freezes_what_was_known(cast: Cast) -> None:
-    postmortem = make_postmortem(S.IN_REVIEW)
+    postmortem = make_postmortem(S.IN_REVIEW, incident=IncidentFactory(stable=True, detected_at=now(), detected_by="An alert"))
     publish(postmortem, cast.on_call)
     told = set(Notice.objects.filter(key__endswith=":published").values_list("user__username", flat=True))
     assert {"lead", "leadership", "admin"} <= told
     assert not {"oncall", "auditor", "stranger"} & told
     after = Postmortem.objects.get(pk=postmortem.pk)
-    assert after.frozen_timeline
+    assert [row["words"] for row in after.frozen_timeline or []] == ["Noticed: An alert"]
     assert after.frozen_facts is not None
     assert after.frozen_facts["severity"] == "SEV 2: major"
     before = after.frozen_timeline
     incident = after.incident
-    incident.title = "Another title"
+    incident.title, incident.detected_by = "Another title", "Somebody"
     incident.save()
     assert Postmortem.objects.get(pk=postmortem.pk).frozen_timeline == before
 

@@ -43,5 +43,5 @@ def test_each_missing_section_and_question_is_named() -> None:
 def test_tables_know_every_state_and_act() -> None:
     assert set(TRANSITIONS) == set(PostmortemState)
     assert set(ALLOWED_IN) == set(WORDS) == set(Act)
-    assert TRANSITIONS[PostmortemState.CLOSED] == frozenset()
+    assert TRANSITIONS[PostmortemState.CLOSED] == {PostmortemState.PUBLISHED}, "an action of it was opened again"
     assert PostmortemState.DRAFT not in TRANSITIONS[PostmortemState.PUBLISHED], "what is published is amended, never a draft again"

@@ -12,6 +12,7 @@ from django.db import transaction
 from rollbackhub.accounts.domain.notices import put_away, tell
 from rollbackhub.accounts.models import Team, User
 from rollbackhub.accounts.rules import Capability, may, require
+from rollbackhub.actions.domain.sources import source_of
 from rollbackhub.actions.enums import ActionKind, ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
 from rollbackhub.actions.rules import MOST_YEARS, TRANSITIONS, last_day
@@ -41,7 +42,7 @@ def open_action(
     is_lab: bool = False,
 ) -> Action:
     """Give a person something to do by a day (the last one, in the team's zone). They are told. Raises InvalidInput with sentences per field."""
-    title, detail = title.strip(), detail.strip()
+    title, detail = _title(title), _detail(detail)
     _require_valid(title=title, detail=detail, owner=owner, due_on=due_on, team=team)
     with transaction.atomic():
         action = Action.objects.create(
@@ -88,8 +89,8 @@ def change_action(
         if action.state != ActionState.OPEN:
             raise _wrong_state(action, "Open it again before you change it.")
         given = {
-            "title": require_shown(spoken(title, field="title"), field="title") if title is not None else None,
-            "detail": spoken(detail, field="detail") if detail is not None else None,
+            "title": _title(title) if title is not None else None,
+            "detail": _detail(detail) if detail is not None else None,
             "owner": owner,
             "due_on": due_on,
             "is_gating": is_gating,
@@ -142,7 +143,7 @@ def close_action(*, action_id: UUID, actor: Actor, user: User | None, reason: st
 
 
 def reopen_action(*, action_id: UUID, reason: str, actor: Actor, user: User | None, due_on: dt.date | None = None) -> Action:
-    """Open a closed action again: it was not done after all. `due_on`: a new day; without it the day stays.
+    """Open a closed action again: it was not done after all. `due_on`: a new day; without it the day stays. What it came out of hears of it.
 
     `user` None: the system. Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
     """
@@ -151,9 +152,11 @@ def reopen_action(*, action_id: UUID, reason: str, actor: Actor, user: User | No
         raise InvalidInput("Say why it is open again.", code="reason_missing", fields={"reason": ["Say why it is open again."]})
     day = {} if due_on is None else {"due_on": due_on}
     with transaction.atomic():
-        if due_on is not None:
-            action = _locked(action_id)
-            _require_valid(title=action.title, detail=action.detail, owner=None, due_on=due_on, team=action.team)
+        # An action keeps its origin: it is read without the lock, which comes after those of what it came out of.
+        origin = Action.objects.filter(pk=action_id).values_list("origin", flat=True).first()
+        if origin is None:
+            raise no_action()
+        source_of(origin).reopening(action_id, reason=text, actor=actor)
         action = _move(
             action_id, ActionState.OPEN, "action.reopened", actor=actor, user=user, reason=text, closed_at=None, closed_by_label="", closed_reason="", **day
         )
@@ -187,6 +190,8 @@ def _move(action_id: UUID, to: ActionState, event: str, *, actor: Actor, user: U
         before = ActionState(action.state)
         if to not in TRANSITIONS[before]:
             raise _wrong_state(action, f"It cannot become {to.label.lower()}.")
+        if "due_on" in fields:
+            _require_valid(title=action.title, detail=action.detail, owner=None, due_on=fields["due_on"], team=action.team)
         for name, value in (fields | {"state": to}).items():
             setattr(action, name, value)
         action.save(update_fields=["state", *fields])
@@ -235,6 +240,15 @@ def _require_valid(*, title: str, detail: str, owner: User | None, due_on: dt.da
         fields["due_on"] = [f"An action is due at most {MOST_YEARS} years ahead. Look at the year."]
     if fields:
         raise InvalidInput("The action cannot be kept: " + " ".join(said for found in fields.values() for said in found), fields=fields)
+
+
+def _title(text: str) -> str:
+    """One line that can be shown."""
+    return require_shown(spoken(text, field="title"), field="title")
+
+
+def _detail(text: str) -> str:
+    return spoken(text, field="detail")
 
 
 def _text(reason: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.analytics.domain.history_import import MAX_REASON, Preview
 from rollbackhub.analytics.enums import RunKind
 from rollbackhub.analytics.models import HistoryImport
@@ -84,7 +85,7 @@ def import_row(found: HistoryImport) -> dict[str, Any]:
         "sha256": found.digest,
         "rows": found.rows,
         "note": found.note,
-        "imported_by": found.imported_by.get_full_name() or found.imported_by.username,
+        "imported_by": name_of(found.imported_by),
         "imported_at": found.imported_at,
     }
 

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from drills.enums import PlannedState
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import User
 from rollbackhub.audit.wording import readable
 from rollbackhub.common import clock
@@ -361,7 +362,7 @@ register.filter("with_stop", with_stop)
 @register.filter
 def named(user: User) -> str:
     """The person's name as the record has it: the full name, else the account's."""
-    return user.get_full_name() or user.username
+    return name_of(user)
 
 
 @register.filter

@@ -98,8 +98,9 @@ def action_decline(request: HttpRequest, action_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def action_reopen(request: HttpRequest, action_id: UUID) -> HttpResponse:
     """Say that it was not done after all."""
-    reopen_action(action_id=action_id, reason=_reason(request), actor=actor(request), user=person(request))
-    messages.success(request, "The action is open again; its owner is told.")
+    again = reopen_action(action_id=action_id, reason=_reason(request), actor=actor(request), user=person(request))
+    beyond = " Its postmortem is published again, if it was closed." if again.origin == ActionOrigin.POSTMORTEM else ""
+    messages.success(request, f"The action is open again; its owner is told.{beyond}")
     return redirect("actions:detail", action_id=action_id)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from drills.models import PlannedDrill
 from incidents.models import Incident, IncidentRollback
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import Team
 from rollbackhub.actions.models import Action
 from rollbackhub.audit.models import AuditEvent
@@ -158,7 +159,7 @@ def _actions(subjects: list[str]) -> dict[str, Facts]:
             url=f"/actions/{action.pk}/",
             teams=(action.team,),
             is_lab=action.is_lab,
-            more={"title": action.title, "owner": action.owner.get_full_name() or action.owner.username},
+            more={"title": action.title, "owner": name_of(action.owner)},
         )
         for action in actions
     }

@@ -1,14 +1,24 @@
-"""Reminding: before a postmortem is due, and every day once it is overdue. Each is told once for each step."""
+"""Reminding: before a postmortem is due, and every day once it is overdue, each once for each step; and noting on the audit log what is overdue."""
 
 from __future__ import annotations
 
 import datetime as dt
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import CharField, Exists, OuterRef
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
 from rollbackhub.accounts.domain.notices import list_people_with, put_away, tell
 from rollbackhub.accounts.enums import Role
 from rollbackhub.actions.domain.selectors import today_of
+from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
-from rollbackhub.postmortems.domain.writing import address_of
+from rollbackhub.common.turns import each_of
+from rollbackhub.postmortems.domain.drafting import DRAFTER
+from rollbackhub.postmortems.domain.selectors import is_overdue, list_postmortems
+from rollbackhub.postmortems.domain.writing import address_of, lock_postmortem, record_about
 from rollbackhub.postmortems.models import Postmortem
 from rollbackhub.postmortems.rules import REMIND_BEFORE, WRITTEN_BEFORE_DUE, reminder_step
 
@@ -20,6 +30,32 @@ def remind_due() -> int:
     soon = now.date() + dt.timedelta(days=max(REMIND_BEFORE) + 1)
     found = Postmortem.objects.filter(state__in=WRITTEN_BEFORE_DUE, due_on__lte=soon).select_related("incident", "team", "owner").order_by("due_on", "pk")
     return sum(_remind(postmortem, today=today_of(postmortem.team.timezone if postmortem.team else "UTC", at=now)) for postmortem in found)
+
+
+def note_overdue() -> int:
+    """Record `postmortem.overdue` for what is not published and its day is over: once for each day that it was due. Safe twice at once.
+
+    Returns how many were noted.
+    """
+    return each_of(list(list_postmortems(overdue=True).exclude(_noted()).values_list("pk", flat=True)), _note, doing="while noting overdue postmortem")
+
+
+def _note(postmortem_id: UUID) -> int:
+    with transaction.atomic():
+        # Under the lock it is looked at anew: it may have been noted, published or given another day meanwhile.
+        postmortem = lock_postmortem(postmortem_id)
+        if not is_overdue(postmortem) or not Postmortem.objects.filter(pk=postmortem_id).exclude(_noted()).exists():
+            return 0
+        record_about(postmortem, event="postmortem.overdue", actor=DRAFTER, data={"due_on": postmortem.due_on.isoformat()})
+        return 1
+
+
+def _noted() -> Exists:
+    return Exists(
+        AuditEvent.objects.annotate(day=KeyTextTransform("due_on", "data")).filter(
+            subject_type="postmortem", subject_id=Cast(OuterRef("pk"), CharField()), event="postmortem.overdue", day=Cast(OuterRef("due_on"), CharField())
+        )
+    )
 
 
 def _remind(postmortem: Postmortem, *, today: dt.date) -> int:

@@ -10,16 +10,18 @@ from django.db import transaction
 from rollbackhub.accounts.domain.notices import list_people_with, put_away, tell
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import ROLES, Capability
+from rollbackhub.actions.domain.sources import ActionSource
 from rollbackhub.actions.enums import ActionState
 from rollbackhub.actions.models import Action
 from rollbackhub.audit.actors import Actor
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
+from rollbackhub.common.sentences import with_stop
 from rollbackhub.postmortems.domain.facts import facts_of, list_rollbacks_with_parts, timeline_of
 from rollbackhub.postmortems.domain.texts import require_person
-from rollbackhub.postmortems.domain.writing import address_of, begin, keep, move, optional_text, required_text
+from rollbackhub.postmortems.domain.writing import address_of, begin, keep, lock_postmortem, move, optional_text, required_text
 from rollbackhub.postmortems.enums import PostmortemState, ReviewVerdict
-from rollbackhub.postmortems.models import FactorAnswer, Postmortem, Reviewer, Section
+from rollbackhub.postmortems.models import FactorAnswer, Postmortem, PostmortemAction, Reviewer, Section
 from rollbackhub.postmortems.rules import MAX_WORDS, MIN_REASON, Act, missing_for_review
 
 
@@ -121,7 +123,7 @@ def publish_postmortem(*, postmortem_id: UUID, account: User, actor: Actor) -> P
         move(postmortem, PostmortemState.PUBLISHED)
         postmortem.published_at, postmortem.published_by_label = clock.now(), actor.label
         postmortem.frozen_facts = facts_of(postmortem.incident, rollbacks)
-        postmortem.frozen_timeline = timeline_of(postmortem.incident, rollbacks)
+        postmortem.frozen_timeline = timeline_of(postmortem.incident)
         fields = ["state", "published_at", "published_by_label", "frozen_facts", "frozen_timeline"]
         approved_by = [row.user.username for row in approvals]
         keep(postmortem, fields, event="postmortem.published", actor=actor, data={"approved_by": approved_by, "text": postmortem.text_number})
@@ -157,6 +159,40 @@ def close_postmortem(*, postmortem_id: UUID, account: User, actor: Actor) -> Pos
         postmortem.closed_at, postmortem.closed_by_label = clock.now(), actor.label
         keep(postmortem, ["state", "closed_at", "closed_by_label"], event="postmortem.closed", actor=actor)
         return postmortem
+
+
+def reopen_for_action(action_id: UUID, *, reason: str, actor: Actor) -> None:
+    """One of its actions is about to be opened again: what was closed is published again, since not all of it is settled. Its owner is told.
+
+    To be called in the transaction that opens the action, before the action is locked; closing waits for it, or it for closing.
+    Who may open the action may do this: nothing is asked here. Nothing happens to a postmortem that is not closed.
+    """
+    link = PostmortemAction.objects.select_related("action").filter(action=action_id).first()
+    if link is None:
+        return
+    postmortem = lock_postmortem(link.postmortem_id)
+    if postmortem.state != PostmortemState.CLOSED:
+        return
+    move(postmortem, PostmortemState.PUBLISHED)
+    postmortem.closed_at, postmortem.closed_by_label = None, ""
+    data = {"action": str(action_id), "action_title": link.action.title, "reason": reason}
+    keep(postmortem, ["state", "closed_at", "closed_by_label"], event="postmortem.reopened", actor=actor, data=data)
+    if postmortem.owner is not None:
+        tell(
+            people=[postmortem.owner],
+            key=f"postmortem:{postmortem.pk}:reopened:{postmortem.number}",
+            subject=f"Not settled after all: {postmortem}"[:200],
+            text=f"“{link.action.title}” is open again: {with_stop(reason)} Close the postmortem once it is done.",
+            url=address_of(postmortem),
+        )
+
+
+class PostmortemSource(ActionSource):
+    """Postmortems hear of their actions."""
+
+    def reopening(self, action_id: UUID, *, reason: str, actor: Actor) -> None:
+        """As `reopen_for_action`."""
+        reopen_for_action(action_id, reason=reason, actor=actor)
 
 
 def list_missing(postmortem: Postmortem) -> list[str]:
