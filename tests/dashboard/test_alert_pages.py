@@ -48,6 +48,14 @@ def test_page_without_anything_says_what_would_fill_it(cast: Cast, place: str) -
         assert 'class="empty"' in text
 
 
+def test_list_before_anything_came_in_does_not_say_that_all_is_well(cast: Cast) -> None:
+    text = page(client_of(cast.on_call), reverse("alerts:list"))
+    assert "Nothing has come in by any hook yet, so nothing is known." in text
+    assert "No alert fires" not in text
+    AlertFactory(name="Over", resolved=True)
+    assert "No alert fires." in page(client_of(cast.on_call), reverse("alerts:list"))
+
+
 def test_list_shows_states_in_words_and_filters_by_its_address(cast: Cast, proven: Proven) -> None:
     AlertFactory(name="Burning", policy=proven.production)
     AlertFactory(name="Over", resolved=True)
