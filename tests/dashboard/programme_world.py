@@ -73,9 +73,11 @@ def make_programme(world: World) -> Programme:
 
 
 def _planned(plan: DrillPlan, state: str, number: int, *, runs: Execution) -> PlannedDrill:
-    """One of a plan in this state, today, at an hour of its own. The one that runs is the world's: no other alias is held."""
-    slot = now().replace(hour=0, minute=0, second=0, microsecond=0) + dt.timedelta(hours=number + 1)
-    month = slot.replace(day=1, hour=0)
+    """One of a plan in this state, earlier today, at an instant of its own. The one that runs is the world's: no other alias is held."""
+    at = now()
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    slot = midnight + (at - midnight) * (number + 1) / (len(PlannedState.values) + 1)
+    month = midnight.replace(day=1)
     period = {"period_starts_at": month, "period_ends_at": (month + 32 * DAY).replace(day=1)}
     values: dict[str, object] = {"plan": plan, "slot": slot, "starts_at": slot, "latest_at": slot + DAY, **period}
     if state == PlannedState.OVERDUE:
