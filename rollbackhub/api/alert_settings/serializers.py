@@ -10,21 +10,21 @@ from rollbackhub.alerts.domain.automation import MOST_PER_DAY
 from rollbackhub.alerts.enums import HookKind, SuggestedAction
 from rollbackhub.alerts.models import AlertHook, AlertRule, AutoRollback
 from rollbackhub.alerts.rules import OPERATORS
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, Instant
 from rollbackhub.rollbacks.rules import MAX_REASON
 
 
 class HookFilters(ApiSerializer):
     """Query parameters of hooks."""
 
-    kind = serializers.ChoiceField(HookKind.choices, required=False)
+    kind = Choice(HookKind.choices, required=False)
     active = serializers.BooleanField(required=False)
 
 
 class HookRequest(ApiSerializer):
     """A hook to make."""
 
-    kind = serializers.ChoiceField(HookKind.choices)
+    kind = Choice(HookKind.choices)
     name = serializers.CharField(max_length=100)
     environment = serializers.SlugField(help_text="What its alerts are about")
     team = serializers.SlugField()
@@ -37,7 +37,7 @@ class HookRow(ApiModelSerializer):
     """An address at which another system posts its alerts."""
 
     url = serializers.SerializerMethodField()
-    kind = serializers.ChoiceField(HookKind.choices)
+    kind = Choice(HookKind.choices)
     environment = serializers.CharField(source="environment.slug")
     team = serializers.CharField(source="team.slug")
     created_by = serializers.CharField(source="created_by.username")
@@ -82,7 +82,7 @@ class MatcherField(ApiSerializer):
     """One condition on a label."""
 
     label = serializers.CharField(max_length=100)  # type: ignore[assignment]  # a serializer has one of its own
-    op = serializers.ChoiceField(list(OPERATORS.items()))
+    op = Choice(list(OPERATORS.items()))
     value = serializers.CharField(max_length=300, allow_blank=True)
 
 
@@ -94,8 +94,8 @@ class RuleRequest(ApiSerializer):
     matchers = MatcherField(many=True, required=False, default=list, help_text="All must fit; none: every alert")
     alias = serializers.CharField(required=False, default="", max_length=80, allow_blank=True)
     alias_label = serializers.CharField(required=False, default="", max_length=100, allow_blank=True, help_text="Or the label that names the alias")
-    severity = serializers.ChoiceField(Severity.choices, default=Severity.SEV2.value)
-    action = serializers.ChoiceField(SuggestedAction.choices)
+    severity = Choice(Severity.choices, default=Severity.SEV2.value)
+    action = Choice(SuggestedAction.choices)
     is_active = serializers.BooleanField(default=True)
 
 
@@ -105,8 +105,8 @@ class RuleRow(ApiModelSerializer):
     url = serializers.SerializerMethodField()
     hook = serializers.UUIDField(source="hook_id", allow_null=True)
     matchers = MatcherField(many=True)
-    severity = serializers.ChoiceField(Severity.choices)
-    action = serializers.ChoiceField(SuggestedAction.choices)
+    severity = Choice(Severity.choices)
+    action = Choice(SuggestedAction.choices)
     changed_by = serializers.CharField(source="changed_by_label")
 
     class Meta:

@@ -10,15 +10,15 @@ from rest_framework import serializers
 from incidents.enums import Severity
 from rollbackhub.alerts.enums import AlertState, Became, ProposalState
 from rollbackhub.alerts.models import Alert, Proposal
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice
 from rollbackhub.rollbacks.rules import MAX_REASON
 
 
 class AlertFilters(ApiSerializer):
     """Query parameters of alerts."""
 
-    state = serializers.ChoiceField(AlertState.choices, required=False)
-    became = serializers.ChoiceField(Became.choices, required=False)
+    state = Choice(AlertState.choices, required=False)
+    became = Choice(Became.choices, required=False)
     environment = serializers.SlugField(required=False)
     alias = serializers.SlugField(required=False, max_length=80)
     hook = serializers.UUIDField(required=False)
@@ -28,7 +28,7 @@ class AlertFilters(ApiSerializer):
 class ProposalFilters(ApiSerializer):
     """Query parameters of proposals."""
 
-    state = serializers.ChoiceField(ProposalState.choices, required=False)
+    state = Choice(ProposalState.choices, required=False)
     environment = serializers.SlugField(required=False)
     alias = serializers.SlugField(required=False, max_length=80)
 
@@ -50,8 +50,8 @@ class AlertRow(ApiModelSerializer):
     """Something that another system alerts about."""
 
     url = serializers.SerializerMethodField()
-    state = serializers.ChoiceField(AlertState.choices)
-    became = serializers.ChoiceField(Became.choices)
+    state = Choice(AlertState.choices)
+    became = Choice(Became.choices)
     hook = serializers.UUIDField(source="hook_id")
     environment = serializers.CharField(source="hook.environment.slug")
     alias = serializers.CharField(source="policy.alias", allow_null=True, default=None)
@@ -79,8 +79,8 @@ class ProposalRow(ApiModelSerializer):
     """A rollback that alerts propose."""
 
     url = serializers.SerializerMethodField()
-    state = serializers.ChoiceField(ProposalState.choices)
-    severity = serializers.ChoiceField(Severity.choices)
+    state = Choice(ProposalState.choices)
+    severity = Choice(Severity.choices)
     environment = serializers.CharField(source="policy.environment.slug")
     alias = serializers.CharField(source="policy.alias")
     incident_id = serializers.UUIDField()

@@ -10,7 +10,7 @@ from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.analytics.domain.history_import import MAX_REASON, Preview
 from rollbackhub.analytics.enums import RunKind
 from rollbackhub.analytics.models import HistoryImport
-from rollbackhub.api.fields import ApiSerializer, Instant
+from rollbackhub.api.fields import ApiSerializer, Choice, Instant
 
 
 class ImportQuery(ApiSerializer):
@@ -41,7 +41,7 @@ class RowProblem(serializers.Serializer[Any]):
 class KindCount(serializers.Serializer[Any]):
     """How many runs of a kind."""
 
-    kind = serializers.ChoiceField(RunKind.choices)
+    kind = Choice(RunKind.choices)
     runs = serializers.IntegerField()
 
 

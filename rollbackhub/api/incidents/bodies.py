@@ -7,7 +7,7 @@ from rest_framework import serializers
 from incidents.domain.corrections import MOST_REQUESTS
 from incidents.enums import IncidentState, Matter, Severity
 from incidents.rules import LONGEST_NOTE, LONGEST_TEXT, LONGEST_TITLE
-from rollbackhub.api.fields import ApiSerializer
+from rollbackhub.api.fields import ApiSerializer, Choice
 
 TAKE, HAND_OVER, GIVE_UP = "take", "hand_over", "give_up"
 MOST_NAMED = 100
@@ -16,8 +16,8 @@ MOST_NAMED = 100
 class IncidentFilters(ApiSerializer):
     """Query parameters of the list of incidents."""
 
-    state = serializers.ChoiceField(IncidentState.choices, required=False)
-    severity = serializers.ChoiceField(Severity.choices, required=False)
+    state = Choice(IncidentState.choices, required=False)
+    severity = Choice(Severity.choices, required=False)
     environment = serializers.SlugField(required=False, help_text="This environment only")
     alias = serializers.SlugField(required=False, help_text="That hurt this alias")
     team = serializers.SlugField(required=False, help_text="That hurt an alias of this team's artefacts")
@@ -29,7 +29,7 @@ class OpenIncidentRequest(ApiSerializer):
     title = serializers.CharField(max_length=LONGEST_TITLE, help_text="What is wrong, in a line")
     environment = serializers.SlugField(default="production")
     aliases = serializers.ListField(child=serializers.SlugField(max_length=80), max_length=MOST_NAMED, help_text="Whom it hurts: at least one")
-    severity = serializers.ChoiceField(Severity.choices, default=Severity.SEV2.value)
+    severity = Choice(Severity.choices, default=Severity.SEV2.value)
     summary = serializers.CharField(required=False, default="", max_length=LONGEST_TEXT, allow_blank=True, help_text="Markdown")
     detected_at = serializers.DateTimeField(required=False, allow_null=True, default=None, help_text="When it was noticed")
     detected_by = serializers.CharField(required=False, default="", max_length=200, allow_blank=True, help_text="How it was noticed")
@@ -46,14 +46,14 @@ class DetailsRequest(ApiSerializer):
 class SeverityRequest(ApiSerializer):
     """How bad it is."""
 
-    severity = serializers.ChoiceField(Severity.choices)
+    severity = Choice(Severity.choices)
     reason = serializers.CharField(required=False, default="", max_length=LONGEST_TEXT, allow_blank=True)
 
 
 class CommandRequest(ApiSerializer):
     """Who leads the response."""
 
-    act = serializers.ChoiceField([(TAKE, "Take it"), (HAND_OVER, "Hand it over"), (GIVE_UP, "Give it up")])
+    act = Choice([(TAKE, "Take it"), (HAND_OVER, "Hand it over"), (GIVE_UP, "Give it up")])
     instead_of = serializers.CharField(
         required=False,
         allow_null=True,
@@ -119,7 +119,7 @@ class NoteEditRequest(ApiSerializer):
 class CorrectionRequest(ApiSerializer):
     """What is right instead of what stands there, and why. Which members are needed depends on `matter`."""
 
-    matter = serializers.ChoiceField(Matter.choices)
+    matter = Choice(Matter.choices)
     reason = serializers.CharField(max_length=LONGEST_TEXT, help_text="What the right figure comes from")
     detected_at = serializers.DateTimeField(required=False, allow_null=True, default=None, help_text="detection: when it was noticed")
     detected_by = serializers.CharField(required=False, default="", max_length=200, allow_blank=True, help_text="detection: how; empty: as it was")

@@ -11,7 +11,7 @@ from incidents.domain.corrections import list_corrections
 from incidents.domain.selectors import list_versions_of
 from incidents.enums import How, IncidentState, Matter, Severity, Source
 from incidents.models import Incident, IncidentCorrection, IncidentNote, IncidentNoteText
-from rollbackhub.api.fields import ApiModelSerializer, Instant
+from rollbackhub.api.fields import ApiModelSerializer, Choice, Instant
 from rollbackhub.rollbacks.enums import RollbackState
 
 
@@ -25,9 +25,9 @@ class IncidentRow(ApiModelSerializer):
 
     url = serializers.SerializerMethodField(help_text="Its address in this API")
     page = serializers.SerializerMethodField(help_text="Its page for people")
-    state = serializers.ChoiceField(IncidentState.choices)
-    severity = serializers.ChoiceField(Severity.choices)
-    source = serializers.ChoiceField(Source.choices, help_text="What opened it")  # type: ignore[assignment]
+    state = Choice(IncidentState.choices)
+    severity = Choice(Severity.choices)
+    source = Choice(Source.choices, help_text="What opened it")  # type: ignore[assignment]
     environment = serializers.CharField(source="environment.slug")
     aliases = serializers.SerializerMethodField(help_text="Whom it hurts, by name")
     commander = serializers.CharField(source="commander.username", allow_null=True, default=None, help_text="Who leads the response; null: nobody")
@@ -62,8 +62,8 @@ class RollbackOfIncident(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="rollback_id")
     url = serializers.SerializerMethodField()
     page = serializers.SerializerMethodField()
-    state = serializers.ChoiceField(RollbackState.choices, source="rollback.state")
-    how = serializers.ChoiceField(How.choices, help_text="Whether it opened the incident or joined it")
+    state = Choice(RollbackState.choices, source="rollback.state")
+    how = Choice(How.choices, help_text="Whether it opened the incident or joined it")
 
     @extend_schema_field(serializers.CharField())
     def get_url(self, link: Any) -> str:
@@ -87,7 +87,7 @@ class VersionOfIncident(serializers.Serializer[Any]):
 class CorrectionRow(ApiModelSerializer):
     """What a person says instead of what is reckoned."""
 
-    matter = serializers.ChoiceField(Matter.choices)
+    matter = Choice(Matter.choices)
     value = serializers.DictField(help_text="The incident's members as the person says")
     before = serializers.DictField(help_text="What stood there before")
     made_by = serializers.CharField(source="made_by_label")
@@ -174,7 +174,7 @@ class LineRow(serializers.Serializer[Any]):
     """One thing that happened."""
 
     at = Instant()
-    kind = serializers.ChoiceField([("detected", "Detected"), ("event", "Recorded"), ("step", "A step"), ("note", "A note")])
+    kind = Choice([("detected", "Detected"), ("event", "Recorded"), ("step", "A step"), ("note", "A note")])
     words = serializers.CharField()
     detail = serializers.CharField(help_text="A reason, evidence, a message; may be empty")
     who = serializers.CharField(help_text="May be empty")

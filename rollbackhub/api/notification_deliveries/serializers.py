@@ -5,7 +5,7 @@ from __future__ import annotations
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Seconds
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, Seconds
 from rollbackhub.notifications.enums import AttemptOutcome, DeliveryState, Topic
 from rollbackhub.notifications.models import DeliveryAttempt, MessageDelivery
 
@@ -13,10 +13,10 @@ from rollbackhub.notifications.models import DeliveryAttempt, MessageDelivery
 class DeliveryFilters(ApiSerializer):
     """Query parameters of deliveries."""
 
-    state = serializers.ChoiceField(DeliveryState.choices, required=False)
+    state = Choice(DeliveryState.choices, required=False)
     team = serializers.SlugField(required=False)
     channel = serializers.UUIDField(required=False)
-    topic = serializers.ChoiceField(Topic.choices, required=False)
+    topic = Choice(Topic.choices, required=False)
     incident = serializers.UUIDField(required=False)
 
 
@@ -29,7 +29,7 @@ class DiscardRequest(ApiSerializer):
 class DeliveryAttemptRow(ApiModelSerializer):
     """One try."""
 
-    outcome = serializers.ChoiceField(AttemptOutcome.choices)
+    outcome = Choice(AttemptOutcome.choices)
     seconds = Seconds(allow_null=True, help_text="How long it took")
 
     class Meta:
@@ -45,10 +45,10 @@ class MessageDeliveryRow(ApiModelSerializer):
     team = serializers.CharField(source="message.team.slug")
     channel = serializers.UUIDField(source="channel.pk")
     channel_name = serializers.CharField(source="channel.name")
-    topic = serializers.ChoiceField(Topic.choices, source="message.topic")
+    topic = Choice(Topic.choices, source="message.topic")
     subject = serializers.CharField(source="message.subject")
     incident = serializers.UUIDField(source="message.incident_id", allow_null=True)
-    state = serializers.ChoiceField(DeliveryState.choices)
+    state = Choice(DeliveryState.choices)
 
     class Meta:
         model = MessageDelivery

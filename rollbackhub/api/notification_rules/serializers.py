@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice
 from rollbackhub.notifications.catalogue import CHOOSABLE
 from rollbackhub.notifications.enums import Digest
 from rollbackhub.notifications.models import Rule
@@ -19,16 +19,16 @@ class RuleFilters(ApiSerializer):
     """Query parameters of rules."""
 
     team = serializers.SlugField(required=False)
-    topic = serializers.ChoiceField(RULE_TOPICS, required=False)
+    topic = Choice(RULE_TOPICS, required=False)
 
 
 class NotificationRuleRequest(ApiSerializer):
     """What a team wants to be told of a topic from now on."""
 
     team = serializers.SlugField()
-    topic = serializers.ChoiceField(RULE_TOPICS)
+    topic = Choice(RULE_TOPICS)
     channels = serializers.ListField(child=serializers.UUIDField(), max_length=50, help_text="Of this team; empty: the topic is not told")
-    digest = serializers.ChoiceField(Digest.choices, default=Digest.AT_ONCE.value)
+    digest = Choice(Digest.choices, default=Digest.AT_ONCE.value)
     daily_at = serializers.TimeField(required=False, allow_null=True, default=None, help_text="By the team's clock; a daily digest needs it")
     passes_quiet = serializers.BooleanField(required=False, allow_null=True, default=None, help_text="null: as the topic is, urgent or not")
 
@@ -37,8 +37,8 @@ class NotificationRuleRow(ApiModelSerializer):
     """That a team wants a topic told, where and how soon."""
 
     team = serializers.CharField(source="team.slug")
-    topic = serializers.ChoiceField(RULE_TOPICS)
-    digest = serializers.ChoiceField(Digest.choices)
+    topic = Choice(RULE_TOPICS)
+    digest = Choice(Digest.choices)
     channels = serializers.SerializerMethodField()
 
     class Meta:

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from incidents.enums import IncidentState, Severity
 from rollbackhub.actions.enums import ActionKind, ActionState
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, ChoiceOrNull, Instant
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, ChoiceOrNull, Instant
 from rollbackhub.postmortems.domain.search import LONGEST_QUERY
 from rollbackhub.postmortems.domain.selectors import is_overdue
 from rollbackhub.postmortems.enums import FactorAnswerValue, PostmortemState, ReviewVerdict, SectionKey
@@ -21,8 +21,8 @@ from rollbackhub.postmortems.rules import MAX_REASON, MAX_TEXT, MAX_TITLE, MAX_W
 class PostmortemFilters(ApiSerializer):
     """Query parameters of the list."""
 
-    state = serializers.ChoiceField(PostmortemState.choices, required=False)
-    severity = serializers.ChoiceField(Severity.choices, required=False)
+    state = Choice(PostmortemState.choices, required=False)
+    severity = Choice(Severity.choices, required=False)
     team = serializers.SlugField(required=False)
     owner = serializers.CharField(required=False, max_length=150, help_text="A username")
     overdue = serializers.BooleanField(required=False, help_text="true: not published, and its day is over in the team's zone")
@@ -46,7 +46,7 @@ class SectionText(ApiSerializer):
 class FactorAnswerText(ApiSerializer):
     """An answer to a question of the checklist."""
 
-    answer = serializers.ChoiceField(FactorAnswerValue.choices)
+    answer = Choice(FactorAnswerValue.choices)
     words = serializers.CharField(required=False, default="", max_length=MAX_WORDS, allow_blank=True)
     based_on = serializers.IntegerField(min_value=0, max_value=2**31 - 1, help_text="The number of the answer that you saw")
 
@@ -88,7 +88,7 @@ class ActionWanted(ApiSerializer):
     """An action to give."""
 
     title = serializers.CharField(max_length=MAX_TITLE)
-    kind = serializers.ChoiceField(ActionKind.choices)
+    kind = Choice(ActionKind.choices)
     owner = serializers.CharField(max_length=150, help_text="Username of a person")
     due_on = serializers.DateField()
     detail = serializers.CharField(required=False, default="", max_length=MAX_WORDS, allow_blank=True)
@@ -116,8 +116,8 @@ class PostmortemRow(ApiModelSerializer):
     page = serializers.SerializerMethodField(help_text="Its page for people")
     incident = serializers.UUIDField(source="incident_id")
     title = serializers.CharField(source="incident.title")
-    severity = serializers.ChoiceField(Severity.choices, source="incident.severity")
-    state = serializers.ChoiceField(PostmortemState.choices)
+    severity = Choice(Severity.choices, source="incident.severity")
+    state = Choice(PostmortemState.choices)
     team = serializers.SerializerMethodField(help_text="A slug; null when the incident names no alias")
     owner = serializers.SerializerMethodField(help_text="A username; null while nobody owns it")
     overdue = serializers.SerializerMethodField(help_text="Not published, and its day is over in the team's zone")
@@ -160,7 +160,7 @@ class PostmortemRow(ApiModelSerializer):
 class PostmortemSectionRow(serializers.Serializer[Any]):
     """A section."""
 
-    key = serializers.ChoiceField(SectionKey.choices)
+    key = Choice(SectionKey.choices)
     title = serializers.CharField(source="get_key_display")
     text = serializers.CharField(help_text="Markdown")
     number = serializers.IntegerField(help_text="Send it as based_on")
@@ -184,7 +184,7 @@ class PostmortemReviewerRow(serializers.Serializer[Any]):
     """A reviewer."""
 
     user = serializers.CharField(source="user.username")
-    verdict = serializers.ChoiceField(ReviewVerdict.choices)
+    verdict = Choice(ReviewVerdict.choices)
     note = serializers.CharField()
     decided_at = Instant(allow_null=True)
 
@@ -197,7 +197,7 @@ class PostmortemActionRow(serializers.Serializer[Any]):
     kind = ChoiceOrNull(ActionKind.choices, source="action.kind")
     owner = serializers.CharField(source="action.owner.username")
     due_on = serializers.DateField(source="action.due_on")
-    state = serializers.ChoiceField(ActionState.choices, source="action.state")
+    state = Choice(ActionState.choices, source="action.state")
     is_gating = serializers.BooleanField(source="action.is_gating")
 
 
@@ -246,8 +246,8 @@ class SearchFound(serializers.Serializer[Any]):
     title = serializers.CharField(source="plain_title")
     passages = serializers.CharField(source="plain_passages", help_text="Plain text")
     opened_at = Instant()
-    incident_state = serializers.ChoiceField(IncidentState.choices, source="state")
-    severity = serializers.ChoiceField(Severity.choices)
+    incident_state = Choice(IncidentState.choices, source="state")
+    severity = Choice(Severity.choices)
     postmortem_state = ChoiceOrNull(PostmortemState.choices)
 
 
