@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from uuid import UUID
 
 from django.db import transaction
 
 from incidents.domain.changes import OVER_NO_MORE, address_of, change_state, keep, locked, optional_text, required_text, wrong_state
 from incidents.domain.selectors import get_incident, list_rollbacks_of
-from incidents.enums import IncidentState, Severity
+from incidents.enums import IncidentState, Severity, Source
 from incidents.models import Incident
 from incidents.rules import CLOSES_NOT_WHILE, LONGEST_TITLE
 from rollbackhub.accounts.domain.actors import actor_of
@@ -17,6 +18,7 @@ from rollbackhub.accounts.domain.notices import tell
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, may, require
 from rollbackhub.audit.actors import Actor
+from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.common.shown_text import require_shown
@@ -35,8 +37,37 @@ def set_severity(*, incident_id: UUID, severity: Severity, account: User, actor:
     return incident
 
 
-def change_details(*, incident_id: UUID, account: User, actor: Actor, title: str | None = None, summary: str | None = None) -> Incident:
-    """Change the title or the summary, in any state; None leaves it. Old and new are audited. Raises NotFound, Forbidden, InvalidInput."""
+def raise_severity(*, incident_id: UUID, to: Severity, actor: Actor, reason: str) -> Severity | None:
+    """Say that it is worse than was known, for an alert that joins it. None, and nothing changes, when it is no worse, or a person has set it: theirs
+    stands. Raises NotFound.
+    """
+    with transaction.atomic():
+        incident = locked(incident_id)
+        order = list(Severity)
+        if order.index(to) >= order.index(Severity(incident.severity)) or _was_set_by_a_person(incident):
+            return None
+        keep(incident, actor=actor, event="incident.severity_set", data={"before": incident.severity, "after": to, "reason": reason}, severity=to)
+        return to
+
+
+def _was_set_by_a_person(incident: Incident) -> bool:
+    by_hand = AuditEvent.objects.filter(event="incident.severity_set", subject_type="incident", subject_id=str(incident.pk)).exclude(actor_kind="system")
+    return incident.source == Source.PERSON or by_hand.exists()
+
+
+def details_hash(incident: Incident) -> str:
+    """Of the title and the summary as they stand: whoever changes them says what they had read."""
+    return hashlib.sha256(f"{incident.title}\0{incident.summary}".encode()).hexdigest()
+
+
+def change_details(
+    *, incident_id: UUID, account: User, actor: Actor, title: str | None = None, summary: str | None = None, seen_hash: str | None = None
+) -> Incident:
+    """Change the title or the summary, in any state; None leaves it. Old and new are audited.
+
+    `seen_hash`: the `details_hash` of what was read. Raises NotFound, Forbidden, InvalidInput, and Conflict `details_moved`, with what stands there
+    and its hash, when somebody else has written meanwhile: nothing is overwritten.
+    """
     require(user=account, capability=Capability.RESPOND)
     wanted: dict[str, str] = {}
     if title is not None:
@@ -49,6 +80,14 @@ def change_details(*, incident_id: UUID, account: User, actor: Actor, title: str
     with transaction.atomic():
         incident = locked(incident_id)
         fields = {name: value for name, value in wanted.items() if getattr(incident, name) != value}
+        if fields and seen_hash is not None and seen_hash != details_hash(incident):
+            raise Conflict(
+                "Somebody has changed the title or the summary since you began. Nothing of yours was saved yet: take over what you need, and save again.",
+                code="details_moved",
+                title=incident.title,
+                summary=incident.summary,
+                details_hash=details_hash(incident),
+            )
         if fields:
             changes = {name: {"before": getattr(incident, name), "after": value} for name, value in fields.items()}
             keep(incident, actor=actor, event="incident.details_changed", data={"changes": changes}, **fields)

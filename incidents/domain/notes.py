@@ -16,6 +16,9 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
 
+LONGEST_BEFORE = dt.timedelta(days=90)
+"""A note is about what happened at most so long before the incident was noticed: an older date is a slip of the hand."""
+
 SHOWN_ON_THE_RECORD = 300
 """Characters of a note on its audit event; the whole text stands with the note."""
 
@@ -23,7 +26,7 @@ SHOWN_ON_THE_RECORD = 300
 def add_note(*, incident_id: UUID, text: str, account: User, actor: Actor, about_at: dt.datetime | None = None) -> IncidentNote:
     """Write a note, in any state of the incident. `about_at`: the instant that it is about; None: now.
 
-    Raises NotFound, Forbidden, InvalidInput `text_missing`, `about_at_invalid` (in the future).
+    Raises NotFound, Forbidden, InvalidInput `text_missing`, `about_at_invalid` (in the future, or long before it).
     """
     require(user=account, capability=Capability.RESPOND)
     with transaction.atomic():
@@ -32,7 +35,7 @@ def add_note(*, incident_id: UUID, text: str, account: User, actor: Actor, about
         note = IncidentNote(
             incident=incident,
             text=_text(text),
-            about_at=_not_in_the_future(about_at or now, now=now),
+            about_at=_in_its_time(about_at or now, incident=incident, now=now),
             author=account,
             author_label=actor.label,
             written_at=now,
@@ -57,7 +60,7 @@ def edit_note(*, incident_id: UUID, note_id: int, text: str, based_on: int, acco
         if note.withdrawn_at is not None:
             raise Conflict("The note is withdrawn. Write a new one.", code="note_withdrawn")
         now = clock.now()
-        about = note.about_at if about_at is None else _not_in_the_future(about_at, now=now)
+        about = note.about_at if about_at is None else _in_its_time(about_at, incident=incident, now=now)
         same = note.text == cleaned and note.about_at == about
         if same:
             return note
@@ -111,9 +114,13 @@ def _text(text: str) -> str:
     return required_text(text, field="text", missing="Write what there is to say.", most=LONGEST_NOTE)
 
 
-def _not_in_the_future(at: dt.datetime, *, now: dt.datetime) -> dt.datetime:
+def _in_its_time(at: dt.datetime, *, incident: Incident, now: dt.datetime) -> dt.datetime:
+    sentence = ""
     if at > now:
         sentence = "A note is about what has happened: this time is still to come."
+    elif at < (incident.detected_at or incident.opened_at) - LONGEST_BEFORE:
+        sentence = f"This is more than {LONGEST_BEFORE.days} days before the incident was noticed. Look at the date."
+    if sentence:
         raise InvalidInput(sentence, code="about_at_invalid", fields={"about_at": [sentence]})
     return at
 

@@ -41,8 +41,11 @@ def open_incident(
     detected_at: dt.datetime | None = None,
     detected_by: str = "",
     commander: User | None = None,
+    incident_id: UUID | None = None,
 ) -> Incident:
     """Open an incident at some aliases of an environment. The caller has asked whether the person may.
+
+    `incident_id`: what it is to be called; the same sent twice opens one incident, and both get it.
 
     Raises InvalidInput, per field: no title, an alias of another environment, detected in the future, a commander who is no active person.
     """
@@ -52,7 +55,12 @@ def open_incident(
     with transaction.atomic():
         # One at a time in an environment, as rollbacks open theirs (domain/transitions.py).
         Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
+        before = Incident.objects.filter(pk=incident_id).first() if incident_id is not None else None
+        if before is not None and (before.title, before.summary) == (title, summary):
+            return before
         incident = Incident.objects.create(
+            # A form that a browser kept, filled in anew, opens another one.
+            **({"pk": incident_id} if incident_id is not None and before is None else {}),
             title=title,
             severity=severity,
             source=source,

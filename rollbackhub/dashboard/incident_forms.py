@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from django import forms
 
@@ -79,6 +80,8 @@ class OpenIncidentForm(_Styled):
     detected_by = forms.CharField(label="Noticed by (optional)", required=False, max_length=200, help_text="e.g. complaints in the support queue")
     summary = _text("More about it (optional)", required=False, help_text="Markdown. HTML and pictures are shown as text.")
     take_command = forms.BooleanField(label="I lead the response", required=False, initial=True)
+    incident_id = forms.UUIDField(required=False, initial=uuid4, widget=forms.HiddenInput)
+    """What the incident is to be called: this form, sent twice, opens one."""
 
     def chosen_aliases(self) -> list[RoutingPolicy]:
         """The aliases of the chosen environment. What there is not is said at the field."""
@@ -95,6 +98,7 @@ class DetailsForm(_Styled):
 
     title = forms.CharField(label="What is wrong?", max_length=LONGEST_TITLE)
     summary = _text("More about it", rows=8, required=False, help_text="Markdown. HTML and pictures are shown as text.")
+    seen_hash = forms.CharField(max_length=64, widget=forms.HiddenInput)
 
 
 class SeverityForm(_Styled):

@@ -20,6 +20,8 @@ from incidents.models import Incident, IncidentCorrection
 from incidents.rules import CLOSES_NOT_WHILE
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, may
+from rollbackhub.alerts.domain.proposals import list_open_proposals
+from rollbackhub.alerts.models import Proposal
 from rollbackhub.common import clock
 from rollbackhub.common.markdown import to_html
 from rollbackhub.common.sentences import with_stop, without_stop
@@ -101,6 +103,13 @@ class IncidentView:
         return next((rollback for rollback in reversed(self.rollbacks) if rollback.state in CLOSES_NOT_WHILE), None)
 
     @cached_property
+    def proposal(self) -> Proposal | None:
+        """The oldest rollback that its alerts propose and nobody has decided about."""
+        if self.incident.state != IncidentState.OPEN or self.going_on is not None:
+            return None
+        return list_open_proposals().filter(incident=self.incident).first()
+
+    @cached_property
     def look(self) -> Look:
         """Its state."""
         return INCIDENTS[IncidentState(self.incident.state)]
@@ -113,7 +122,7 @@ class IncidentView:
     @cached_property
     def answer(self) -> str:
         """What is going on, in a sentence or two."""
-        return answer_of(self.incident, rollbacks=self.rollbacks, going_on=self.going_on)
+        return answer_of(self.incident, rollbacks=self.rollbacks, going_on=self.going_on, proposal=self.proposal)
 
     @cached_property
     def aliases(self) -> list[Any]:
@@ -204,10 +213,11 @@ class IncidentView:
         return production and self.incident.state == IncidentState.OPEN and self.going_on is None and bool(self.aliases)
 
     def next_act(self, rights: Rights) -> str:
-        """The one thing to do next: `rollback` (look at the one that goes on), `take`, `roll_back`, `stable`, `close`; empty: nothing."""
+        """The one thing to do next: `rollback` (look at the one that goes on), `proposal`, `roll_back`, `stable`, `close`; empty: nothing."""
         has_rolled_back = any(rollback.restored_at is not None for rollback in self.rollbacks)
         offers = (
             ("rollback", self.going_on is not None and self.incident.state != IncidentState.CLOSED),
+            ("proposal", self.proposal is not None),
             ("roll_back", rights.roll_back and not has_rolled_back),
             ("stable", rights.declare_stable),
             ("close", rights.close),
@@ -220,7 +230,7 @@ class IncidentView:
         return list(Matter)
 
 
-def answer_of(incident: Incident, *, rollbacks: Sequence[Rollback], going_on: Rollback | None) -> str:
+def answer_of(incident: Incident, *, rollbacks: Sequence[Rollback], going_on: Rollback | None, proposal: Proposal | None = None) -> str:
     """What is going on with an incident, in words."""
     if incident.state == IncidentState.CLOSED:
         looked = f" {with_stop(incident.closed_reason)}" if incident.closed_reason else ""
@@ -236,6 +246,8 @@ def answer_of(incident: Incident, *, rollbacks: Sequence[Rollback], going_on: Ro
         if going_on.state in STOPPED_STATES:
             return f"Users may still be hurt: the rollback waits for a person ({going_on.get_state_display().lower()})."
         return f"It is being mended: {without_stop(going_on.get_state_display()).lower()}."
+    if proposal is not None:
+        return f"Users may be hurt. {proposal.detected_by} proposes to roll back {proposal.policy.alias}: the plan is prepared, and waits for a decision."
     if not rollbacks:
         return "Users may be hurt, and nobody has asked for a rollback yet."
     return "No rollback goes on, and none has shown that the harm is over."

@@ -11,7 +11,10 @@ from django.db import connection
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
+from incidents.domain.acts import set_severity
+from incidents.enums import Severity
 from incidents.models import Incident
+from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import Notice
 from rollbackhub.alerts.domain.processing import POSTS_KEPT, act_on_alerts, forget_posts, process, take_posts
 from rollbackhub.alerts.domain.ruling import rule_on
@@ -100,9 +103,35 @@ def test_closed_incident_is_not_joined(fire: Fire, rule: AlertRule, proven: Prov
     assert fire().became == Became.OPENED
 
 
+@pytest.mark.parametrize(("first", "second", "then"), [("sev3", "sev1", "sev1"), ("sev1", "sev3", "sev1"), ("sev2", "sev2", "sev2")])
+def test_worse_alert_raises_the_severity_and_none_lowers_it(first: str, second: str, then: str, fire: Fire, proven: Proven) -> None:
+    AlertRuleFactory(severity=first, matchers=[{"label": "pod", "op": "=", "value": "a"}])
+    AlertRuleFactory(severity=second, matchers=[{"label": "pod", "op": "=", "value": "b"}])
+    incident = fire("a", pod="a").incident
+    alert = fire("b", pod="b")
+    assert alert.incident == incident
+    assert incident is not None
+    incident.refresh_from_db()
+    assert incident.severity == then
+    set_by = AuditEvent.objects.filter(event="incident.severity_set", subject_id=str(incident.pk))
+    assert [event.data["after"] for event in set_by] == (["sev1"] if second < first else [])
+    assert ("which is SEV 1 now" in alert.outcome) == (second < first)
+
+
+def test_severity_that_a_person_set_stands_when_a_worse_alert_joins(fire: Fire, proven: Proven, cast: Cast) -> None:
+    AlertRuleFactory(severity="sev3", matchers=[{"label": "pod", "op": "=", "value": "a"}])
+    AlertRuleFactory(severity="sev1", matchers=[{"label": "pod", "op": "=", "value": "b"}])
+    incident = fire("a", pod="a").incident
+    assert incident is not None
+    set_severity(incident_id=incident.pk, severity=Severity.SEV4, account=cast.on_call, actor=actor_of(cast.on_call))
+    assert fire("b", pod="b").became == Became.JOINED
+    incident.refresh_from_db()
+    assert incident.severity == "sev4"
+
+
 def test_incident_of_a_person_is_joined_and_keeps_its_severity(fire: Fire, proven: Proven) -> None:
     AlertRuleFactory(severity="sev1")
-    incident = IncidentFactory(environment=proven.production.environment, aliases=[proven.production])
+    incident = IncidentFactory(source="person", environment=proven.production.environment, aliases=[proven.production])
     alert = fire()
     assert (alert.incident, alert.became) == (incident, Became.JOINED)
     incident.refresh_from_db()

@@ -12,15 +12,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from incidents.domain.acts import close_incident, take_command
+from incidents.domain.acts import close_incident, details_hash, take_command
 from incidents.domain.notes import edit_note
 from incidents.models import Incident, IncidentCorrection, IncidentNote
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import User
+from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from tests.dashboard.incident_world import Incidents, addresses_for_responders, addresses_of_incidents, make_incidents, make_stable_by_hand
 from tests.dashboard.people import client_of, page
 from tests.dashboard.rollback_world import make_rollback
+from tests.factories.alerts import ProposalFactory
 from tests.factories.fixtures import Cast
 from tests.factories.incidents import IncidentFactory, IncidentNoteFactory, IncidentRollbackFactory
 from tests.factories.routing import RoutingPolicyFactory
@@ -109,6 +111,14 @@ def test_page_of_one_by_hand_says_what_is_going_on_and_leads_to_the_rollback(inc
     assert "<strong>the morning</strong>" in text
     assert "the support queue" in text
     assert "Its paths were never drilled." in text
+
+
+def test_page_with_a_proposed_rollback_leads_to_it(cast: Cast) -> None:
+    proposal = ProposalFactory()
+    text = detail(cast.on_call, proposal.incident)
+    assert f"proposes to roll back {proposal.policy.alias}: the plan is prepared, and waits for a decision." in text
+    assert primary(text) == ["Look at the proposed rollback"]
+    assert f'href="/alerts/proposals/{proposal.pk}/"' in text
 
 
 def test_page_with_a_rollback_that_goes_on_leads_to_it(incidents: Incidents, cast: Cast) -> None:
@@ -206,6 +216,18 @@ def test_incident_is_opened_from_a_prepared_address(incidents: Incidents, cast: 
     assert "Kept." in refused.content.decode()
 
 
+def test_form_sent_twice_opens_one_incident_and_filled_in_anew_another(incidents: Incidents, cast: Cast) -> None:
+    client = client_of(cast.on_call)
+    found = re.search(r'name="incident_id" value="([0-9a-f-]{36})"', page(client, "/incidents/new/"))
+    assert found is not None
+    values = {"title": "Sent twice", "environment": "production", "aliases": "by-hand-alias", "severity": "sev2", "incident_id": found[1]}
+    first, second = client.post("/incidents/new/", values), client.post("/incidents/new/", values)
+    assert first["Location"] == second["Location"] == f"/incidents/{found[1]}/"
+    assert AuditEvent.objects.filter(event="incident.opened", subject_id=found[1]).count() == 1
+    other = client.post("/incidents/new/", {**values, "title": "Another one"})
+    assert other["Location"] == f"/incidents/{Incident.objects.get(title='Another one').pk}/" != first["Location"]
+
+
 def test_from_open_to_closed_by_pages(incidents: Incidents, cast: Cast) -> None:
     incident = incidents.by_hand
     refused = send(cast.on_call, "stable", incident, evidence=" ", at="")
@@ -224,7 +246,7 @@ def test_details_severity_and_what_is_affected_are_changed(incidents: Incidents,
     incident = incidents.by_hand
     policy = incident.aliases.get()
     assert send(cast.on_call, "severity", incident, severity="sev4", reason="").status_code == 302
-    assert send(cast.on_call, "edit", incident, title="Another title", summary="More.").status_code == 302
+    assert send(cast.on_call, "edit", incident, title="Another title", summary="More.", seen_hash=details_hash(incident)).status_code == 302
     assert send(cast.on_call, "affected", incident, alias="waiting-alias", version="").status_code == 302
     assert send(cast.on_call, "affected", incident, alias="", version="").status_code == 422
     assert send(cast.on_call, "affected", incident, alias="nothing-like-it", version="").status_code == 422
@@ -232,6 +254,23 @@ def test_details_severity_and_what_is_affected_are_changed(incidents: Incidents,
     assert send(cast.on_call, "unaffected", incident, alias=str(policy.pk)).status_code == 302
     incident.refresh_from_db()
     assert (incident.severity, incident.title, incident.aliases.get().alias) == ("sev4", "Another title", "waiting-alias")
+
+
+def test_second_of_two_who_change_the_details_sees_both_texts_and_loses_nothing(incidents: Incidents, cast: Cast) -> None:
+    incident = incidents.by_hand
+    seen = details_hash(incident)
+    assert send(cast.on_call, "edit", incident, title="The first", summary="First words.", seen_hash=seen).status_code == 302
+    refused = send(cast.lead, "edit", incident, title="The second", summary="Second words.", seen_hash=seen)
+    assert refused.status_code == 409
+    text = refused.content.decode()
+    for words in ("Somebody has changed", "The first", "First words.", "The second", "Second words."):
+        assert words in text
+    incident.refresh_from_db()
+    assert (incident.title, incident.summary) == ("The first", "First words.")
+    assert f'value="{details_hash(incident)}"' in text
+    assert send(cast.lead, "edit", incident, title="The second", summary="Both.", seen_hash=details_hash(incident)).status_code == 302
+    incident.refresh_from_db()
+    assert (incident.title, incident.summary) == ("The second", "Both.")
 
 
 def test_command_is_taken_by_one_click_handed_over_and_given_up(incidents: Incidents, cast: Cast) -> None:

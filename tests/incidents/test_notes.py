@@ -89,6 +89,7 @@ def test_withdrawn_note_is_kept_and_not_written_any_more(cast: Cast) -> None:
         ({"text": "x" * 20_001}, "text_too_long"),
         ({"text": "a\x00b"}, "unshowable_text"),
         ({"about_at": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)}, "about_at_invalid"),
+        ({"about_at": dt.datetime(1900, 1, 1, tzinfo=dt.UTC)}, "about_at_invalid"),
     ],
 )
 def test_note_that_cannot_be_kept_is_refused(values: dict[str, Any], code: str, cast: Cast) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from incidents.domain.acts import raise_severity
 from incidents.domain.opening import find_incident_to_join, open_incident
 from incidents.enums import Severity, Source
 from incidents.models import Incident
@@ -91,7 +92,8 @@ def _meet(alert: Alert, rule: AlertRule, policy: RoutingPolicy) -> Incident:
     now = clock.now()
     incident = find_incident_to_join(environment=policy.environment, policies=[policy], at=now)
     if incident is not None:
-        _became(alert, Became.JOINED, f"Joined the incident “{incident.title}”.")
+        worse = raise_severity(incident_id=incident.pk, to=Severity(rule.severity), actor=ALERTS, reason=f"Alert {alert.name}, rule “{rule.name}”")
+        _became(alert, Became.JOINED, f"Joined the incident “{incident.title}”{', which is ' + worse.label.partition(':')[0] + ' now' if worse else ''}.")
     else:
         incident = open_incident(
             title=title_of(alert, policy),

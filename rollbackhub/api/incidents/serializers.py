@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from incidents.domain.acts import details_hash
 from incidents.domain.corrections import list_corrections
 from incidents.domain.selectors import list_versions_of
 from incidents.enums import How, IncidentState, Matter, Severity, Source
@@ -106,6 +107,7 @@ class IncidentDetail(IncidentRow):
     opened_by = serializers.CharField(source="opened_by_label")
     stable_by = serializers.CharField(source="stable_by_label", help_text="The person who said so; empty: the rollbacks showed it")
     closed_by = serializers.CharField(source="closed_by_label")
+    details_hash = serializers.SerializerMethodField(help_text="Of title and summary: send it as seen_hash when you change them")
     rollbacks = serializers.SerializerMethodField()
     versions = serializers.SerializerMethodField()
     corrections = serializers.SerializerMethodField(help_text="Those that stand")
@@ -113,10 +115,15 @@ class IncidentDetail(IncidentRow):
     class Meta(IncidentRow.Meta):
         fields = [
             *IncidentRow.Meta.fields,
-            *("summary", "impact", "opened_by", "stable_by", "stable_evidence", "closed_by", "closed_reason", "reopened_at"),
+            *("summary", "details_hash", "impact", "opened_by", "stable_by", "stable_evidence", "closed_by", "closed_reason", "reopened_at"),
             *("decided_at", "decided_by", "authorised_at", "authorised_by", "authority", "restored_at", "verified_at"),
             *("exposure_observed", "exposure_estimated", "exposure_basis", "outcome", "rollbacks", "versions", "corrections"),
         ]
+
+    @extend_schema_field(serializers.CharField())
+    def get_details_hash(self, incident: Incident) -> str:
+        """SHA-256, hexadecimal."""
+        return details_hash(incident)
 
     @extend_schema_field(RollbackOfIncident(many=True))
     def get_rollbacks(self, incident: Incident) -> Any:

@@ -92,12 +92,21 @@ def severity(request: HttpRequest, incident_id: UUID) -> HttpResponse:
 def edit(request: HttpRequest, incident_id: UUID) -> HttpResponse:
     """What is it called?"""
     incident = get_incident(incident_id)
-    form = DetailsForm(request.POST or None, initial={"title": incident.title, "summary": incident.summary})
-
-    def act(values: dict[str, Any]) -> object:
-        return acts.change_details(incident_id=incident_id, title=values["title"], summary=values["summary"], **_who(request))
-
-    return _form(request, incident, form, act, title="What is it about?", button="Save", done="It is saved; what stood there is on the audit log.")
+    form = DetailsForm(request.POST or None, initial={"title": incident.title, "summary": incident.summary, "seen_hash": acts.details_hash(incident)})
+    context: dict[str, Any] = {"incident": incident, "heading": "What is it about?", "button": "Save"}
+    status = 422
+    if request.method == "POST" and form.is_valid():
+        try:
+            acts.change_details(incident_id=incident_id, **form.cleaned_data, **_who(request))
+        except InvalidInput as error:
+            show_refusal(form, error)
+        except Conflict as error:
+            # The text stays in the form, which is now based on what stands there.
+            form = DetailsForm(initial={**form.cleaned_data, "seen_hash": error.extra["details_hash"]})
+            context["moved"], status = error, error.status
+        else:
+            return _back(request, incident_id, "It is saved; what stood there is on the audit log.")
+    return render(request, "incidents/form.html", {**context, "form": form}, status=status if form.errors or "moved" in context else 200)
 
 
 @require_http_methods(METHODS)

@@ -73,6 +73,7 @@ def incident_new(request: HttpRequest) -> HttpResponse:
                     detected_at=values["detected_at"],
                     detected_by=values["detected_by"],
                     commander=person(request) if values["take_command"] else None,
+                    incident_id=values["incident_id"],
                 )
             except InvalidInput as error:
                 show_refusal(form, error)

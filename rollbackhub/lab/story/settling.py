@@ -20,7 +20,7 @@ from rollbackhub.alerts.enums import ProposalState
 from rollbackhub.alerts.models import AlertHook, Proposal
 from rollbackhub.common.errors import Conflict, Forbidden, NotFound, RollbackHubError, Unavailable
 from rollbackhub.executions.domain.transitions import find_active as find_active_execution
-from rollbackhub.executions.enums import ProofState
+from rollbackhub.executions.enums import ExecutionState, ProofState
 from rollbackhub.lab.catalogue import ENVIRONMENTS
 from rollbackhub.lab.domain.alerting import HOOK_NAME
 from rollbackhub.lab.enums import SwitchName
@@ -184,7 +184,10 @@ def _require_untouched(stage: Stage) -> None:
         policy = stage.policy(environment)
         running = find_active_execution(policy)
         if running is not None:
-            raise Conflict(f"A {running.get_kind_display().lower()} of {ALIAS} runs in {environment}. Wait for its end.", code="already_running")
+            what = f"A {running.get_kind_display().lower()} of {ALIAS} in {environment}"
+            if running.state == ExecutionState.NEEDS_HUMAN:
+                raise Conflict(f"{what} waits for a person (/drills/{running.pk}/). Let it go on or stop it first.", code="already_running")
+            raise Conflict(f"{what} runs (/drills/{running.pk}/). Wait for its end.", code="already_running")
     rollback = Rollback.objects.filter(parts__policy=stage.policy("production"), state__in=OPEN_STATES).first()
     if rollback is not None:
         raise Conflict(f"A rollback of {ALIAS} is open: /rollbacks/{rollback.pk}/. Close it first.", code="rollback_active")
