@@ -14,8 +14,12 @@ from incidents.models import Incident
 from rollbackhub.common.clock import now
 from rollbackhub.postmortems.enums import PostmortemState, ReviewVerdict
 from rollbackhub.postmortems.models import Cause, FactorAnswer, Reviewer, Section, TextRevision
-from tests.factories.incidents import IncidentFactory
+from tests.factories.alerts import AlertFactory, AlertHookFactory, AlertRuleFactory, ProposalFactory
+from tests.factories.drills import DrillPlanFactory, PlannedDrillFactory, QuietPeriodFactory
+from tests.factories.incidents import IncidentCorrectionFactory, IncidentFactory, IncidentNoteFactory
+from tests.factories.notifications import ChannelFactory, MessageDeliveryFactory
 from tests.factories.postmortems import PostmortemActionFactory, make_action, make_postmortem
+from tests.factories.reviews import AttendanceFactory, ReviewDecisionFactory, WantedDecisionFactory, make_review
 
 MARK = "markup-attack"
 """Stands in every address that a text would have fetched."""
@@ -116,15 +120,62 @@ def write_postmortem(text: str) -> list[str]:
 
 
 def write_incident(text: str) -> list[str]:
-    """What people write when they open an incident, as search shows it."""
+    """Every field that people write of an incident, on its page, on its record, and as search shows it."""
     number = CORPUS.index(text)
-    IncidentFactory(title=f"needle{number} {text}"[:200], summary=f"needle{number} {text}")
-    return [f"{reverse('postmortems:search')}?q=needle{number}"]
+    said = {"stable_evidence": text, "impact": text, "detected_by": text[:200], "outcome": text, "exposure_basis": text, "authority": text}
+    incident = IncidentFactory(title=f"needle{number} {text}"[:200], summary=f"needle{number} {text}", stable=True, stable_by_label=text[:200], **said)
+    note = IncidentNoteFactory(incident=incident, text=text, author_label=text[:200])
+    IncidentNoteFactory(incident=incident, withdrawn=True, withdrawn_reason=text)
+    IncidentCorrectionFactory(incident=incident, value={"impact": text}, before={"impact": text}, reason=text)
+    about = [incident.pk]
+    return [
+        reverse("incidents:detail", args=about),
+        reverse("incidents:record", args=about),
+        reverse("incidents:edit", args=about),
+        reverse("incidents:note", args=[incident.pk, note.pk]),
+        f"{reverse('postmortems:search')}?q=needle{number}",
+    ]
 
 
-WRITERS: list[Callable[[str], list[str]]] = [write_postmortem, write_incident]
+def write_alert(text: str) -> list[str]:
+    """What other systems send by a hook, and what people write about it."""
+    hook = AlertHookFactory(name=text[:100])
+    rule = AlertRuleFactory(name=text[:100], matchers=[{"label": "pod", "op": "=", "value": text[:200]}])
+    proposal = ProposalFactory(dismissed=True, detected_by=text[:200], ended_because=text, not_automatic=text)
+    Incident.objects.filter(pk=proposal.incident_id).update(title=text[:200])
+    said = {"name": text[:200], "fingerprint": text[:200], "outcome": text}
+    labels, annotations = {"alertname": text, text[:100]: text}, {"summary": text, text[:100]: text}
+    alert = AlertFactory(
+        hook=hook, rule=rule, policy=proposal.policy, incident=proposal.incident, proposal=proposal, labels=labels, annotations=annotations, **said
+    )
+    return [reverse("alerts:detail", args=[alert.pk]), reverse("alerts:proposal", args=[proposal.pk]), reverse("alerts:rule-edit", args=[rule.pk])]
 
-LISTS = ["/postmortems/", "/postmortems/causes/", "/incidents/search/?q=needle", "/actions/"]
+
+def write_others(text: str) -> list[str]:
+    """Channels and what was sent by them, plans and excuses, quiet periods: all but one are shown on lists."""
+    number = CORPUS.index(text)
+    MessageDeliveryFactory(channel=ChannelFactory(name=f"{number} {text}"[:100], last_error=text[:300]), message__subject=text[:200], message__body=text)
+    plan = DrillPlanFactory(name=f"{number} {text}"[:100])
+    QuietPeriodFactory(reason=text[:200])
+    return [reverse("drills:planned", args=[PlannedDrillFactory(plan=plan, excused=True, why=text).pk])]
+
+
+def write_review(text: str) -> list[str]:
+    """What people write in a quarterly review."""
+    review = make_review()
+    review.items.update(minutes=text)
+    WantedDecisionFactory(review=review, text=text, asked_by_label=text[:200])
+    ReviewDecisionFactory(review=review, text=text, owner_label=text[:200])
+    AttendanceFactory(review=review, name=text[:200])
+    return [reverse("reviews:detail", args=[review.pk]), reverse("reviews:present", args=[review.pk])]
+
+
+WRITERS: list[Callable[[str], list[str]]] = [write_postmortem, write_incident, write_alert, write_others, write_review]
+
+LISTS = [
+    *("/postmortems/", "/postmortems/causes/", "/incidents/search/?q=needle", "/actions/", "/incidents/", "/alerts/", "/alerts/proposals/", "/alerts/rules/"),
+    *("/alerts/hooks/", "/notifications/", "/notifications/deliveries/", "/drills/plans/", "/drills/calendar/", "/reviews/", "/audit/", "/"),
+]
 """Pages on which all of it stands together."""
 
 

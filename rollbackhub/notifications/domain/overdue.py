@@ -28,9 +28,9 @@ def note_overdue_actions() -> int:
     oldest = (clock.now() - LOOKED_BACK).date()
     for action_id in list(list_actions(overdue=True).filter(due_on__gte=oldest).exclude(_noted()).values_list("pk", flat=True)[:AT_ONCE]):
         with transaction.atomic():
-            # Of two processes one has the row; the other sees its record, or leaves it.
-            action = Action.objects.select_for_update(skip_locked=True).filter(pk=action_id, state=ActionState.OPEN).exclude(_noted()).first()
-            if action is None:
+            # Of two processes one has the row. Under the lock it is looked at anew: a statement does not see what was noted after it began.
+            action = Action.objects.select_for_update(skip_locked=True).filter(pk=action_id, state=ActionState.OPEN).first()
+            if action is None or not Action.objects.filter(pk=action_id).exclude(_noted()).exists():
                 continue
             data = {"title": action.title, "due_on": action.due_on.isoformat()}
             record(event="action.overdue", actor=SENDER, subject_type="action", subject_id=action.pk, data=data)
