@@ -12,7 +12,8 @@ from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
 from incidents.domain.acts import set_severity
-from incidents.enums import Severity
+from incidents.domain.opening import open_incident
+from incidents.enums import Severity, Source
 from incidents.models import Incident
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import Notice
@@ -101,6 +102,26 @@ def test_resolved_closes_nothing_and_is_noted_once(fire: Fire, rule: AlertRule) 
 def test_closed_incident_is_not_joined(fire: Fire, rule: AlertRule, proven: Proven) -> None:
     IncidentFactory(closed=True, environment=proven.production.environment, aliases=[proven.production])
     assert fire().became == Became.OPENED
+
+
+@pytest.mark.parametrize(("minutes", "detected_by"), [(-3, "ReasonerFeedbackBad"), (3, "the support queue")])
+def test_alert_that_joins_names_when_the_harm_was_noticed_and_the_earliest_counts(
+    minutes: int, detected_by: str, fire: Fire, rule: AlertRule, proven: Proven, cast: Cast
+) -> None:
+    noticed = BEGAN - dt.timedelta(minutes=minutes)
+    incident = open_incident(
+        title="Slow answers",
+        environment=proven.production.environment,
+        policies=[proven.production],
+        severity=Severity.SEV2,
+        source=Source.PERSON,
+        actor=actor_of(cast.on_call),
+        detected_at=noticed,
+        detected_by="the support queue",
+    )
+    assert fire().incident == incident
+    incident.refresh_from_db()
+    assert (incident.detected_at, incident.detected_by) == (min(noticed, BEGAN), detected_by)
 
 
 @pytest.mark.parametrize(("first", "second", "then"), [("sev3", "sev1", "sev1"), ("sev1", "sev3", "sev1"), ("sev2", "sev2", "sev2")])

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from incidents.domain.acts import raise_severity
-from incidents.domain.opening import find_incident_to_join, open_incident
+from incidents.domain.opening import find_incident_to_join, name_detection, open_incident
 from incidents.enums import Severity, Source
 from incidents.models import Incident
 from rollbackhub.accounts.domain.notices import list_people_with, tell
@@ -92,6 +92,7 @@ def _meet(alert: Alert, rule: AlertRule, policy: RoutingPolicy) -> Incident:
     now = clock.now()
     incident = find_incident_to_join(environment=policy.environment, policies=[policy], at=now)
     if incident is not None:
+        name_detection(incident_id=incident.pk, detected_at=min(alert.starts_at, now), detected_by=alert.name, actor=ALERTS)
         worse = raise_severity(incident_id=incident.pk, to=Severity(rule.severity), actor=ALERTS, reason=f"Alert {alert.name}, rule “{rule.name}”")
         _became(alert, Became.JOINED, f"Joined the incident “{incident.title}”{', which is ' + worse.label.partition(':')[0] + ' now' if worse else ''}.")
     else:
