@@ -14,7 +14,8 @@ from incidents.models import Incident
 from rollbackhub.common.clock import now
 from rollbackhub.postmortems.enums import PostmortemState, ReviewVerdict
 from rollbackhub.postmortems.models import Cause, FactorAnswer, Reviewer, Section, TextRevision
-from tests.factories.alerts import AlertFactory, AlertHookFactory, AlertRuleFactory, ProposalFactory
+from tests.factories.actions import ActionFactory
+from tests.factories.alerts import AlertFactory, AlertHookFactory, AlertRuleFactory, AutoRollbackFactory, ProposalFactory
 from tests.factories.drills import DrillPlanFactory, PlannedDrillFactory, QuietPeriodFactory
 from tests.factories.incidents import IncidentCorrectionFactory, IncidentFactory, IncidentNoteFactory
 from tests.factories.notifications import ChannelFactory, MessageDeliveryFactory
@@ -94,6 +95,8 @@ CORPUS = [
     '=HYPERLINK("https://evil.example") \u2028 &lt;script&gt;',
     "\ufeff&#60;script&#62;window.__ran=1&#60;/script&#62;",
     "<" * 400 + "a" + ">" * 400,
+    # What cannot be seen: refused by most fields, and inert where a machine has sent it.
+    f"\x1b]0;x\x07\u202e<script>{RAN}</script>",
 ]
 
 
@@ -148,15 +151,26 @@ def write_alert(text: str) -> list[str]:
     alert = AlertFactory(
         hook=hook, rule=rule, policy=proposal.policy, incident=proposal.incident, proposal=proposal, labels=labels, annotations=annotations, **said
     )
-    return [reverse("alerts:detail", args=[alert.pk]), reverse("alerts:proposal", args=[proposal.pk]), reverse("alerts:rule-edit", args=[rule.pk])]
+    waiting = ProposalFactory(detected_by=text[:200])
+    Incident.objects.filter(pk=waiting.incident_id).update(title=text[:200])
+    return [
+        reverse("alerts:proposal", args=[waiting.pk]),
+        reverse("alerts:detail", args=[alert.pk]),
+        reverse("alerts:proposal", args=[proposal.pk]),
+        reverse("alerts:rule-edit", args=[rule.pk]),
+    ]
 
 
 def write_others(text: str) -> list[str]:
     """Channels and what was sent by them, plans and excuses, quiet periods: all but one are shown on lists."""
     number = CORPUS.index(text)
-    MessageDeliveryFactory(channel=ChannelFactory(name=f"{number} {text}"[:100], last_error=text[:300]), message__subject=text[:200], message__body=text)
+    MessageDeliveryFactory(
+        channel=ChannelFactory(name=f"{number} {text}"[:100], last_error=text[:300], last_failed_at=now()), message__subject=text[:200], message__body=text
+    )
     plan = DrillPlanFactory(name=f"{number} {text}"[:100])
     QuietPeriodFactory(reason=text[:200])
+    AutoRollbackFactory(reason=text)
+    ActionFactory(title=f"{number} {text}"[:200], detail=text, done=True, closed_reason=text)
     return [reverse("drills:planned", args=[PlannedDrillFactory(plan=plan, excused=True, why=text).pk])]
 
 
@@ -174,7 +188,8 @@ WRITERS: list[Callable[[str], list[str]]] = [write_postmortem, write_incident, w
 
 LISTS = [
     *("/postmortems/", "/postmortems/causes/", "/incidents/search/?q=needle", "/actions/", "/incidents/", "/alerts/", "/alerts/proposals/", "/alerts/rules/"),
-    *("/alerts/hooks/", "/notifications/", "/notifications/deliveries/", "/drills/plans/", "/drills/calendar/", "/reviews/", "/audit/", "/"),
+    *("/alerts/hooks/", "/alerts/automation/", "/notifications/", "/notifications/deliveries/", "/drills/plans/", "/drills/calendar/", "/reviews/", "/"),
+    *(f"{place}?page={number}" for place in ("/incidents/", "/alerts/", "/alerts/proposals/", "/actions/", "/postmortems/") for number in (2, 3)),
 ]
 """Pages on which all of it stands together."""
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
-from django.conf import settings
 from django.db import connections, transaction
 from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
@@ -128,10 +128,13 @@ def test_text_is_shown_as_it_was_written(written: Written, visitor_of_all: Visit
 
 
 def test_policy_is_strict(written: Written) -> None:
-    """What these pages must not need."""
-    policy = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
-    assert "'unsafe-inline'" not in policy.get("script-src", [])
-    assert "'unsafe-eval'" not in policy.get("script-src", [])
+    """What is sent with the pages, and what they must not need."""
+    sent = httpx.get(f"{written.url}/accounts/login/").headers["content-security-policy"]
+    policy = {name: rest for name, _, rest in (part.strip().partition(" ") for part in sent.split(";"))}
+    for directive in ("script-src", "style-src"):
+        assert policy[directive]
+        assert "unsafe" not in policy[directive]
+    assert policy["object-src"] == policy["base-uri"] == "'none'"
 
 
 def _watch(page: Page) -> list[str]:
