@@ -1,1 +1,0 @@
-"""Postmortems: what an incident taught, and the actions that come out of it."""
