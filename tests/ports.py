@@ -9,13 +9,20 @@ import socket
 FIRST, EACH, WORKERS = 16_000, 2_000, 8
 """Below 32768: the system gives the ports from there to outgoing connections, and one of those would take a port that was found free."""
 
+_place = random.randrange(EACH)
+"""From where on this process looks, within its worker's range: two that are asked for before either is listened on are never the same."""
+
 
 def free_port(*, size: int = 1) -> int:
-    """The first of `size` free ports in a row, out of those that this pytest worker has to itself."""
+    """The first of `size` free ports in a row, out of those that this pytest worker has to itself. None is given again before all others were."""
+    global _place
     low = FIRST + _worker() % WORKERS * EACH
-    for base in random.sample(range(low, low + EACH - size), EACH - size):
+    for _ in range(EACH):
+        base = low + (_place if _place + size <= EACH else 0)
         if all(_is_free(port) for port in range(base, base + size)):
+            _place = base + size - low
             return base
+        _place = base + 1 - low
     raise AssertionError(f"{size} ports in a row are not free between {low} and {low + EACH}")
 
 

@@ -1,4 +1,4 @@
-"""Worlds for tests: ports that nobody uses, and shares as the metrics endpoint shows them."""
+"""Worlds for tests, and shares as the metrics endpoint shows them."""
 
 from __future__ import annotations
 
