@@ -121,6 +121,9 @@ class Course:
 
     state: AlertState
     starts_at: dt.datetime
+    """Never later than when it was heard of."""
+    sender_starts_at: dt.datetime
+    """The same by the sender's clock: it tells one firing from another, also where that clock is ahead."""
     resolved_at: dt.datetime | None = None
     times_seen: int = 0
     times_fired: int = 0
@@ -129,21 +132,24 @@ class Course:
 
 
 def go_on(course: Course | None, *, status: AlertState, starts_at: dt.datetime | None, ends_at: dt.datetime | None, at: dt.datetime) -> Course:
-    """The course after one more post. The same firing sent again only counts; a later start is a new firing; an earlier one comes late and only counts."""
-    began = min(starts_at, at) if starts_at is not None else None
+    """The course after one more post. The same firing sent again only counts; a later start is a new firing; an earlier one comes late and only counts.
+
+    A start in the future counts as now, and is still known as the same one when it is sent again.
+    """
     over_at = min(ends_at or at, at)
     if course is None:
-        fires = status == AlertState.FIRING
+        said, fires = starts_at or at, status == AlertState.FIRING
         # What was over before it was ever heard of asks nobody to do anything.
-        return Course(status, began or at, None if fires else over_at, times_seen=1, times_fired=1, to_do=fires)
+        return Course(status, min(said, at), said, None if fires else over_at, times_seen=1, times_fired=1, to_do=fires)
     course = replace(course, times_seen=course.times_seen + 1)
+    said = starts_at or course.sender_starts_at
+    began = course.starts_at if said == course.sender_starts_at else min(said, at)
     if status == AlertState.FIRING:
-        if began is not None and began > course.starts_at:
-            return replace(course, state=AlertState.FIRING, starts_at=began, resolved_at=None, times_fired=course.times_fired + 1, to_do=True)
+        if began > course.starts_at:
+            times = course.times_fired + 1
+            return replace(course, state=AlertState.FIRING, starts_at=began, sender_starts_at=said, resolved_at=None, times_fired=times, to_do=True)
         return course
-    if began is not None and began < course.starts_at:
-        return course
-    if course.state == AlertState.RESOLVED:
+    if began < course.starts_at or course.state == AlertState.RESOLVED:
         return course
     return replace(course, state=AlertState.RESOLVED, resolved_at=max(over_at, course.starts_at), to_do=True)
 

@@ -62,10 +62,11 @@ def test_alert_opens_an_incident_and_proposes_a_rollback(fire: Fire, rule: Alert
     assert not Notice.objects.exclude(user=cast.on_call).exists()
 
 
-def test_alert_sent_again_joins_and_never_opens_a_second_incident(fire: Fire, rule: AlertRule) -> None:
-    first = fire()
+@pytest.mark.parametrize("clock_is_ahead", [dt.timedelta(), dt.timedelta(days=400)], ids=["sender's clock is right", "sender's clock is ahead"])
+def test_alert_sent_again_joins_and_never_opens_a_second_incident(fire: Fire, rule: AlertRule, clock_is_ahead: dt.timedelta) -> None:
+    first = fire(began=BEGAN + clock_is_ahead)
     for _ in range(3):
-        again = fire()
+        again = fire(began=BEGAN + clock_is_ahead)
     assert (again.pk, again.times_seen, again.times_fired, again.incident, again.proposal) == (first.pk, 4, 1, first.incident, first.proposal)
     assert (Incident.objects.count(), Proposal.objects.count(), events(again)) == (1, 1, ["alert.fired"])
 

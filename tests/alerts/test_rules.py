@@ -67,9 +67,9 @@ def test_pattern_the_worst_that_is_taken_is_quick() -> None:
 
 def test_course_same_firing_sent_again_only_counts() -> None:
     first = go_on(None, status=F, starts_at=T0, ends_at=None, at=minute(1))
-    assert first == Course(F, T0, None, times_seen=1, times_fired=1, to_do=True)
+    assert first == Course(F, T0, T0, None, times_seen=1, times_fired=1, to_do=True)
     again = go_on(replace(first, to_do=False), status=F, starts_at=T0, ends_at=None, at=minute(5))
-    assert again == Course(F, T0, None, times_seen=2, times_fired=1, to_do=False)
+    assert again == Course(F, T0, T0, None, times_seen=2, times_fired=1, to_do=False)
 
 
 def test_course_resolved_then_later_start_is_a_new_firing_and_earlier_posts_only_count() -> None:
@@ -90,8 +90,22 @@ def test_course_over_before_it_was_heard_of_asks_nobody_for_anything() -> None:
     assert not go_on(None, status=R, starts_at=T0, ends_at=minute(1), at=minute(2)).to_do
 
 
-def test_course_start_in_the_future_counts_as_now() -> None:
-    assert go_on(None, status=F, starts_at=minute(600), ends_at=None, at=minute(1)).starts_at == minute(1)
+def test_course_start_in_the_future_counts_as_now_and_is_the_same_firing_when_it_is_sent_again() -> None:
+    first = go_on(None, status=F, starts_at=minute(600), ends_at=None, at=minute(1))
+    assert (first.starts_at, first.sender_starts_at) == (minute(1), minute(600))
+    again = go_on(replace(first, to_do=False), status=F, starts_at=minute(600), ends_at=None, at=minute(2))
+    assert again == replace(first, times_seen=2, to_do=False)
+    over = go_on(again, status=R, starts_at=minute(600), ends_at=minute(601), at=minute(3))
+    assert (over.state, over.resolved_at, over.to_do) == (R, minute(3), True)
+    late = go_on(replace(over, to_do=False), status=F, starts_at=minute(600), ends_at=None, at=minute(4))
+    assert (late.state, late.times_fired, late.to_do) == (R, 1, False)
+
+
+def test_course_firing_of_a_clock_that_was_set_right_is_not_taken_for_a_late_one() -> None:
+    ahead = replace(go_on(None, status=F, starts_at=minute(600), ends_at=None, at=minute(1)), to_do=False)
+    over = replace(go_on(ahead, status=R, starts_at=minute(600), ends_at=None, at=minute(3)), to_do=False)
+    anew = go_on(over, status=F, starts_at=minute(5), ends_at=None, at=minute(6))
+    assert (anew.state, anew.starts_at, anew.times_fired, anew.to_do) == (F, minute(5), 2, True)
 
 
 GOOD = Circumstances(

@@ -6,7 +6,7 @@ from rollbackhub.alerts.enums import AlertState
 from rollbackhub.alerts.models import Alert
 from rollbackhub.alerts.rules import Course
 
-KEPT = ("state", "starts_at", "resolved_at", "times_seen", "times_fired", "to_do")
+KEPT = ("state", "starts_at", "sender_starts_at", "resolved_at", "times_seen", "times_fired", "to_do")
 """The columns that are the course."""
 
 
@@ -15,6 +15,7 @@ def course_of(alert: Alert) -> Course:
     return Course(
         state=AlertState(alert.state),
         starts_at=alert.starts_at,
+        sender_starts_at=alert.sender_starts_at,
         resolved_at=alert.resolved_at,
         times_seen=alert.times_seen,
         times_fired=alert.times_fired,
