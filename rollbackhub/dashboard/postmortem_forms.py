@@ -177,7 +177,7 @@ class PostmortemActionForm(_Styled):
     is_gating = forms.BooleanField(
         required=False,
         label="The version that was rolled back may not ship before it is closed",
-        help_text="Its stability hold waits for this action, whatever its time.",
+        help_text="Its stability hold waits for this action, whatever its time. A hold that begins later waits, too.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -155,6 +155,13 @@ class ActionView:
     may_act: bool
 
     @property
+    def gates_in_words(self) -> str:
+        """Whether a hold waits for it; empty when it is not meant to gate. One that was marked before any hold began waits for that one."""
+        if not self.link.action.is_gating:
+            return ""
+        return "Gates the hold" if getattr(self.link, "gates_a_hold") else "Gates no hold now"  # noqa: B009 - a column of the query
+
+    @property
     def is_open(self) -> bool:
         """Whether it is neither done nor given up."""
         return bool(self.link.action.state == ActionState.OPEN)

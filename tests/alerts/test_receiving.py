@@ -148,8 +148,9 @@ def test_signed_hook_without_its_secret_asks_to_send_it_again(standard: AlertHoo
     monkeypatch.delenv("HOOK_SECRET")
     said = refused(standard, Counted.SECRET_MISSING, 503, lambda: post(standard, body, headers=std_headers(body)))
     assert "HOOK_SECRET" not in said.message
-    monkeypatch.setenv("HOOK_SECRET", "not base64!")
-    refused(standard, Counted.SECRET_MISSING, 503, lambda: post(standard, body, headers=std_headers(body)))
+    for wrong in ("not base64!", "whsec_QUJD", "root:x:0:0:root:/root:/bin/bash"):
+        monkeypatch.setenv("HOOK_SECRET", wrong)
+        refused(standard, Counted.SECRET_MISSING, 503, lambda: post(standard, body, headers=std_headers(body)))
 
 
 def test_ids_of_two_hooks_do_not_meet(standard: AlertHook) -> None:

@@ -101,7 +101,8 @@ def test_rule_is_written_changed_and_deleted(proven: Proven, cast: Cast, by_toke
 
 def test_kill_switch_is_pulled_by_token_and_released_by_a_lead_in_person(proven: Proven, cast: Cast, by_token: Caller, by_session: Caller) -> None:
     on_call = by_token(cast.on_call, scopes=("read", "rollback"))
-    answer = on_call.post("/api/v1/automation/stop/", {"reason": "It flaps."}, format="json")
+    answer = on_call.post("/api/v1/automation/stop/", {}, format="json")
+    assert Automation.objects.get().reason == "No reason was given."
     assert (answer.status_code, answer.json()["is_stopped"]) == (200, True)
     assert on_call.post("/api/v1/automation/stop/", {"reason": "It flaps."}, format="json").json()["code"] == "automation_stopped"
     lead = by_session(cast.lead)

@@ -18,6 +18,8 @@ from rollbackhub.actions.domain.transitions import close_action
 from rollbackhub.common.clock import now
 from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.postmortems.models import Cause, Postmortem, PostmortemAction, Section
+from rollbackhub.registry.domain.holds import lift_hold
+from rollbackhub.registry.models import StabilityHold
 from tests.dashboard.people import client_of, page
 from tests.dashboard.postmortem_world import Postmortems, addresses_of_postmortems, make_postmortems
 from tests.factories.fixtures import Cast
@@ -85,6 +87,18 @@ def test_page_shows_all_of_it(postmortems: Postmortems, cast: Cast) -> None:
     ):
         assert said in text, said
     assert "cause eval gap" in text, "the closed one has the same cause"
+
+
+def test_action_that_gates_says_whether_a_hold_waits_for_it(postmortems: Postmortems, cast: Cast) -> None:
+    published = postmortems.published
+    where = reverse("postmortems:action", args=[published.pk])
+    values = {"title": "Alert on it", "kind": "detect", "owner": "oncall", "due_on": f"{now().date():%Y-%m-%d}", "detail": "", "is_gating": "on"}
+    assert "No hold waits for it" not in client_of(cast.on_call).post(where, values, follow=True).content.decode()
+    for hold in StabilityHold.objects.all():
+        lift_hold(hold_id=hold.pk, user=cast.lead, actor=who(cast.lead)["actor"], reason="The fix is proven.")
+    text = detail(cast.auditor, published)
+    assert ("Gates the hold" in text, "Gates no hold now" in text) == (False, True)
+    assert "No hold waits for it" in client_of(cast.on_call).post(where, values, follow=True).content.decode()
 
 
 def test_list_filters_by_the_address_and_has_overdue_first(postmortems: Postmortems, cast: Cast) -> None:

@@ -33,6 +33,8 @@ MACHINE = system_actor("automatic rollback")
 DAY = dt.timedelta(hours=24)
 MOST_PER_DAY = 24
 AT_ONCE = 50
+NO_REASON = "No reason was given."
+"""Stands on the record where the kill switch was pulled without one."""
 
 
 def judge_proposals() -> int:
@@ -107,10 +109,11 @@ def turn_off(*, policy: RoutingPolicy, reason: str, user: User, actor: Actor) ->
 def stop_automation(*, reason: str, user: User, actor: Actor) -> Automation:
     """Pull the kill switch: nothing runs by itself from now on. Who may roll back may pull it, also by token.
 
-    What runs already is stopped on its own page. Raises Forbidden, InvalidInput, Conflict `automation_stopped`.
+    It waits for no words: without a reason it is pulled, too, and the record says that none was given. What runs already is stopped on its own page.
+    Raises Forbidden, InvalidInput (a reason that is too long or cannot be shown), Conflict `automation_stopped`.
     """
     require(user=user, capability=Capability.ROLL_BACK)
-    reason = clean_reason(reason)
+    reason = clean_reason(reason, at_least=0) or NO_REASON
     return _switch(stopped=True, reason=reason, actor=actor)
 
 

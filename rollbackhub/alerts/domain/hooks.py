@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rollbackhub.accounts.models import Team, User
 from rollbackhub.accounts.rules import Capability, require
+from rollbackhub.alerts.domain.hook_secrets import NoSuchSecret, read_hook_secret
 from rollbackhub.alerts.enums import Counted, HookKind
 from rollbackhub.alerts.models import AlertHook, PostCount
 from rollbackhub.audit.actors import Actor
@@ -22,7 +23,7 @@ from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
 from rollbackhub.common.shown_text import problem_of
-from rollbackhub.connectors.secret_refs import SecretRef
+from rollbackhub.connectors.secret_refs import SecretMissing, SecretRef
 from rollbackhub.registry.models import Environment
 
 BASE = "/api/v1/hooks"
@@ -34,6 +35,8 @@ def make_hook(
     *, kind: HookKind | str, name: str, environment: Environment, team: Team, actor: Actor, user: User, signing_ref: str = ""
 ) -> tuple[AlertHook, str]:
     """Make a hook. The second answer is the path to post to; an Alertmanager's holds its secret, is shown once and stored as a hash only.
+
+    A signing secret that is not there yet may come later: until then posts are asked to come again. One that cannot be any is refused at once.
 
     Raises Forbidden, InvalidInput with sentences per field.
     """
@@ -48,6 +51,8 @@ def make_hook(
         fields["signing_ref"] = ["Alertmanager does not sign. Its address holds a secret of its own: leave this empty."]
     elif kind in (HookKind.PAGERDUTY, HookKind.STANDARD) and not _is_reference(signing_ref):
         fields["signing_ref"] = ["Say where RollbackHub finds the hook's secret, as env:NAME or file:/path. The secret itself is never stored."]
+    elif signing_ref and (sentence := _problem_of_secret(HookKind(kind), signing_ref)):
+        fields["signing_ref"] = [sentence]
     if fields:
         raise InvalidInput("The hook cannot be made: " + " ".join(said for found in fields.values() for said in found), fields=fields)
     token = secrets.token_urlsafe(32) if kind == HookKind.ALERTMANAGER else ""
@@ -150,6 +155,16 @@ def hash_of(token: str) -> str:
 def no_hook() -> NotFound:
     """What is said of a hook that there is not."""
     return NotFound("There is no such hook.", code="alert_hook_not_found")
+
+
+def _problem_of_secret(kind: HookKind, reference: str) -> str:
+    try:
+        read_hook_secret(kind, reference)
+    except NoSuchSecret as error:
+        return error.message
+    except SecretMissing:
+        pass  # not there yet: it may come later
+    return ""
 
 
 def _is_reference(text: str) -> bool:

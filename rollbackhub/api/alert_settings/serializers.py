@@ -151,6 +151,12 @@ class TurnOnRequest(ApiSerializer):
     reason = serializers.CharField(max_length=MAX_REASON)
 
 
+class KillSwitchRequest(ApiSerializer):
+    """Why, if there is time to say it."""
+
+    reason = serializers.CharField(max_length=MAX_REASON, required=False, default="", allow_blank=True)
+
+
 class SwitchRequest(ApiSerializer):
     """Why."""
 

@@ -32,6 +32,7 @@ from rollbackhub.api.alert_settings.serializers import (
     HookFilters,
     HookRequest,
     HookRow,
+    KillSwitchRequest,
     NewHookRow,
     RuleRequest,
     RuleRow,
@@ -204,12 +205,14 @@ class AutomationStop(ApiView):
 
     permission_classes = [MayRollBack]
 
-    @extend_schema(operation_id="automation_stop", summary="Pull the kill switch", request=SwitchRequest, responses=AutomationRow)
+    @extend_schema(operation_id="automation_stop", summary="Pull the kill switch", request=KillSwitchRequest, responses=AutomationRow)
     def post(self, request: Request) -> Response:
         """From now on nothing runs by itself, of any alias. 409 `automation_stopped` when it is pulled already."""
 
         def act(key: str | None) -> Response:
-            stop_automation(reason=_reason(request), user=self.person, actor=self.actor)
+            wanted = KillSwitchRequest(data=request.data)
+            wanted.is_valid(raise_exception=True)
+            stop_automation(reason=wanted.validated_data["reason"], user=self.person, actor=self.actor)
             return Response(_automation())
 
         return once(request, act)

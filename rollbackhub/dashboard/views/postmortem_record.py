@@ -46,6 +46,9 @@ from rollbackhub.postmortems.domain.texts import answer_factor, change_postmorte
 from rollbackhub.postmortems.domain.writing import answer_in_words
 from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.postmortems.rules import BLAMELESS
+from rollbackhub.registry.domain.holds import gates_kept_by
+
+NO_HOLD = "No hold waits for it: no rollback of this incident holds a version back now. One that begins later waits for it."
 
 
 @require_POST
@@ -215,7 +218,7 @@ def action(request: HttpRequest, postmortem_id: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         try:
-            give_action(
+            link = give_action(
                 postmortem_id=postmortem_id,
                 title=values["title"],
                 owner=form.chosen_owner(),
@@ -230,6 +233,8 @@ def action(request: HttpRequest, postmortem_id: UUID) -> HttpResponse:
             show_refusal(form, error)
         else:
             messages.success(request, "The action is given; its owner is told.")
+            if values["is_gating"] and not gates_kept_by(link.action).exists():
+                messages.warning(request, NO_HOLD)
             return redirect("postmortems:detail", postmortem_id=postmortem_id)
     return _form(request, "postmortems/action.html", record, form)
 
@@ -241,7 +246,8 @@ def gate(request: HttpRequest, postmortem_id: UUID, action_id: UUID) -> HttpResp
     gates = request.POST.get("gates") == "1"
     reason = request.POST.get("reason", "").replace("\x00", "")
     set_gating(postmortem_id=postmortem_id, action_id=action_id, is_gating=gates, reason=reason, account=person(request), actor=actor(request))
-    messages.success(request, "The hold waits for it." if gates else "The hold no longer waits for it; why stands on the record.")
+    waits = "The hold waits for it." if gates_kept_by(action_id).exists() else NO_HOLD
+    messages.success(request, waits if gates else "The hold no longer waits for it; why stands on the record.")
     return redirect("postmortems:detail", postmortem_id=postmortem_id)
 
 

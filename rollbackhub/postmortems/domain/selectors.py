@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BooleanField, Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.db.models import BooleanField, Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 
 from incidents.models import Incident
 from rollbackhub.accounts.models import Team, User
@@ -21,6 +21,7 @@ from rollbackhub.postmortems.domain.writing import no_postmortem
 from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.postmortems.models import Cause, FactorAnswer, Postmortem, PostmortemAction, Reviewer, Section, TextRevision
 from rollbackhub.postmortems.rules import WRITTEN_BEFORE_DUE
+from rollbackhub.registry.domain.holds import gates_kept_by
 from rollbackhub.routing.models import RoutingPolicy
 
 
@@ -142,7 +143,12 @@ def get_record(postmortem_id: UUID) -> Record:
         factors=list(FactorAnswer.objects.filter(postmortem=postmortem).select_related("question").order_by("question__position", "pk")),
         causes=list(postmortem.causes.order_by("name")),
         reviewers=list(Reviewer.objects.filter(postmortem=postmortem).select_related("user").order_by("pk")),
-        actions=list(PostmortemAction.objects.filter(postmortem=postmortem).select_related("action__owner", "action__team").order_by("pk")),
+        actions=list(
+            PostmortemAction.objects.filter(postmortem=postmortem)
+            .select_related("action__owner", "action__team")
+            .annotate(gates_a_hold=Exists(gates_kept_by(OuterRef("action"))))
+            .order_by("pk")
+        ),
         facts=facts,
         timeline=timeline,
     )

@@ -126,6 +126,11 @@ def list_ungated(*, action: Action, rollback_ids: Iterable[UUID], version_ids: I
     return StabilityHold.objects.filter(theirs, lifted_at=None).exclude(pk__in=waiting).exclude(shipped)
 
 
+def gates_kept_by(action: Action | UUID | OuterRef) -> QuerySet[HoldGate]:
+    """The gates of holds that are not lifted, by an action or by an expression that names one: none, and the action gates nothing now."""
+    return HoldGate.objects.filter(action=action, hold__lifted_at=None)
+
+
 def standing_at(now: dt.datetime) -> Q:
     """Holds that stand at this instant: not lifted, and their time is not over or an action gates them. The database's trigger has the same."""
     return Q(Q(ends_at__gt=now) | Q(Exists(_open_gates())), lifted_at=None)
