@@ -118,6 +118,7 @@ class AlertFactory(DjangoModelFactory):
     annotations = factory.LazyFunction(lambda: {"summary": "Negative feedback is above 20 %"})
     state = AlertState.FIRING
     starts_at = factory.LazyFunction(lambda: now() - dt.timedelta(minutes=2))
+    sender_starts_at = factory.SelfAttribute("starts_at")
     first_seen_at = factory.SelfAttribute("starts_at")
     last_seen_at = factory.LazyFunction(now)
     to_do = False
