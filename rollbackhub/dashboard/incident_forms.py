@@ -19,6 +19,11 @@ from rollbackhub.routing.models import RoutingPolicy
 
 MOST_VERSIONS = 200
 """A field offers so many versions at most, the newest; the API takes any."""
+UNREAD = (
+    "Your page came without the mark that says which text you had before you, so nobody can tell whether somebody has written since."
+    " Nothing of yours was saved yet: compare it with what stands there, and save again."
+)
+"""Said where a hidden field that names what was read is missing or mangled: nobody sees an error of a field that is not shown."""
 _NO_TIME = {"invalid": "This is no time. Write it as 2026-10-12 14:00."}
 
 
@@ -98,7 +103,7 @@ class DetailsForm(_Styled):
 
     title = forms.CharField(label="What is wrong?", max_length=LONGEST_TITLE)
     summary = _text("More about it", rows=8, required=False, help_text="Markdown. HTML and pictures are shown as text.")
-    seen_hash = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    seen_hash = forms.RegexField(r"\A[0-9a-f]{64}\Z", widget=forms.HiddenInput)
 
 
 class SeverityForm(_Styled):

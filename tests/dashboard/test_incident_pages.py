@@ -273,6 +273,35 @@ def test_second_of_two_who_change_the_details_sees_both_texts_and_loses_nothing(
     assert (incident.title, incident.summary) == ("The second", "Both.")
 
 
+@pytest.mark.parametrize("mark", [{}, {"seen_hash": ""}, {"seen_hash": "0" * 65}, {"seen_hash": "mangled"}])
+def test_details_without_the_mark_of_what_was_read_are_refused_in_words_and_saved_by_sending_again(
+    mark: dict[str, str], incidents: Incidents, cast: Cast
+) -> None:
+    incident = incidents.by_hand
+    refused = send(cast.on_call, "edit", incident, title="Mine", summary="My words.", **mark)
+    text = unescape(refused.content.decode())
+    assert refused.status_code == 422
+    for said in ("Your page came without the mark", "save again", incident.title, "Since **the morning**", 'value="Mine"', "My words.</textarea>"):
+        assert said in text
+    assert "field-error" not in text
+    incident.refresh_from_db()
+    assert incident.title != "Mine"
+    found = re.findall(r'name="seen_hash" value="([0-9a-f]*)"', text)
+    assert found == [details_hash(incident)]
+    assert send(cast.on_call, "edit", incident, title="Mine", summary="My words.", seen_hash=found[0]).status_code == 302
+    incident.refresh_from_db()
+    assert (incident.title, incident.summary) == ("Mine", "My words.")
+
+
+def test_details_without_the_mark_keep_the_word_about_an_empty_title(incidents: Incidents, cast: Cast) -> None:
+    refused = send(cast.on_call, "edit", incidents.by_hand, title="", summary="My words.")
+    text = refused.content.decode()
+    assert refused.status_code == 422
+    assert "Your page came without the mark" in text
+    assert text.count("field-error") == 1
+    assert "My words.</textarea>" in text
+
+
 def test_command_is_taken_by_one_click_handed_over_and_given_up(incidents: Incidents, cast: Cast) -> None:
     incident = incidents.by_hand
     assert send(cast.on_call, "take-command", incident, instead_of="").status_code == 302
@@ -332,6 +361,19 @@ def test_second_of_two_who_change_a_note_sees_both_texts(incidents: Incidents, c
     for former in ("Both.", "Lee&#x27;s text.", "<td>Tenant A</td>", "Support called."):
         assert former in history or unescape(former) in history
     assert "<textarea" not in history, "who may not write sees the texts alone"
+
+
+@pytest.mark.parametrize("mark", [{}, {"based_on": "mangled"}, {"based_on": "0"}])
+def test_note_without_the_mark_of_what_was_read_is_refused_in_words_and_saved_by_sending_again(mark: dict[str, str], incidents: Incidents, cast: Cast) -> None:
+    incident, note = incidents.worked_on, incidents.note
+    refused = send(cast.on_call, "note", incident, note.pk, text="Olga's text.", about_at="", **mark)
+    text = unescape(refused.content.decode())
+    assert refused.status_code == 422
+    for said in ("Your page came without the mark", "save again", "What stands there now, by Lee Lead", "Olga's text.</textarea>", 'name="based_on" value="2"'):
+        assert said in text
+    assert IncidentNote.objects.get(pk=note.pk).number == 2
+    assert send(cast.on_call, "note", incident, note.pk, text="Olga's text.", about_at="", based_on="2").status_code == 302
+    assert "Your page came" not in send(cast.auditor, "note", incident, note.pk, text="x").content.decode(), "who may not write has no form"
 
 
 def test_note_is_withdrawn_with_a_reason(incidents: Incidents, cast: Cast) -> None:
