@@ -203,7 +203,7 @@ def test_pages_of_unknown_incidents_are_not_found(cast: Cast) -> None:
 def test_incident_is_opened_from_a_prepared_address(incidents: Incidents, cast: Cast) -> None:
     client = client_of(cast.on_call)
     text = page(client, "/incidents/new/?environment=production&alias=by-hand-alias&alias=waiting-alias")
-    assert 'value="by-hand-alias waiting-alias"' in text
+    assert lines_of(text) == ["by-hand-alias", "waiting-alias", ""]
     values = {"title": "Slow answers", "environment": "production", "aliases": "by-hand-alias, waiting-alias", "severity": "sev2", "take_command": "on"}
     response = client.post("/incidents/new/", values)
     made = Incident.objects.get(title="Slow answers")
@@ -214,6 +214,39 @@ def test_incident_is_opened_from_a_prepared_address(incidents: Incidents, cast: 
     assert refused.status_code == 422
     assert "There is no alias nothing-like-it in production." in refused.content.decode()
     assert "Kept." in refused.content.decode()
+
+
+def lines_of(text: str) -> list[str]:
+    """What stands in the lines for aliases."""
+    return [(re.findall(r'value="([^"]*)"', line) or [""])[0] for line in re.findall(r'<input type="text" name="aliases"[^>]*>', text)]
+
+
+def test_each_alias_has_a_line_of_its_own_and_suggestions_say_which_environment_has_them(incidents: Incidents, cast: Cast) -> None:
+    RoutingPolicyFactory(alias="by-hand-alias", environment__slug="staging")
+    RoutingPolicyFactory(alias="only-tried", environment__slug="staging")
+    client = client_of(cast.on_call)
+    text = page(client, "/incidents/new/")
+    assert lines_of(text) == ["", "", ""]
+    assert text.count('list="aliases"') == 3, "a browser suggests a name in every line"
+    assert len(re.findall(r'name="aliases"[^>]* required', text)) == 1, "one alias is enough"
+    assert re.findall(r'name="aliases"[^>]* aria-label="([^"]*)"', text) == ["Alias 2", "Alias 3"]
+    assert text.count('id="id_aliases"') == 1
+    suggested = dict(re.findall(r'<option value="([^"]*)" label="([^"]*)"', text))
+    assert (suggested["by-hand-alias"], suggested["only-tried"]) == ("by-hand-alias (production, staging)", "only-tried (staging)")
+    values = {"title": "Slow answers", "environment": "production", "severity": "sev2"}
+    refused = client.post("/incidents/new/", {**values, "aliases": ["by-hand-alias", "only-tried", "waiting-alias, none-such"]}).content.decode()
+    assert "There is no alias only-tried, none-such in production. only-tried is in staging." in refused
+    assert lines_of(refused) == ["by-hand-alias", "only-tried", "waiting-alias", "none-such", ""], "nothing is lost, and a line is free"
+    assert client.post("/incidents/new/", {**values, "aliases": ["", " ", ""]}).status_code == 422
+    assert client.post("/incidents/new/", {**values, "aliases": ["by-hand-alias", "", "waiting-alias by-hand-alias"]}).status_code == 302
+    assert set(Incident.objects.get(title="Slow answers").aliases.values_list("alias", flat=True)) == {"by-hand-alias", "waiting-alias"}
+
+
+def test_another_alias_is_suggested_from_the_incidents_own_environment(incidents: Incidents, cast: Cast) -> None:
+    RoutingPolicyFactory(alias="only-tried", environment__slug="staging")
+    text = page(client_of(cast.on_call), reverse("incidents:affected", args=[incidents.by_hand.pk]))
+    assert '<option value="waiting-alias">' in text
+    assert "only-tried" not in text
 
 
 def test_form_sent_twice_opens_one_incident_and_filled_in_anew_another(incidents: Incidents, cast: Cast) -> None:

@@ -182,7 +182,7 @@ def affected(request: HttpRequest, incident_id: UUID) -> HttpResponse:
         "template": "incidents/affected.html",
         "policies": incident.aliases.order_by("alias"),
         "versions": list_versions_of(incident),
-        "aliases": suggested_aliases(),
+        "aliases": suggested_aliases(incident.environment),
     }
     return _form(request, incident, form, act, title="Whom does it hurt?", button="Add", done="It is added.", **context)
 
