@@ -69,10 +69,12 @@ class _NameLines(forms.TextInput):
         """The label and the hint are the first line's; the others say their number."""
         names = split_names(value or "")
         further = {key: kept for key, kept in (attrs or {}).items() if key not in ("id", "required")}
-        lines = [
-            super(_NameLines, self).render(name, text, {**further, "aria-label": f"Alias {number}"} if number > 1 else attrs, renderer)
-            for number, text in enumerate([*names, *[""] * max(1, LINES - len(names))], start=1)
-        ]
+        first, *others = [*names, *[""] * max(1, LINES - len(names))]
+        lines = [super().render(name, first, attrs, renderer)]
+        for number, text in enumerate(others, start=2):
+            # A line that is free is not what a refusal is about.
+            about = {key: kept for key, kept in further.items() if text or key != "aria-invalid"}
+            lines.append(super().render(name, text, {**about, "aria-label": f"Alias {number}"}, renderer))
         return format_html('<div class="stack-sm">{}</div>', format_html_join("", "{}", ((line,) for line in lines)))
 
 

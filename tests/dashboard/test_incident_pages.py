@@ -237,6 +237,7 @@ def test_each_alias_has_a_line_of_its_own_and_suggestions_say_which_environment_
     refused = client.post("/incidents/new/", {**values, "aliases": ["by-hand-alias", "only-tried", "waiting-alias, none-such"]}).content.decode()
     assert "There is no alias only-tried, none-such in production. only-tried is in staging." in refused
     assert lines_of(refused) == ["by-hand-alias", "only-tried", "waiting-alias", "none-such", ""], "nothing is lost, and a line is free"
+    assert len(re.findall(r'name="aliases"[^>]* aria-invalid="true"', refused)) == 4, "the free line is not what is wrong"
     assert client.post("/incidents/new/", {**values, "aliases": ["", " ", ""]}).status_code == 422
     assert client.post("/incidents/new/", {**values, "aliases": ["by-hand-alias", "", "waiting-alias by-hand-alias"]}).status_code == 302
     assert set(Incident.objects.get(title="Slow answers").aliases.values_list("alias", flat=True)) == {"by-hand-alias", "waiting-alias"}
