@@ -60,9 +60,7 @@ def details_hash(incident: Incident) -> str:
     return hashlib.sha256(f"{incident.title}\0{incident.summary}".encode()).hexdigest()
 
 
-def change_details(
-    *, incident_id: UUID, account: User, actor: Actor, title: str | None = None, summary: str | None = None, seen_hash: str | None = None
-) -> Incident:
+def change_details(*, incident_id: UUID, seen_hash: str, account: User, actor: Actor, title: str | None = None, summary: str | None = None) -> Incident:
     """Change the title or the summary, in any state; None leaves it. Old and new are audited.
 
     `seen_hash`: the `details_hash` of what was read. Raises NotFound, Forbidden, InvalidInput, and Conflict `details_moved`, with what stands there
@@ -80,12 +78,12 @@ def change_details(
     with transaction.atomic():
         incident = locked(incident_id)
         fields = {name: value for name, value in wanted.items() if getattr(incident, name) != value}
-        if fields and seen_hash is not None and seen_hash != details_hash(incident):
+        if fields and seen_hash != details_hash(incident):
             raise Conflict(
                 "Somebody has changed the title or the summary since you began. Nothing of yours was saved yet: take over what you need, and save again.",
                 code="details_moved",
-                title=incident.title,
-                summary=incident.summary,
+                current_title=incident.title,
+                current_summary=incident.summary,
                 details_hash=details_hash(incident),
             )
         if fields:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.contrib.postgres.aggregates import StringAgg
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from incidents.domain.corrections import MOST_REQUESTS
 from incidents.enums import IncidentState, Matter, Severity
@@ -19,6 +25,13 @@ from rollbackhub.routing.models import RoutingPolicy
 
 MOST_VERSIONS = 200
 """A field offers so many versions at most, the newest; the API takes any."""
+LINES = 3
+"""For so many aliases a form has a line at least, and always a free one."""
+UNREAD = (
+    "Your page came without the mark that says which text you had before you, so nobody can tell whether somebody has written since."
+    " Nothing of yours was saved yet: compare it with what stands there, and save again."
+)
+"""Said where a hidden field that names what was read is missing or mangled: nobody sees an error of a field that is not shown."""
 _NO_TIME = {"invalid": "This is no time. Write it as 2026-10-12 14:00."}
 
 
@@ -42,6 +55,32 @@ def _text(label: str, *, rows: int = 3, required: bool = True, most: int = LONGE
     return forms.CharField(
         label=label, required=required, max_length=most, strip=False, help_text=help_text, widget=forms.Textarea(attrs={"rows": rows, "spellcheck": "true"})
     )
+
+
+class _NameLines(forms.TextInput):
+    """A line for each name: a browser suggests one name a line only. Several in one line, with spaces or commas between them, do as well."""
+
+    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> str:
+        """All lines in one."""
+        lines: list[str] = data.getlist(name) if isinstance(data, QueryDict) else [str(data.get(name, ""))]
+        return " ".join(lines)
+
+    def render(self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None) -> SafeString:
+        """The label and the hint are the first line's; the others say their number."""
+        names = split_names(value or "")
+        further = {key: kept for key, kept in (attrs or {}).items() if key not in ("id", "required")}
+        first, *others = [*names, *[""] * max(1, LINES - len(names))]
+        lines = [super().render(name, first, attrs, renderer)]
+        for number, text in enumerate(others, start=2):
+            # A line that is free is not what a refusal is about.
+            about = {key: kept for key, kept in further.items() if text or key != "aria-invalid"}
+            lines.append(super().render(name, text, {**about, "aria-label": f"Alias {number}"}, renderer))
+        return format_html('<div class="stack-sm">{}</div>', format_html_join("", "{}", ((line,) for line in lines)))
+
+
+def split_names(text: str) -> list[str]:
+    """Names with spaces or commas between them, each once."""
+    return list(dict.fromkeys(text.replace(",", " ").split()))
 
 
 class IncidentFilterForm(_Styled):
@@ -72,8 +111,8 @@ class OpenIncidentForm(_Styled):
     aliases = forms.CharField(
         label="Which aliases?",
         max_length=2000,
-        help_text="Names with spaces between them.",
-        widget=forms.TextInput(attrs={"list": "aliases", "autocomplete": "off"}),
+        help_text="One a line, or several with spaces between them.",
+        widget=_NameLines(attrs={"list": "aliases", "autocomplete": "off", "spellcheck": "false"}),
     )
     severity = forms.ChoiceField(label="How bad is it?", choices=Severity.choices, initial=Severity.SEV2)
     detected_at = _instant("Noticed at (optional)", "By your own clock. It can be corrected later.")
@@ -85,11 +124,12 @@ class OpenIncidentForm(_Styled):
 
     def chosen_aliases(self) -> list[RoutingPolicy]:
         """The aliases of the chosen environment. What there is not is said at the field."""
-        names = list(dict.fromkeys(self.cleaned_data["aliases"].replace(",", " ").split()))
-        found = {policy.alias: policy for policy in RoutingPolicy.objects.filter(environment=self.cleaned_data["environment"], alias__in=names)}
+        names, environment = split_names(self.cleaned_data["aliases"]), self.cleaned_data["environment"]
+        found = {policy.alias: policy for policy in RoutingPolicy.objects.filter(environment=environment, alias__in=names)}
         unknown = [name for name in names if name not in found]
         if unknown:
-            self.add_error("aliases", f"There is no alias {', '.join(unknown)} in {self.cleaned_data['environment'].slug}.")
+            elsewhere = [f"{alias} is in {where}." for alias, where in _with_environments(RoutingPolicy.objects.filter(alias__in=unknown))]
+            self.add_error("aliases", " ".join([f"There is no alias {', '.join(unknown)} in {environment.slug}.", *elsewhere]))
         return [found[name] for name in names if name in found]
 
 
@@ -98,7 +138,7 @@ class DetailsForm(_Styled):
 
     title = forms.CharField(label="What is wrong?", max_length=LONGEST_TITLE)
     summary = _text("More about it", rows=8, required=False, help_text="Markdown. HTML and pictures are shown as text.")
-    seen_hash = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    seen_hash = forms.RegexField(r"\A[0-9a-f]{64}\Z", widget=forms.HiddenInput)
 
 
 class SeverityForm(_Styled):
@@ -213,9 +253,15 @@ class _VersionField(forms.ModelChoiceField):  # type: ignore[type-arg] # not gen
         return f"{obj.artefact.name}: {obj.label}"
 
 
-def suggested_aliases() -> list[str]:
-    """Names that a field suggests. One query."""
-    return list(RoutingPolicy.objects.order_by("alias").values_list("alias", flat=True).distinct()[:SUGGESTIONS])
+def suggested_aliases(environment: Environment | None = None) -> list[tuple[str, str]]:
+    """Names that a field suggests, of this environment or of all, each with the environments that have it. One query."""
+    policies = RoutingPolicy.objects.all()
+    return _with_environments(policies if environment is None else policies.filter(environment=environment))
+
+
+def _with_environments(policies: QuerySet[RoutingPolicy]) -> list[tuple[str, str]]:
+    where = StringAgg("environment__slug", ", ", order_by="environment__slug")
+    return list(policies.order_by("alias").values("alias").annotate(where=where).values_list("alias", "where")[:SUGGESTIONS])
 
 
 class AffectedForm(_Styled):

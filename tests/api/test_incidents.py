@@ -10,6 +10,7 @@ import pytest
 
 from incidents.models import Incident, IncidentNote
 from rollbackhub.accounts.models import Notice
+from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
 from rollbackhub.routing.models import RoutingPolicy
 from tests.api.conftest import Caller
@@ -115,7 +116,6 @@ def test_number_of_queries_of_the_list_does_not_grow(on_call: CheckedClient, pol
 
 def test_from_severity_to_closed_and_open_again(on_call: CheckedClient, incident: Incident) -> None:
     assert post(on_call, url(incident, "severity"), severity="sev3", reason="One tenant.")["severity"] == "sev3"
-    assert post(on_call, url(incident), title="Another title", summary="More.")["title"] == "Another title"
     assert post(on_call, url(incident, "stable"), 422)["fields"]["evidence"]
     stable = post(on_call, url(incident, "stable"), evidence="The flag is off.")
     assert (stable["state"], stable["stable_evidence"], stable["stable_by"].startswith("Olga Call")) == ("stable", "The flag is off.", True)
@@ -127,6 +127,28 @@ def test_from_severity_to_closed_and_open_again(on_call: CheckedClient, incident
     again = post(on_call, url(incident, "reopen"), reason="It is back.")
     assert (again["state"], again["closed_at"], again["stable_at"]) == ("open", None, None)
     assert post(on_call, url(incident, "close"), 422)["code"] == "reason_missing"
+
+
+def test_title_and_summary_are_changed_by_who_has_read_what_stands_there(by_token: Caller, cast: Cast, incident: Incident) -> None:
+    on_call, lead = by_token(cast.on_call), by_token(cast.lead)
+    seen = on_call.get(url(incident)).json()["details_hash"]
+    changed = post(on_call, url(incident), title="The first", summary="First words.", seen_hash=seen)
+    assert (changed["title"], changed["summary"]) == ("The first", "First words.")
+    refused = post(lead, url(incident), 409, title="The second", seen_hash=seen)
+    assert (refused["code"], refused["current_title"]) == ("details_moved", "The first")
+    assert (refused["current_summary"], refused["details_hash"]) == ("First words.", changed["details_hash"])
+    incident.refresh_from_db()
+    assert (incident.title, incident.summary) == ("The first", "First words.")
+    assert AuditEvent.objects.filter(event="incident.details_changed").count() == 1
+    after = post(lead, url(incident), title="The second", seen_hash=refused["details_hash"])
+    assert (after["title"], after["summary"]) == ("The second", "First words."), "what is left out stays"
+
+
+@pytest.mark.parametrize("seen", [{}, {"seen_hash": ""}, {"seen_hash": None}, {"seen_hash": "x" * 65}])
+def test_title_is_not_changed_without_saying_what_was_read(seen: dict[str, Any], on_call: CheckedClient, incident: Incident) -> None:
+    assert list(post(on_call, url(incident), 422, title="Another title", **seen)["fields"]) == ["seen_hash"]
+    incident.refresh_from_db()
+    assert incident.title != "Another title"
 
 
 def test_incident_with_a_rollback_that_goes_on_is_not_closed(on_call: CheckedClient, cast: Cast) -> None:

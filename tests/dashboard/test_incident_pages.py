@@ -203,7 +203,7 @@ def test_pages_of_unknown_incidents_are_not_found(cast: Cast) -> None:
 def test_incident_is_opened_from_a_prepared_address(incidents: Incidents, cast: Cast) -> None:
     client = client_of(cast.on_call)
     text = page(client, "/incidents/new/?environment=production&alias=by-hand-alias&alias=waiting-alias")
-    assert 'value="by-hand-alias waiting-alias"' in text
+    assert lines_of(text) == ["by-hand-alias", "waiting-alias", ""]
     values = {"title": "Slow answers", "environment": "production", "aliases": "by-hand-alias, waiting-alias", "severity": "sev2", "take_command": "on"}
     response = client.post("/incidents/new/", values)
     made = Incident.objects.get(title="Slow answers")
@@ -214,6 +214,40 @@ def test_incident_is_opened_from_a_prepared_address(incidents: Incidents, cast: 
     assert refused.status_code == 422
     assert "There is no alias nothing-like-it in production." in refused.content.decode()
     assert "Kept." in refused.content.decode()
+
+
+def lines_of(text: str) -> list[str]:
+    """What stands in the lines for aliases."""
+    return [(re.findall(r'value="([^"]*)"', line) or [""])[0] for line in re.findall(r'<input type="text" name="aliases"[^>]*>', text)]
+
+
+def test_each_alias_has_a_line_of_its_own_and_suggestions_say_which_environment_has_them(incidents: Incidents, cast: Cast) -> None:
+    RoutingPolicyFactory(alias="by-hand-alias", environment__slug="staging")
+    RoutingPolicyFactory(alias="only-tried", environment__slug="staging")
+    client = client_of(cast.on_call)
+    text = page(client, "/incidents/new/")
+    assert lines_of(text) == ["", "", ""]
+    assert text.count('list="aliases"') == 3, "a browser suggests a name in every line"
+    assert len(re.findall(r'name="aliases"[^>]* required', text)) == 1, "one alias is enough"
+    assert re.findall(r'name="aliases"[^>]* aria-label="([^"]*)"', text) == ["Alias 2", "Alias 3"]
+    assert text.count('id="id_aliases"') == 1
+    suggested = dict(re.findall(r'<option value="([^"]*)" label="([^"]*)"', text))
+    assert (suggested["by-hand-alias"], suggested["only-tried"]) == ("by-hand-alias (production, staging)", "only-tried (staging)")
+    values = {"title": "Slow answers", "environment": "production", "severity": "sev2"}
+    refused = client.post("/incidents/new/", {**values, "aliases": ["by-hand-alias", "only-tried", "waiting-alias, none-such"]}).content.decode()
+    assert "There is no alias only-tried, none-such in production. only-tried is in staging." in refused
+    assert lines_of(refused) == ["by-hand-alias", "only-tried", "waiting-alias", "none-such", ""], "nothing is lost, and a line is free"
+    assert len(re.findall(r'name="aliases"[^>]* aria-invalid="true"', refused)) == 4, "the free line is not what is wrong"
+    assert client.post("/incidents/new/", {**values, "aliases": ["", " ", ""]}).status_code == 422
+    assert client.post("/incidents/new/", {**values, "aliases": ["by-hand-alias", "", "waiting-alias by-hand-alias"]}).status_code == 302
+    assert set(Incident.objects.get(title="Slow answers").aliases.values_list("alias", flat=True)) == {"by-hand-alias", "waiting-alias"}
+
+
+def test_another_alias_is_suggested_from_the_incidents_own_environment(incidents: Incidents, cast: Cast) -> None:
+    RoutingPolicyFactory(alias="only-tried", environment__slug="staging")
+    text = page(client_of(cast.on_call), reverse("incidents:affected", args=[incidents.by_hand.pk]))
+    assert '<option value="waiting-alias">' in text
+    assert "only-tried" not in text
 
 
 def test_form_sent_twice_opens_one_incident_and_filled_in_anew_another(incidents: Incidents, cast: Cast) -> None:
@@ -271,6 +305,35 @@ def test_second_of_two_who_change_the_details_sees_both_texts_and_loses_nothing(
     assert send(cast.lead, "edit", incident, title="The second", summary="Both.", seen_hash=details_hash(incident)).status_code == 302
     incident.refresh_from_db()
     assert (incident.title, incident.summary) == ("The second", "Both.")
+
+
+@pytest.mark.parametrize("mark", [{}, {"seen_hash": ""}, {"seen_hash": "0" * 65}, {"seen_hash": "mangled"}])
+def test_details_without_the_mark_of_what_was_read_are_refused_in_words_and_saved_by_sending_again(
+    mark: dict[str, str], incidents: Incidents, cast: Cast
+) -> None:
+    incident = incidents.by_hand
+    refused = send(cast.on_call, "edit", incident, title="Mine", summary="My words.", **mark)
+    text = unescape(refused.content.decode())
+    assert refused.status_code == 422
+    for said in ("Your page came without the mark", "save again", incident.title, "Since **the morning**", 'value="Mine"', "My words.</textarea>"):
+        assert said in text
+    assert "field-error" not in text
+    incident.refresh_from_db()
+    assert incident.title != "Mine"
+    found = re.findall(r'name="seen_hash" value="([0-9a-f]*)"', text)
+    assert found == [details_hash(incident)]
+    assert send(cast.on_call, "edit", incident, title="Mine", summary="My words.", seen_hash=found[0]).status_code == 302
+    incident.refresh_from_db()
+    assert (incident.title, incident.summary) == ("Mine", "My words.")
+
+
+def test_details_without_the_mark_keep_the_word_about_an_empty_title(incidents: Incidents, cast: Cast) -> None:
+    refused = send(cast.on_call, "edit", incidents.by_hand, title="", summary="My words.")
+    text = refused.content.decode()
+    assert refused.status_code == 422
+    assert "Your page came without the mark" in text
+    assert text.count("field-error") == 1
+    assert "My words.</textarea>" in text
 
 
 def test_command_is_taken_by_one_click_handed_over_and_given_up(incidents: Incidents, cast: Cast) -> None:
@@ -332,6 +395,19 @@ def test_second_of_two_who_change_a_note_sees_both_texts(incidents: Incidents, c
     for former in ("Both.", "Lee&#x27;s text.", "<td>Tenant A</td>", "Support called."):
         assert former in history or unescape(former) in history
     assert "<textarea" not in history, "who may not write sees the texts alone"
+
+
+@pytest.mark.parametrize("mark", [{}, {"based_on": "mangled"}, {"based_on": "0"}])
+def test_note_without_the_mark_of_what_was_read_is_refused_in_words_and_saved_by_sending_again(mark: dict[str, str], incidents: Incidents, cast: Cast) -> None:
+    incident, note = incidents.worked_on, incidents.note
+    refused = send(cast.on_call, "note", incident, note.pk, text="Olga's text.", about_at="", **mark)
+    text = unescape(refused.content.decode())
+    assert refused.status_code == 422
+    for said in ("Your page came without the mark", "save again", "What stands there now, by Lee Lead", "Olga's text.</textarea>", 'name="based_on" value="2"'):
+        assert said in text
+    assert IncidentNote.objects.get(pk=note.pk).number == 2
+    assert send(cast.on_call, "note", incident, note.pk, text="Olga's text.", about_at="", based_on="2").status_code == 302
+    assert "Your page came" not in send(cast.auditor, "note", incident, note.pk, text="x").content.decode(), "who may not write has no form"
 
 
 def test_note_is_withdrawn_with_a_reason(incidents: Incidents, cast: Cast) -> None:

@@ -64,7 +64,7 @@ def make(state: str, *, commander: User | None = None) -> Incident:
 
 ACTS: dict[str, Act] = {
     "severity": lambda incident, user: set_severity(incident_id=incident.pk, severity=Severity.SEV1, **who(user)),
-    "details": lambda incident, user: acts.change_details(incident_id=incident.pk, title="Another title", **who(user)),
+    "details": lambda incident, user: acts.change_details(incident_id=incident.pk, title="Another title", seen_hash=acts.details_hash(incident), **who(user)),
     "take": lambda incident, user: take_command(incident_id=incident.pk, instead_of=incident.commander, **who(user)),
     "hand over": lambda incident, user: hand_over_command(incident_id=incident.pk, to=UserFactory(roles=["on_call"]), **who(user)),
     "give up": lambda incident, user: give_up_command(incident_id=incident.pk, **who(user)),
@@ -132,7 +132,7 @@ def test_severity_that_it_has_already_is_not_recorded_again(cast: Cast) -> None:
 
 def test_details_are_audited_old_and_new(cast: Cast) -> None:
     incident = make("closed")
-    acts.change_details(incident_id=incident.pk, summary="All of it.", title=incident.title, **who(cast.on_call))
+    acts.change_details(incident_id=incident.pk, summary="All of it.", title=incident.title, seen_hash=acts.details_hash(incident), **who(cast.on_call))
     assert last_event(incident).data == {"changes": {"summary": {"before": "", "after": "All of it."}}}
     refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"title": "x"}, "title"),
@@ -142,7 +142,7 @@ def test_details_are_audited_old_and_new(cast: Cast) -> None:
     )
     for values, field in refused:
         with pytest.raises(InvalidInput) as refusal:
-            acts.change_details(incident_id=incident.pk, **values, **who(cast.on_call))
+            acts.change_details(incident_id=incident.pk, seen_hash=acts.details_hash(incident), **values, **who(cast.on_call))
         assert list(refusal.value.fields) == [field]
 
 

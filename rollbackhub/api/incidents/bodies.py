@@ -41,9 +41,7 @@ class DetailsRequest(ApiSerializer):
 
     title = serializers.CharField(required=False, max_length=LONGEST_TITLE)
     summary = serializers.CharField(required=False, max_length=LONGEST_TEXT, allow_blank=True, help_text="Markdown")
-    seen_hash = serializers.CharField(
-        required=False, max_length=64, help_text="The details_hash of what you read: 409 details_moved when somebody has written since"
-    )
+    seen_hash = serializers.CharField(max_length=64, help_text="The details_hash of what you read: 409 details_moved when somebody has written since")
 
 
 class SeverityRequest(ApiSerializer):

@@ -103,7 +103,7 @@ class IncidentOne(OneView):
 
     @extend_schema(operation_id="incidents_change", summary="Change its title or summary", request=DetailsRequest, responses=IncidentDetail)
     def post(self, request: Request, incident_id: UUID) -> Response:
-        """In any state; old and new are on the audit log."""
+        """In any state; old and new are on the audit log. 409 `details_moved`, with the present texts and their hash, when somebody has written since."""
 
         def act(key: str | None) -> Response:
             get_incident(incident_id)

@@ -23,6 +23,7 @@ from rollbackhub.accounts.rules import Capability
 from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.incident_forms import (
+    UNREAD,
     AffectedForm,
     CloseForm,
     DetailsForm,
@@ -106,6 +107,10 @@ def edit(request: HttpRequest, incident_id: UUID) -> HttpResponse:
             context["moved"], status = error, error.status
         else:
             return _back(request, incident_id, "It is saved; what stood there is on the audit log.")
+    if "seen_hash" in form.errors:
+        # Nobody sees a hidden field: it is said in words, and the form, with all that was written, is now based on what is shown as standing there.
+        context["moved"] = InvalidInput(UNREAD, current_title=incident.title, current_summary=incident.summary)
+        form.data = {**request.POST.dict(), "seen_hash": acts.details_hash(incident)}
     return render(request, "incidents/form.html", {**context, "form": form}, status=status if form.errors or "moved" in context else 200)
 
 
@@ -177,7 +182,7 @@ def affected(request: HttpRequest, incident_id: UUID) -> HttpResponse:
         "template": "incidents/affected.html",
         "policies": incident.aliases.order_by("alias"),
         "versions": list_versions_of(incident),
-        "aliases": suggested_aliases(),
+        "aliases": suggested_aliases(incident.environment),
     }
     return _form(request, incident, form, act, title="Whom does it hurt?", button="Add", done="It is added.", **context)
 

@@ -17,7 +17,7 @@ from rollbackhub.accounts.rules import Capability, may
 from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.common.markdown import to_html
 from rollbackhub.dashboard.access import actor, person, requires
-from rollbackhub.dashboard.incident_forms import NoteEditForm, NoteForm, ReasonForm
+from rollbackhub.dashboard.incident_forms import UNREAD, NoteEditForm, NoteForm, ReasonForm
 from rollbackhub.dashboard.rollback_request_forms import show_refusal
 
 METHODS = ["GET", "HEAD", "POST"]
@@ -77,6 +77,10 @@ def note_detail(request: HttpRequest, incident_id: UUID, note_id: int) -> HttpRe
     note = get_note(incident_id=incident_id, note_id=note_id) if "lost" in context else note
     texts = [(text, to_html(text.text, first_heading=4)) for text in list_texts(note)]
     may_write = note.withdrawn_at is None and may(user=person(request), capability=Capability.RESPOND)
+    if may_write and "based_on" in form.errors:
+        # As above: the form, with all that was written, is now based on what is shown as standing there.
+        context |= {"moved": InvalidInput(UNREAD, by=texts[0][0].by_label), "theirs": note.text}
+        form.data = {**request.POST.dict(), "based_on": str(note.number)}
     context |= {"note": note, "form": form, "texts": texts, "may_write": may_write}
     return render(request, "incidents/note.html", context, status=422 if form.is_bound and form.errors else status)
 
