@@ -136,7 +136,7 @@ def test_text_is_shown_as_it_was_written(written: Written, visitor_of_all: Visit
         (r"/alerts/[0-9a-f-]{36}/", ["h1", "[aria-labelledby=says-title] dt", "[aria-labelledby=says-title] dd", "[aria-labelledby=says-title] dd code"]),
         (r"/actions/[0-9a-f-]{36}/", ["h1", ".answer", "[aria-labelledby=what-title]"]),
         (r"/notifications/deliveries/[0-9a-f-]{36}/", ["h1", ".answer"]),
-        (r"/reviews/[0-9a-f-]{36}/present/decisions/", ["h1", "td", ".prose"]),
+        (r"/reviews/[0-9a-f-]{36}/present/decisions/", ["h1", "th", ".prose"]),
     ],
     ids=["note", "alert", "action", "delivery", "review"],
 )
