@@ -1,4 +1,4 @@
-"""Markdown and HTML that would act if it could, and where people can write it.
+"""Where people and other systems can write the texts of corpus.py.
 
 A part of the product whose fields are new adds a line to WRITERS: a function that writes a text into all its fields and gives the addresses at
 which they are shown.
@@ -7,114 +7,58 @@ which they are shown.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.urls import reverse
 
 from incidents.models import Incident
+from rollbackhub.accounts.enums import Role
+from rollbackhub.alerts.models import Automation
 from rollbackhub.common.clock import now
+from rollbackhub.notifications.enums import DeliveryState
 from rollbackhub.postmortems.enums import PostmortemState, ReviewVerdict
 from rollbackhub.postmortems.models import Cause, FactorAnswer, Reviewer, Section, TextRevision
+from rollbackhub.reviews.enums import Agenda, ReviewState
+from rollbackhub.reviews.models import Review
+from tests.browser.corpus import CORPUS
 from tests.factories.actions import ActionFactory
-from tests.factories.alerts import AlertFactory, AlertHookFactory, AlertRuleFactory, AutoRollbackFactory, ProposalFactory
-from tests.factories.drills import DrillPlanFactory, PlannedDrillFactory, QuietPeriodFactory
-from tests.factories.incidents import IncidentCorrectionFactory, IncidentFactory, IncidentNoteFactory
-from tests.factories.notifications import ChannelFactory, MessageDeliveryFactory
-from tests.factories.postmortems import PostmortemActionFactory, make_action, make_postmortem
-from tests.factories.reviews import AttendanceFactory, ReviewDecisionFactory, WantedDecisionFactory, make_review
-
-MARK = "markup-attack"
-"""Stands in every address that a text would have fetched."""
-RAN = "window.__ran=(window.__ran||0)+1"
-
-CORPUS = [
-    # HTML that runs a script.
-    f"<script>{RAN}</script>",
-    f"<SCRIPT>{RAN}//",
-    f"</textarea><script>{RAN}</script>",
-    f"</title><script>{RAN}</script>",
-    f"</script><script>{RAN}</script>",
-    f'"><script>{RAN}</script>',
-    f"'><script>{RAN}</script>",
-    f"<scr<script>ipt>{RAN}</scr</script>ipt>",
-    f"<script src=/{MARK}/a.js></script>",
-    f"<script src=//evil.example/{MARK}.js></script>",
-    f"<script type=module>import '/{MARK}/a.mjs'</script>",
-    f"<!--><script>{RAN}</script>-->",
-    f"<![CDATA[<script>{RAN}</script>]]>",
-    # Elements that act by themselves.
-    f'<img src="/{MARK}/x.png" onerror="{RAN}">',
-    f"<img src=x:/{MARK} onerror={RAN}>",
-    f'<svg onload="{RAN}"></svg>',
-    f"<svg><script>{RAN}</script></svg>",
-    f'<svg><animate onbegin="{RAN}" attributeName=x dur=1s></svg>',
-    f'<svg><a xlink:href="javascript:{RAN}"><text>x</text></a></svg>',
-    f'<math><mtext></form><form><mglyph><style></math><img src onerror="{RAN}">',
-    f'<body onload="{RAN}">',
-    f'<iframe src="javascript:{RAN}"></iframe>',
-    f'<iframe srcdoc="<script>parent.{RAN}</script>"></iframe>',
-    f'<iframe src="/{MARK}/frame"></iframe>',
-    f'<object data="/{MARK}/x.swf"></object>',
-    f'<embed src="/{MARK}/x.swf">',
-    f'<video src="/{MARK}/x.mp4" onerror="{RAN}" autoplay></video>',
-    f'<audio src="/{MARK}/x.mp3" onerror="{RAN}"></audio>',
-    f'<details open ontoggle="{RAN}">x</details>',
-    f'<input autofocus onfocus="{RAN}">',
-    f'<marquee onstart="{RAN}">x</marquee>',
-    f'<form action="/{MARK}/post" method="post"><button autofocus onfocus="{RAN}">x</button></form>',
-    f'<meta http-equiv="refresh" content="0;url=/{MARK}/away">',
-    f'<link rel="stylesheet" href="/{MARK}/x.css">',
-    f'<base href="//evil.example/{MARK}/">',
-    f"<style>@import '/{MARK}/x.css'; body {{ display: none }}</style>",
-    f'<p style="background:url(/{MARK}/x.png)">x</p>',
-    f'<template><script>{RAN}</script></template><slot onslotchange="{RAN}"></slot>',
-    f'<noscript><p title="</noscript><img src=x:/{MARK} onerror={RAN}>"></noscript>',
-    f'<a href="javascript:{RAN}" autofocus>x</a>',
-    f'<a href="jav&#x09;ascript:{RAN}">x</a>',
-    f'<div hx-get="/{MARK}/htmx" hx-trigger="load">x</div>',
-    f'<div data-hx-get="/{MARK}/htmx" data-hx-trigger="load" hx-on:load="{RAN}">x</div>',
-    f'<div data-figure="x" id="chart-templates">{{"x": "{RAN}"}}</div>',
-    # Markdown that becomes such.
-    f"[x](javascript:{RAN})",
-    f"[x](JaVaScRiPt:{RAN})",
-    f"[x](java\nscript:{RAN})",
-    f"[x](&#106;avascript:{RAN})",
-    f"[x](data:text/html;base64,PHNjcmlwdD4{MARK})",
-    f"[x](vbscript:{RAN})",
-    f'[x](https://example.org "onmouseover={RAN}")',
-    f'[x](<https://example.org/" onmouseover="{RAN}>)',
-    f"<javascript:{RAN}>",
-    f"![x](/{MARK}/picture.png)",
-    f"![x](https://evil.example/{MARK}.png)",
-    f'![x"onerror="{RAN}](x:/{MARK})',
-    f"[ref]: javascript:{RAN}\n[ref]",
-    f"```<script>{RAN}</script>\n```\n`<img src=x:/{MARK} onerror={RAN}>`",
-    f"| a | b |\n|---|---|\n| <script>{RAN}</script> | <img src=x:/{MARK} onerror={RAN}> |",
-    f"> <svg onload={RAN}>\n\n1. <iframe src=/{MARK}/f></iframe>",
-    # What templates, spreadsheets and terminals would take for their own.
-    "{{ 7|add:7 }} {% load static %} ${7*7} #{7*7}",
-    '=HYPERLINK("https://evil.example") \u2028 &lt;script&gt;',
-    "\ufeff&#60;script&#62;window.__ran=1&#60;/script&#62;",
-    "<" * 400 + "a" + ">" * 400,
-    # What cannot be seen: refused by most fields, and inert where a machine has sent it.
-    f"\x1b]0;x\x07\u202e<script>{RAN}</script>",
-]
+from tests.factories.alerts import AlertFactory, AlertHookFactory, AlertRuleFactory, AutomationFactory, AutoRollbackFactory, ProposalFactory
+from tests.factories.drills import CalendarFeedFactory, DrillPlanFactory, PlannedDrillFactory, QuietPeriodFactory
+from tests.factories.incidents import IncidentCorrectionFactory, IncidentFactory, IncidentNoteFactory, IncidentNoteTextFactory
+from tests.factories.notifications import ChannelFactory, DeliveryAttemptFactory, MessageDeliveryFactory
+from tests.factories.postmortems import FactorAnswerFactory, FactorQuestionFactory, PostmortemActionFactory, make_action, make_postmortem
+from tests.factories.reviews import (
+    AttendanceFactory,
+    ReviewActionFactory,
+    ReviewDecisionFactory,
+    ReviewItemFactory,
+    SignOffFactory,
+    WantedDecisionFactory,
+    make_review,
+)
 
 
 def write_postmortem(text: str) -> list[str]:
     """Every field that people write of a postmortem, in review and published."""
     addresses = []
     for state in (PostmortemState.IN_REVIEW, PostmortemState.PUBLISHED):
-        postmortem = make_postmortem(state, incident__title=text[:200], incident__summary=text)
+        incident = IncidentFactory(stable=True, title=text[:200], summary=text)
+        IncidentNoteFactory(incident=incident, text=text, author_label=text[:200])  # stands in the timeline, which is frozen with the postmortem
+        postmortem = make_postmortem(state, incident=incident, created_by_label=text[:200])
+        question = FactorQuestionFactory(text=text[:300], hint=text[:300], is_active=False)  # not asked in the others
+        FactorAnswerFactory(postmortem=postmortem, question=question)
         Incident.objects.filter(pk=postmortem.incident_id).update(detected_by=text[:200], exposure_basis=text, outcome=text, authority=text)
         Section.objects.filter(postmortem=postmortem).update(text=text, by_label=text[:200])
-        FactorAnswer.objects.filter(postmortem=postmortem).update(words=text, fact=text)
+        FactorAnswer.objects.filter(postmortem=postmortem).update(words=text, fact=text, by_label=text[:200])
         Reviewer.objects.filter(postmortem=postmortem).update(verdict=ReviewVerdict.CHANGES, note=text)
         cause, _ = Cause.objects.get_or_create(slug=f"markup-{CORPUS.index(text)}", defaults={"name": f"{CORPUS.index(text)} {text}"[:60]})
         postmortem.causes.add(cause)
         for number in (1, 2):
             said = {"text": text * number, "reason": text, "by_label": text[:200]}
             TextRevision.objects.create(postmortem=postmortem, key="summary", number=number, saved_at=now(), **said)
-        action = make_action(postmortem, title=text[:200], detail=text, origin_label=text[:200], is_gating=True)
+        closed = {"done": True, "closed_reason": text, "closed_by_label": text[:200]} if state == PostmortemState.PUBLISHED else {}
+        said = {"title": text[:200], "detail": text, "origin_label": text[:200], "created_by_label": text[:200]}
+        action = make_action(postmortem, is_gating=True, **said, **closed)
         PostmortemActionFactory(postmortem=postmortem, action=action)
         pages = ("detail", "history") if state == PostmortemState.PUBLISHED else ("detail", "edit", "factors", "settings", "review")
         addresses += [reverse(f"postmortems:{page}", args=[postmortem.pk]) for page in pages]
@@ -128,14 +72,22 @@ def write_incident(text: str) -> list[str]:
     said = {"stable_evidence": text, "impact": text, "detected_by": text[:200], "outcome": text, "exposure_basis": text, "authority": text}
     incident = IncidentFactory(title=f"needle{number} {text}"[:200], summary=f"needle{number} {text}", stable=True, stable_by_label=text[:200], **said)
     note = IncidentNoteFactory(incident=incident, text=text, author_label=text[:200])
-    IncidentNoteFactory(incident=incident, withdrawn=True, withdrawn_reason=text)
-    IncidentCorrectionFactory(incident=incident, value={"impact": text}, before={"impact": text}, reason=text)
+    IncidentNoteFactory(incident=incident, withdrawn=True, withdrawn_by_label=text[:200], withdrawn_reason=text)
+    IncidentNoteTextFactory(note=note, text=text, by_label=text[:200])
+    correction = {"incident": incident, "value": {"impact": text}, "before": {"impact": text}, "reason": text, "made_by_label": text[:200]}
+    IncidentCorrectionFactory(**correction, ended_at=now(), ended_by_label=text[:200], ended_reason=text)
+    IncidentCorrectionFactory(**correction)
+    closed = IncidentFactory(
+        closed=True, title=text[:200], closed_reason=text, closed_by_label=text[:200], opened_by_label=text[:200], named_detected_by=text[:200]
+    )
     about = [incident.pk]
     return [
         reverse("incidents:detail", args=about),
         reverse("incidents:record", args=about),
         reverse("incidents:edit", args=about),
         reverse("incidents:note", args=[incident.pk, note.pk]),
+        reverse("incidents:detail", args=[closed.pk]),
+        reverse("incidents:record", args=[closed.pk]),
         f"{reverse('postmortems:search')}?q=needle{number}",
     ]
 
@@ -143,8 +95,12 @@ def write_incident(text: str) -> list[str]:
 def write_alert(text: str) -> list[str]:
     """What other systems send by a hook, and what people write about it."""
     hook = AlertHookFactory(name=text[:100])
-    rule = AlertRuleFactory(name=text[:100], matchers=[{"label": "pod", "op": "=", "value": text[:200]}])
-    proposal = ProposalFactory(dismissed=True, detected_by=text[:200], ended_because=text, not_automatic=text)
+    AlertHookFactory(signed=True, name=text[:100], signing_ref=f"env:{text}"[:420])
+    AutomationFactory()
+    Automation.objects.update(is_stopped=True, reason=text, changed_by_label=text[:200], changed_at=now())  # one row: the last text stays
+    matchers = [{"label": text[:100], "op": "=", "value": text[:200]}]
+    rule = AlertRuleFactory(name=text[:100], alias_label=text[:100], changed_by_label=text[:200], matchers=matchers)
+    proposal = ProposalFactory(dismissed=True, detected_by=text[:200], ended_by_label=text[:200], ended_because=text, not_automatic=text)
     Incident.objects.filter(pk=proposal.incident_id).update(title=text[:200])
     said = {"name": text[:200], "fingerprint": text[:200], "outcome": text}
     labels, annotations = {"alertname": text, text[:100]: text}, {"summary": text, text[:100]: text}
@@ -161,34 +117,76 @@ def write_alert(text: str) -> list[str]:
     ]
 
 
+def write_notification(text: str) -> list[str]:
+    """Channels, and what became of the messages that went to them: one dead, one discarded."""
+    channel = ChannelFactory(name=f"{CORPUS.index(text)} {text}"[:100], address_ref=f"env:{text}"[:420], last_error=text[:300], last_failed_at=now())
+    said = {"channel": channel, "message__subject": text[:200], "message__body": text}
+    dead = MessageDeliveryFactory(dead=True, **{**said, "error": text[:300]})
+    DeliveryAttemptFactory(delivery=dead, error=text[:300])
+    discarded = MessageDeliveryFactory(state=DeliveryState.DISCARDED, ended_by_label=text[:200], ended_reason=text[:300], **said)
+    return [
+        reverse("notifications:channel-edit", args=[channel.pk]),
+        reverse("notifications:delivery", args=[dead.pk]),
+        reverse("notifications:delivery", args=[discarded.pk]),
+    ]
+
+
 def write_others(text: str) -> list[str]:
-    """Channels and what was sent by them, plans and excuses, quiet periods: all but one are shown on lists."""
+    """Plans and excuses, quiet periods, calendars, what may happen by itself, and actions that are closed."""
     number = CORPUS.index(text)
-    MessageDeliveryFactory(
-        channel=ChannelFactory(name=f"{number} {text}"[:100], last_error=text[:300], last_failed_at=now()), message__subject=text[:200], message__body=text
-    )
     plan = DrillPlanFactory(name=f"{number} {text}"[:100])
+    planned = PlannedDrillFactory(plan=plan, excused=True, why=text)
     QuietPeriodFactory(reason=text[:200])
+    CalendarFeedFactory(name=text[:100])
     AutoRollbackFactory(reason=text)
-    ActionFactory(title=f"{number} {text}"[:200], detail=text, done=True, closed_reason=text)
-    return [reverse("drills:planned", args=[PlannedDrillFactory(plan=plan, excused=True, why=text).pk])]
+    said = {"title": f"{number} {text}"[:200], "detail": text, "closed_reason": text, "closed_by_label": text[:200]}
+    action = ActionFactory(not_doing=True, **said)
+    return [
+        reverse("drills:planned", args=[planned.pk]),
+        reverse("drills:plan", args=[plan.pk]),
+        reverse("drills:plan-edit", args=[plan.pk]),
+        reverse("actions:detail", args=[action.pk]),
+    ]
 
 
 def write_review(text: str) -> list[str]:
-    """What people write in a quarterly review."""
-    review = make_review()
-    review.items.update(minutes=text)
+    """What people write in a quarterly review, and an amendment of it that somebody has signed."""
+    review = _make_review(text)
+    amended = _make_review(text, amends=review, amendment_reason=text)
+    amended.state, amended.held_at = ReviewState.HELD, now()
+    amended.save()
+    SignOffFactory(review=amended, role=Role.LEADERSHIP, signer_label=text[:200], note=text[:300])
+    return [
+        reverse("reviews:detail", args=[review.pk]),
+        *(reverse("reviews:present-item", args=[review.pk, screen]) for screen in (Agenda.DECISIONS.value, "end")),
+        reverse("reviews:detail", args=[amended.pk]),
+    ]
+
+
+def _make_review(text: str, **values: Any) -> Review:
+    """A review that is prepared, with a text wherever its items, its minutes and what was agreed have one."""
+    review = make_review(ReviewState.PREPARING, created_by_label=text[:200], **values)
+    columns = [{"key": "what", "heading": "What", "unit": "text"}, {"key": "url", "heading": "Page", "unit": "text"}]
+    table = {"title": "What was promised", "columns": columns, "rows": [[text, "/drills/"], [text, ""]], "url_column": 1}
+    for agenda in Agenda:
+        ReviewItemFactory(review=review, agenda=agenda, headline=text[:300], content={"tables": [table], "figures": [], "notes": [text], "empty": text})
+    review.state, review.prepared_at, review.prepare_at = ReviewState.PREPARED, now(), None
+    review.save()
+    review.items.update(minutes=text, minutes_by_label=text[:200])
     WantedDecisionFactory(review=review, text=text, asked_by_label=text[:200])
-    ReviewDecisionFactory(review=review, text=text, owner_label=text[:200])
+    for item in (None, review.items.get(agenda=Agenda.DECISIONS)):
+        ReviewDecisionFactory(review=review, item=item, text=text, owner_label=text[:200])
+        ReviewActionFactory(review=review, item=item, title=text[:200], detail=text, owner_label=text[:200])
     AttendanceFactory(review=review, name=text[:200])
-    return [reverse("reviews:detail", args=[review.pk]), reverse("reviews:present", args=[review.pk])]
+    return review
 
 
-WRITERS: list[Callable[[str], list[str]]] = [write_postmortem, write_incident, write_alert, write_others, write_review]
+WRITERS: list[Callable[[str], list[str]]] = [write_postmortem, write_incident, write_alert, write_notification, write_others, write_review]
 
 LISTS = [
     *("/postmortems/", "/postmortems/causes/", "/incidents/search/?q=needle", "/actions/", "/incidents/", "/alerts/", "/alerts/proposals/", "/alerts/rules/"),
-    *("/alerts/hooks/", "/alerts/automation/", "/notifications/", "/notifications/deliveries/", "/drills/plans/", "/drills/calendar/", "/reviews/", "/"),
+    *("/alerts/hooks/", "/alerts/automation/", "/notifications/", "/notifications/deliveries/", "/notifications/rules/", "/notifications/rules/platform/"),
+    *("/drills/plans/", "/drills/calendar/", "/drills/quiet/", "/drills/feeds/", "/reviews/", "/"),
     *(f"{place}?page={number}" for place in ("/incidents/", "/alerts/", "/alerts/proposals/", "/actions/", "/postmortems/") for number in (2, 3)),
 ]
 """Pages on which all of it stands together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.browser.conftest import chromium, serve
-from tests.browser.markup import CORPUS, LISTS, MARK, write_all
+from tests.browser.corpus import CORPUS, MARK
+from tests.browser.markup import LISTS, write_all
 from tests.browser.visits import Visitor
 from tests.databases import cloned_database, point_django_at
 from tests.factories.fixtures import make_cast
@@ -125,6 +127,26 @@ def test_text_is_shown_as_it_was_written(written: Written, visitor_of_all: Visit
         assert CORPUS[0] in page.locator("#root_cause .prose").inner_text()
         page = visit.open(f"{written.addresses[0][0]}edit/")
         assert page.locator("textarea[name=root_cause-text]").input_value() == CORPUS[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "places"),
+    [
+        (r"/incidents/[^/]+/notes/\d+/", ["main .prose"]),
+        (r"/alerts/[0-9a-f-]{36}/", ["h1", "[aria-labelledby=says-title] dt", "[aria-labelledby=says-title] dd", "[aria-labelledby=says-title] dd code"]),
+        (r"/actions/[0-9a-f-]{36}/", ["h1", ".answer", "[aria-labelledby=what-title]"]),
+        (r"/notifications/deliveries/[0-9a-f-]{36}/", ["h1", ".answer"]),
+        (r"/reviews/[0-9a-f-]{36}/present/decisions/", ["h1", "th", ".prose"]),
+    ],
+    ids=["note", "alert", "action", "delivery", "review"],
+)
+def test_other_pages_show_text_as_it_was_written_too(address: str, places: list[str], written: Written, visitor_of_all: Visitor) -> None:
+    wanted = [found for found in written.addresses[0] if re.fullmatch(address, found)]
+    assert wanted
+    with visitor_of_all.visit("lead") as visit:
+        page = visit.open(wanted[-1])
+        for place in places:
+            assert any(CORPUS[0] in shown for shown in page.locator(place).all_inner_texts()), f"{place} of {wanted[-1]} does not show it"
 
 
 def test_policy_is_strict(written: Written) -> None:
