@@ -78,7 +78,7 @@ def note_detail(request: HttpRequest, incident_id: UUID, note_id: int) -> HttpRe
     texts = [(text, to_html(text.text, first_heading=4)) for text in list_texts(note)]
     may_write = note.withdrawn_at is None and may(user=person(request), capability=Capability.RESPOND)
     if may_write and "based_on" in form.errors:
-        # As above: the form, with all that was written, is now based on what is shown as standing there.
+        # Nobody sees a hidden field: said in words, and the form is now based on what is shown as standing there.
         context |= {"moved": InvalidInput(UNREAD, by=texts[0][0].by_label), "theirs": note.text}
         form.data = {**request.POST.dict(), "based_on": str(note.number)}
     context |= {"note": note, "form": form, "texts": texts, "may_write": may_write}
