@@ -20,7 +20,7 @@ from tests.browser.visits import Visitor
 from tests.databases import cloned_database, point_django_at
 from tests.factories.fixtures import make_cast
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]  # about two thousand pages; whichever comes first writes all of it
 
 _ACTS = """() => {
     const found = [];
@@ -87,7 +87,6 @@ def test_corpus_is_large_and_holds_no_text_twice() -> None:
     assert len(set(CORPUS)) == len(CORPUS)
 
 
-@pytest.mark.timeout(900)  # several hundred pages
 @pytest.mark.parametrize("part", range(6))
 def test_markup_is_inert_wherever_people_can_write_it(part: int, written: Written, visitor_of_all: Visitor) -> None:
     found: list[str] = []
@@ -105,7 +104,6 @@ def test_markup_is_inert_wherever_people_can_write_it(part: int, written: Writte
     assert found == []
 
 
-@pytest.mark.timeout(300)
 def test_lists_that_hold_all_of_it_are_inert(written: Written, visitor_of_all: Visitor) -> None:
     found: list[str] = []
     with visitor_of_all.visit("lead") as visit:
