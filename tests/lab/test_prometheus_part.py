@@ -14,7 +14,7 @@ from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.lab.parts.prometheus import SCRAPE_SECONDS, STALE_SECONDS
 from rollbackhub.lab.world import LabWorld
 from tests.lab.tiny_hub import running_hub
-from tests.lab.worlds import eventually, is_alive, kill, running_world
+from tests.lab.worlds import eventually, is_alive, kill, reading, running_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_world")]
 
@@ -34,7 +34,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabWorld]:
 def world(running: LabWorld) -> LabWorld:
     """With metrics as they should be, and read by Prometheus."""
     running.set_metrics_mode("staging", MetricsMode.NORMAL)
-    eventually(lambda: len(served(running).totals.get(ALIAS, {})) == 2, within=30, what="both versions' series")
+    try:
+        eventually(lambda: len(served(running).totals.get(ALIAS, {})) == 2, within=30, what="both versions' series")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the server shows {served(running).totals}, the page:\n{reading(running)}") from error
     return running
 
 
