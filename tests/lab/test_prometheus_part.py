@@ -14,11 +14,12 @@ from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.lab.parts.prometheus import SCRAPE_SECONDS, STALE_SECONDS
 from rollbackhub.lab.world import LabWorld
 from tests.lab.tiny_hub import running_hub
-from tests.lab.worlds import eventually, is_alive, kill, reading, running_world
+from tests.lab.worlds import eventually, is_alive, kill, running_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_world")]
 
 ALIAS = "smart-reasoner"
+VERSIONS = {"claude-sonnet-4-5", "claude-sonnet-4-6"}
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabWorld]:
 def world(running: LabWorld) -> LabWorld:
     """With metrics as they should be, and read by Prometheus."""
     running.set_metrics_mode("staging", MetricsMode.NORMAL)
-    try:
-        eventually(lambda: len(served(running).totals.get(ALIAS, {})) == 2, within=30, what="both versions' series")
-    except AssertionError as error:
-        raise AssertionError(f"{error}; the server shows {served(running).totals}, the page:\n{reading(running)}") from error
+    # On a busy machine a gateway may have refused the first requests: they are there as those of no version.
+    eventually(lambda: served(running).totals.get(ALIAS, {}).keys() >= VERSIONS, within=30, what="both versions' series")
     return running
 
 
