@@ -50,6 +50,18 @@ def raise_severity(*, incident_id: UUID, to: Severity, actor: Actor, reason: str
         return to
 
 
+def open_again_for(*, incident_id: UUID, since: dt.datetime, actor: Actor, reason: str) -> bool:
+    """Open a stable incident again because an alert fires that began after it was stable; whether it did. Like what a person opens again, it becomes
+    stable only by something newer. Raises NotFound.
+    """
+    with transaction.atomic():
+        incident = locked(incident_id)
+        if incident.state != IncidentState.STABLE or incident.stable_at is None or since <= incident.stable_at:
+            return False
+        _open_again(incident, actor=actor, reason=reason)
+        return True
+
+
 def _was_set_by_a_person(incident: Incident) -> bool:
     by_hand = AuditEvent.objects.filter(event="incident.severity_set", subject_type="incident", subject_id=str(incident.pk)).exclude(actor_kind="system")
     return incident.source == Source.PERSON or by_hand.exists()
@@ -213,21 +225,26 @@ def reopen_incident(*, incident_id: UUID, reason: str, account: User, actor: Act
     reason = required_text(reason, field="reason", missing="Say why it is open again.")
     with transaction.atomic():
         incident = locked(incident_id)
-        change_state(incident, IncidentState.OPEN, actor=actor, event="incident.reopened", data={"reason": reason}, reopened_at=clock.now(), **OVER_NO_MORE)
-        if incident.commander is not None and incident.commander_id != account.pk:
-            tell(
-                people=[incident.commander],
-                key=f"incident:{incident.pk}:reopened:{incident.reopened_at:%Y%m%d%H%M%S}",
-                subject=f"Open again: {incident.title}",
-                text=f"{actor.label}: {reason}",
-                url=address_of(incident.pk),
-            )
+        _open_again(incident, actor=actor, reason=reason)
     return incident
 
 
 def can_lead(user: User) -> bool:
     """Whether this account can be a commander: an active person who may work on incidents."""
     return not user.is_service and may(user=user, capability=Capability.RESPOND)
+
+
+def _open_again(incident: Incident, *, actor: Actor, reason: str) -> None:
+    """Its commander is told, unless it is they who did it."""
+    change_state(incident, IncidentState.OPEN, actor=actor, event="incident.reopened", data={"reason": reason}, reopened_at=clock.now(), **OVER_NO_MORE)
+    if incident.commander is not None and incident.commander_id != actor.user_id:
+        tell(
+            people=[incident.commander],
+            key=f"incident:{incident.pk}:reopened:{incident.reopened_at:%Y%m%d%H%M%S}",
+            subject=f"Open again: {incident.title}",
+            text=f"{actor.label}: {reason}",
+            url=address_of(incident.pk),
+        )
 
 
 def _set_commander(incident: Incident, commander: User | None, *, actor: Actor, how: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from incidents.domain.selectors import list_parts_of, list_rollbacks_of
 from incidents.domain.summary import authority_in_words
@@ -45,13 +45,15 @@ class OnePage:
 
     rollbacks: list[RollbackRecord]
     drills: list[Execution]
-    """The newest drills and rehearsals of its aliases, before and after."""
+    """The newest drills and rehearsals of its aliases' paths before the decision (before it was opened, where nothing was decided)."""
+    drilled_since: list[Execution]
+    """Those that began afterwards: they prove nothing of how it was then."""
     findings: list[Finding]
-    """What its rollbacks and these drills caught."""
+    """What its rollbacks and the drills before it caught."""
 
 
 def one_page_of(incident: Incident) -> OnePage:
-    """The record. Seven queries for any number of rollbacks."""
+    """The record. Eight queries for any number of rollbacks."""
     parts = list_parts_of(incident)
     runs = {part.execution_id: part for part in parts if part.execution_id is not None}
     approvals = list(Approval.objects.filter(rollback__incident_link__incident=incident).select_related("user").order_by("decided_at", "pk"))
@@ -71,17 +73,28 @@ def one_page_of(incident: Incident) -> OnePage:
         )
         for rollback in list_rollbacks_of(incident)
     ]
-    drills = list_drills_of(incident)
-    return OnePage(rollbacks=rollbacks, drills=drills, findings=list_findings_of([*runs, *(drill.pk for drill in drills)]))
+    decided = min((rollback.decided_at for rollback in (entry.rollback for entry in rollbacks)), default=incident.opened_at)
+    runs_of_paths = _drills_of(incident)
+    drills, since = _newest(runs_of_paths.filter(created_at__lt=decided)), _newest(runs_of_paths.filter(created_at__gte=decided))
+    findings = list_findings_of([*runs, *(drill.pk for drill in drills)])
+    return OnePage(rollbacks=rollbacks, drills=drills, drilled_since=since, findings=findings)
 
 
 def list_drills_of(incident: Incident) -> list[Execution]:
     """The newest drills and rehearsals of its aliases' paths, wherever they are rehearsed: the same alias of the same artefact. Two queries."""
+    return _newest(_drills_of(incident))
+
+
+def _newest(drills: QuerySet[Execution]) -> list[Execution]:
+    return list(drills.order_by("-created_at")[:DRILLS_SHOWN])
+
+
+def _drills_of(incident: Incident) -> QuerySet[Execution]:
+    """One query now, for the paths."""
     paths = Q(pk__in=[])
     for alias, artefact_id in incident.aliases.values_list("alias", "artefact"):
         paths |= Q(policy__alias=alias, policy__artefact=artefact_id)
-    found = Execution.objects.filter(paths, kind__in=REHEARSES).select_related("policy__environment").defer("plan")
-    return list(found.order_by("-created_at")[:DRILLS_SHOWN])
+    return Execution.objects.filter(paths, kind__in=REHEARSES).select_related("policy__environment").defer("plan")
 
 
 def list_findings_of(execution_ids: Iterable[UUID]) -> list[Finding]:

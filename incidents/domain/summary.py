@@ -9,7 +9,7 @@ from incidents.models import Incident
 from incidents.rules import CAME_TO_NOTHING, Standing, last_of
 from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.enums import Role
-from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject
+from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject, Via
 from rollbackhub.rollbacks.models import Rollback
 
 
@@ -61,6 +61,8 @@ def authority_in_words(rollback: Rollback) -> str:
     if rollback.authorised_by is None:
         return f"Nobody has authorised it: {rule}."
     name = name_of(rollback.authorised_by)
+    if rollback.requested_via == Via.SYSTEM:
+        return f"RollbackHub started it by itself, as it is turned on for the alias; {name} answers for it ({rule})."
     if rollback.authorised_how == AuthorisedBy.APPROVAL:
         return f"{name} approved it ({rule})."
     if rollback.authorised_how == AuthorisedBy.BREAK_GLASS:

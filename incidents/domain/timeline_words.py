@@ -6,6 +6,7 @@ shown under its readable name; None leaves it out, because another line says the
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,10 @@ WORDS: dict[str, str | None] = {
     "postmortem.drafted": "Postmortem drafted, to be published by {due_on}",
     "postmortem.overdue": "The postmortem was to be published by {due_on}, and is not",
     "postmortem.reopened": "The postmortem is open again, with the action “{action_title}”",
+    "postmortem.section_written": None,
+    "postmortem.factor_answered": None,
+    "notification.delivered": "{team} was told by {channel}: {subject}",
+    "notification.dead": "{team} could not be told by {channel}: {subject}",
     "release.created": "Release of {version} to {alias} planned",
     "release.step_taken": "{version} got {percent} % of {alias}",
     "release.went_live": "{version} went live at {alias}, with all of the traffic",
@@ -158,8 +163,8 @@ def values_in_words(values: Mapping[str, Any]) -> str:
     if "impact" in values:
         return f"“{values['impact']}”" if values["impact"] else "nothing"
     if "detected_at" in values:
-        at = str(values["detected_at"] or "")
-        return f"{at[:19].replace('T', ' ')} UTC" if at else "unknown"
+        at = values["detected_at"]
+        return f"{dt.datetime.fromisoformat(str(at)).astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "unknown"
     counted, estimated = values.get("exposure_observed"), values.get("exposure_estimated")
     if counted is None and estimated is None:
         return "unknown"

@@ -94,9 +94,15 @@ BLAMELESS = (
 )
 
 
+USERS_UNSAID = "**Users:** say what they saw of it."
+"""Stands in a new draft's impact, in place of what only people know."""
+
+
 def missing_for_review(*, texts: Mapping[Any, str], unanswered: Collection[str]) -> list[str]:
     """What it lacks to be sent to review, a sentence each; empty when it lacks nothing."""
     missing = [f"{key.label} is empty." for key in REQUIRED if not texts.get(key, "").strip()]
+    if USERS_UNSAID in texts.get(SectionKey.IMPACT, ""):
+        missing.append(f"{SectionKey.IMPACT.label} does not say yet what users saw: write it in place of “say what they saw of it”.")
     return missing + [f"Nobody has answered: {question}" for question in unanswered]
 
 

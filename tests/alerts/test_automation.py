@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from incidents.domain.summary import authority_in_words
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
@@ -56,12 +57,14 @@ def test_proven_alias_rolls_back_by_itself_in_the_name_of_the_service_account(fi
     proposal = judged(fire)
     rollback = proposal.rollback
     assert rollback is not None
-    assert (proposal.state, proposal.automatic, proposal.ended_by_label) == ("confirmed", True, "automatic rollback")
+    by = f"automatic rollback ({bot.username})"
+    assert (proposal.state, proposal.automatic, proposal.ended_by_label) == ("confirmed", True, by)
     assert (rollback.state, rollback.requested_by, rollback.principal, rollback.authorised_by) == (RollbackState.RUNNING, bot, cast.on_call, cast.on_call)
-    assert (rollback.requested_by_label, rollback.requested_via, rollback.detected_at) == ("automatic rollback", "system", BEGAN)
+    assert (rollback.requested_by_label, rollback.requested_via, rollback.detected_at) == (by, "system", BEGAN)
     assert missing_authority(rollback, present_hash=rollback.plan_hash, required=rollback.required_role) is None
     actors = set(AuditEvent.objects.filter(subject_id=str(rollback.pk)).values_list("actor_kind", "actor_label"))
-    assert actors == {("system", "automatic rollback")}
+    assert actors == {("system", by)}
+    assert authority_in_words(rollback).startswith("RollbackHub started it by itself, as it is turned on for the alias; Olga Call answers for it")
     assert judge_proposals() == 0
 
 

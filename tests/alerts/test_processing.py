@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from incidents.domain.acts import set_severity
 from incidents.domain.opening import open_incident
+from incidents.domain.timeline import Timeline
 from incidents.enums import Severity, Source
 from incidents.models import Incident
 from rollbackhub.accounts.domain.actors import actor_of
@@ -24,6 +25,7 @@ from rollbackhub.alerts.models import Alert, AlertHook, AlertPost, AlertRule, Po
 from rollbackhub.alerts.payloads import Entry
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.common import clock
+from rollbackhub.common.clock import now
 from tests.alerts.conftest import SECRET
 from tests.alerts.posts import BEGAN, am_alert, am_body, pd_body, pd_headers, post
 from tests.databases import FreshDatabase
@@ -123,6 +125,40 @@ def test_alert_that_joins_names_when_the_harm_was_noticed_and_the_earliest_count
     assert fire().incident == incident
     incident.refresh_from_db()
     assert (incident.detected_at, incident.detected_by) == (min(noticed, BEGAN), detected_by)
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(-1, "stable"), (1, "open")], ids=["it began before that", "it begins afterwards"])
+def test_alert_that_begins_after_its_incident_was_stable_opens_it_again(
+    minutes: int, state: str, fire: Fire, rule: AlertRule, proven: Proven, cast: Cast
+) -> None:
+    stable_at = now() - dt.timedelta(minutes=10)
+    where = {"environment": proven.production.environment, "aliases": [proven.production]}
+    incident = IncidentFactory(stable=True, stable_at=stable_at, opened_at=stable_at - dt.timedelta(hours=1), commander=cast.on_call, **where)
+    alert = fire(began=stable_at + dt.timedelta(minutes=minutes))
+    incident.refresh_from_db()
+    assert (alert.incident, incident.state, "which is open again now" in alert.outcome) == (incident, state, state == "open")
+    again = AuditEvent.objects.filter(event="incident.reopened", subject_id=str(incident.pk))
+    assert [event.actor_label for event in again] == (["alerts"] if state == "open" else [])
+    assert (incident.stable_at is None, Notice.objects.filter(subject__startswith="Open again").exists()) == (state == "open", state == "open")
+
+
+def test_proposal_of_an_incident_that_was_closed_is_not_joined_by_the_next(fire: Fire, rule: AlertRule) -> None:
+    first = fire("f1")
+    assert first.proposal is not None
+    Incident.objects.filter(pk=first.incident_id).update(state="closed", stable_at=now(), closed_at=now())
+    second = fire("f2")
+    assert second.proposal is not None
+    assert second.incident != first.incident
+    assert (second.proposal.incident, second.proposal.state) == (second.incident, "open")
+    first.proposal.refresh_from_db()
+    assert (first.proposal.state, first.proposal.ended_because) == ("superseded", "Its incident is over: a later alert proposes it anew.")
+
+
+def test_alert_stands_before_its_proposal_on_the_timeline(fire: Fire, rule: AlertRule) -> None:
+    alert = fire()
+    assert alert.incident is not None
+    told = [line.event for line in Timeline(alert.incident).lines if line.event in ("alert.fired", "proposal.made")]
+    assert told == ["alert.fired", "proposal.made"]
 
 
 @pytest.mark.parametrize(("first", "second", "then"), [("sev3", "sev1", "sev1"), ("sev1", "sev3", "sev1"), ("sev2", "sev2", "sev2")])

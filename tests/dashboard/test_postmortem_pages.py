@@ -18,6 +18,7 @@ from rollbackhub.actions.domain.transitions import close_action
 from rollbackhub.common.clock import now
 from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.postmortems.models import Cause, Postmortem, PostmortemAction, Section
+from rollbackhub.postmortems.rules import USERS_UNSAID
 from rollbackhub.registry.domain.holds import lift_hold
 from rollbackhub.registry.models import StabilityHold
 from tests.dashboard.people import client_of, page
@@ -207,6 +208,9 @@ def test_whole_way_by_forms(cast: Cast) -> None:
     postmortem = Postmortem.objects.get()
     assert made["Location"] == f"/postmortems/{postmortem.pk}/"
     assert post(cast.on_call, "edit", postmortem, **sections(postmortem, root_cause="x", response_assessment="x", improvements="x")).status_code == 302
+    assert "does not say yet what users saw" in detail(cast.on_call, postmortem)
+    impact = postmortem.sections.get(key="impact").text.replace(USERS_UNSAID, "**Users:** thin answers.")
+    assert post(cast.on_call, "edit", postmortem, **sections(postmortem, impact=impact)).status_code == 302
     answers: dict[str, str] = {}
     for factor in postmortem.factors.select_related("question"):
         name = f"factor-{factor.question.key}"

@@ -14,7 +14,7 @@ from incidents.domain.notes import add_note, withdraw_note
 from incidents.domain.one_page import one_page_of
 from incidents.domain.selectors import get_incident, incident_of
 from incidents.domain.timeline import Line, Timeline
-from incidents.domain.timeline_words import STEPS, UNSETTLED, WORDS, event_in_words
+from incidents.domain.timeline_words import STEPS, UNSETTLED, WORDS, event_in_words, values_in_words
 from incidents.domain.transitions import follow_rollbacks
 from incidents.enums import Severity
 from incidents.models import Incident
@@ -25,6 +25,7 @@ from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import StepState
+from rollbackhub.executions.models import Execution
 from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.models import RoutingPolicy
 from tests.dashboard.rollback_world import make_rollback
@@ -194,6 +195,11 @@ def test_words_of_each_event_are_readable_whatever_its_data_lack(event: str) -> 
     assert said is None or (said and said == said.strip() and not {"{", "}"} & set(said))
 
 
+def test_corrected_instant_is_told_in_the_zone_that_it_names() -> None:
+    tokyo = {"detected_at": "2026-12-01T14:05:00+09:00"}
+    assert values_in_words(tokyo) == values_in_words({"detected_at": "2026-12-01T05:05:00+00:00"}) == "2026-12-01 05:05:00 UTC"
+
+
 def test_words_of_steps_cover_every_state_that_ends() -> None:
     assert set(UNSETTLED) | {StepState.DONE, StepState.STARTED} == set(StepState)
     assert len(STEPS) == 5
@@ -212,7 +218,7 @@ def test_number_of_queries_does_not_grow_with_rollbacks(rollbacks: int, django_a
     found = get_incident(incident.pk)
     with django_assert_num_queries(9):
         assert len(Timeline(found).lines) > rollbacks * 4
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         assert len(one_page_of(found).rollbacks) == rollbacks
 
 
@@ -231,7 +237,10 @@ def test_one_page_has_authority_evidence_drills_and_findings(dataset: RoutingPol
     approve(rollback, cast.lead)
     incident = followed(run(rollback))
     part = rollback.parts.get()
-    drill = ExecutionFactory(passed=True, kind="drill", policy__alias=dataset.alias, policy__artefact=dataset.artefact)
+    path = {"passed": True, "kind": "drill", "policy__alias": dataset.alias, "policy__artefact": dataset.artefact}
+    before, since = ExecutionFactory(**path), ExecutionFactory(**path)
+    Execution.objects.filter(pk=before.pk).update(created_at=rollback.decided_at - dt.timedelta(minutes=1))
+    FindingFactory(execution=since)
     ExecutionFactory(passed=True, kind="drill")
     finding = FindingFactory(execution=part.execution)
     page = one_page_of(incident)
@@ -239,5 +248,5 @@ def test_one_page_has_authority_evidence_drills_and_findings(dataset: RoutingPol
     assert (entry.aliases, entry.authority) == ("answers-corpus", incident.authority)
     assert [(approval.user, approval.decision) for approval in entry.approvals] == [(cast.lead, "approved")]
     assert [segment.segment for segment in entry.segments][-1] == "verify"
-    assert page.drills == [drill]
+    assert (page.drills, page.drilled_since) == ([before], [since]), "what was drilled afterwards does not count as rehearsed"
     assert page.findings == [finding]

@@ -20,6 +20,7 @@ from rollbackhub.alerts.domain.hooks import end_hook, hash_of
 from rollbackhub.alerts.models import AlertHook, AlertRule
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.enums import ProofState, Segment
@@ -38,6 +39,7 @@ from rollbackhub.registry.models import Artefact, Environment
 from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.models import RoutingPolicy
 from tests.factories.accounts import UserFactory
+from tests.ports import free_port
 
 ACTOR = system_actor("test")
 T0 = dt.datetime(2026, 11, 23, 1, 25, tzinfo=dt.UTC)
@@ -119,8 +121,8 @@ def test_table_has_both_paths_with_what_was_measured_beside_what_is_only_told() 
     text = console.export_text()
     assert "SIMULATION" in text
     row = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines() if line.count("│") == 8}
-    assert row["Propagate"] == ["0:06.0", "0:33:00", "0:33:06", "0:39.0", "", "0:39.0"]
-    assert row["Decided to restored"] == ["", "", "0:33:09", "", "", "0:42.0"]
+    assert row["Propagate"] == ["0:06.0", "33:00.0", "33:06.0", "0:39.0", "", "0:39.0"]
+    assert row["Decided to restored"] == ["", "", "33:09.0", "", "", "0:42.0"]
     assert row["Exposed, counted by the hub"] == ["1,234", "", "", "1,234", "", ""]
     assert row["Exposed before, estimated"][0] == "not known"
     assert row["Not played, at that rate"][1] == "98,765"
@@ -208,7 +210,11 @@ def test_lab_that_was_drilled_has_no_valid_proof_while_the_first_path_is_told_an
     assert "its proof is stale now" in lines[0]
 
 
-def test_command_without_a_running_lab_exits_2_with_one_sentence_that_says_what_to_do(world: LabWorld, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_without_a_running_lab_exits_2_with_one_sentence_that_says_what_to_do(
+    world: LabWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not the usual ports: somebody may run a lab there beside the tests.
+    monkeypatch.setattr("rollbackhub.lab.management.commands.tell_the_story.Ports", lambda base: Ports(free_port(size=LAB_PORTS)))
     with pytest.raises(SystemExit) as stopped:
         call_command("tell_the_story", "--json")
     assert stopped.value.code == 2

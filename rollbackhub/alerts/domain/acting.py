@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from incidents.domain.acts import raise_severity
+from incidents.domain.acts import open_again_for, raise_severity
 from incidents.domain.opening import find_incident_to_join, name_detection, open_incident
 from incidents.enums import Severity, Source
 from incidents.models import Incident
@@ -58,7 +58,7 @@ def _fire(alert: Alert) -> None:
     ruling = rule_on(hook=alert.hook, labels=alert.labels, rules=list(list_rules(active=True)))
     rule = ruling.rule
     alert.rule, alert.policy, alert.proposal = rule, ruling.policy, None
-    alert.incident = None
+    alert.incident = incident = None
     if rule is None:
         _became(alert, Became.NO_RULE, "No rule fits its labels, so nothing was done.")
     elif rule.action == SuggestedAction.NONE:
@@ -66,21 +66,26 @@ def _fire(alert: Alert) -> None:
     elif ruling.policy is None:
         _name_nothing(alert, rule, ruling)
     else:
-        _meet(alert, rule, ruling.policy)
+        incident = _meet(alert, rule, ruling.policy)
+    _record_fired(alert, ruling)
+    if incident is not None and rule is not None and ruling.policy is not None:
         if rule.action == SuggestedAction.ROLL_BACK:
             _propose(alert, rule, ruling.policy)
         else:
             _tell(alert, f"Alert: {title_of(alert, ruling.policy)}")
+
+
+def _record_fired(alert: Alert, ruling: Ruling) -> None:
+    """Before what comes of it: on the timeline the alert stands before its proposal."""
     data = {
         "name": alert.name,
         "fingerprint": alert.fingerprint,
         "hook": alert.hook.name,
-        "rule": rule.name if rule else None,
+        "rule": ruling.rule.name if ruling.rule else None,
         "alias": ruling.alias,
         "starts_at": alert.starts_at.isoformat(),
         "became": alert.became,
         **({"incident": str(alert.incident_id)} if alert.incident_id else {}),
-        **({"proposal": str(alert.proposal_id)} if alert.proposal_id else {}),
     }
     record(event="alert.fired", actor=ALERTS, subject_type="alert", subject_id=alert.pk, data=data)
 
@@ -93,8 +98,11 @@ def _meet(alert: Alert, rule: AlertRule, policy: RoutingPolicy) -> Incident:
     incident = find_incident_to_join(environment=policy.environment, policies=[policy], at=now)
     if incident is not None:
         name_detection(incident_id=incident.pk, detected_at=min(alert.starts_at, now), detected_by=alert.name, actor=ALERTS)
-        worse = raise_severity(incident_id=incident.pk, to=Severity(rule.severity), actor=ALERTS, reason=f"Alert {alert.name}, rule “{rule.name}”")
-        _became(alert, Became.JOINED, f"Joined the incident “{incident.title}”{', which is ' + worse.label.partition(':')[0] + ' now' if worse else ''}.")
+        why = f"Alert {alert.name}, rule “{rule.name}”"
+        worse = raise_severity(incident_id=incident.pk, to=Severity(rule.severity), actor=ALERTS, reason=why)
+        again = open_again_for(incident_id=incident.pk, since=alert.starts_at, actor=ALERTS, reason=why)
+        now_it_is = [*(["open again"] if again else []), *([worse.label.partition(":")[0]] if worse else [])]
+        _became(alert, Became.JOINED, f"Joined the incident “{incident.title}”{', which is ' + ' and '.join(now_it_is) + ' now' if now_it_is else ''}.")
     else:
         incident = open_incident(
             title=title_of(alert, policy),

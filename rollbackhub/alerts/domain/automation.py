@@ -197,7 +197,9 @@ def _confirm(proposal: Proposal, auto: AutoRollback) -> str:
     found = plan_now(proposal.policy, account=auto.account)
     because = why_not(policy=proposal.policy, found=found, fires=still_fires(proposal))
     if not because:
-        confirm_proposal(proposal_id=proposal.pk, account=auto.account, actor=MACHINE, via=Via.SYSTEM, seen_plan_hash=proposal.plan_hash, automatic=True)
+        # In whose name stands wherever the rollback says who asked for it.
+        actor = system_actor(f"{MACHINE.label} ({auto.account.get_username()})")
+        confirm_proposal(proposal_id=proposal.pk, account=auto.account, actor=actor, via=Via.SYSTEM, seen_plan_hash=proposal.plan_hash, automatic=True)
     return because
 
 

@@ -63,12 +63,14 @@ def propose(*, policy: RoutingPolicy, incident: Incident, alert: Alert, severity
     found = plan_now(policy)
     now = clock.now()
     before = Proposal.objects.select_for_update(of=("self",)).filter(policy=policy, state=ProposalState.OPEN).first()
-    if before is not None and before.plan_hash == found.plan_hash:
+    same_harm = before is not None and before.incident_id == incident.pk
+    if before is not None and same_harm and before.plan_hash == found.plan_hash:
         data = {"alert": str(alert.pk), "name": alert.name, "incident": str(before.incident_id)}
         record(event="proposal.joined", actor=ALERTS, subject_type="proposal", subject_id=before.pk, data=data)
         return before, False
     if before is not None:
-        _end(before, to=ProposalState.SUPERSEDED, actor=ALERTS, because="What would be done has changed since: a later alert proposes it anew.")
+        what = "What would be done has changed since" if same_harm else "Its incident is over"
+        _end(before, to=ProposalState.SUPERSEDED, actor=ALERTS, because=f"{what}: a later alert proposes it anew.")
     proposal = Proposal.objects.create(
         policy=policy,
         incident=incident,

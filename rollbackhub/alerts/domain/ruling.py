@@ -180,6 +180,8 @@ def _problems_of(matchers: Sequence[Matcher]) -> list[str]:
     for matcher in matchers:
         if matcher.op not in OPERATORS:
             said.append(f"There is no comparison {matcher.op}; there are {' '.join(OPERATORS)}.")
+        elif matcher.op == "=" and matcher.value.startswith("="):
+            said.append(f"{matcher.label} == {matcher.value[1:].strip()}: write one = for “is”. (A value that begins with = is matched by =~.)")
         elif not matcher.label or len(matcher.label) > LONGEST_LABEL or problem_of(matcher.label):
             said.append("Each condition names a label.")
         elif len(matcher.value) > LONGEST_VALUE or problem_of(matcher.value):

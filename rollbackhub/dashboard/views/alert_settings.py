@@ -51,6 +51,9 @@ def hook_new(request: HttpRequest) -> HttpResponse:
             hook, path = make_hook(**form.chosen(), actor=actor(request), user=person(request))
         except InvalidInput as error:
             blame(form, error)
+            if "signing_ref" in error.fields:
+                # It may be the secret itself, in the wrong place: it is not shown again.
+                form.data = {**request.POST.dict(), "signing_ref": ""}
         else:
             made = {"made": hook, "address": f"{settings.PUBLIC_URL}{path}", "once": hook.kind == HookKind.ALERTMANAGER}
     response = render(request, "alerts/hooks.html", _hooks_context(HookForm() if made else form) | made, status=201 if made else 422)

@@ -157,7 +157,7 @@ def _sums(found: Sequence[SegmentTold]) -> tuple[str, str, str]:
 
 def _minutes(seconds: float) -> str:
     """`0:41.3`: a flip takes tenths of a second."""
-    if seconds >= 600:
+    if seconds >= 3600:
         return in_clock(seconds)
     return f"{int(seconds) // 60}:{seconds % 60:04.1f}"
 

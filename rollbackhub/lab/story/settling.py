@@ -191,9 +191,10 @@ def _require_untouched(stage: Stage) -> None:
     rollback = Rollback.objects.filter(parts__policy=stage.policy("production"), state__in=OPEN_STATES).first()
     if rollback is not None:
         raise Conflict(f"A rollback of {ALIAS} is open: /rollbacks/{rollback.pk}/. Close it first.", code="rollback_active")
-    hold = list_standing_holds().filter(version__artefact__slug=ALIAS).first()
+    hold = list_standing_holds().first()
     if hold is not None:
-        raise Conflict(f"{hold.version.label} is under a stability hold. Have a lead lift it first: the story puts it into canary.", code="version_held")
+        why = "puts it into canary" if hold.version.artefact.slug == ALIAS else "lets the whole gateway serve by a table of its own, which may give it traffic"
+        raise Conflict(f"{hold.version.label} is under a stability hold. Have a lead lift it first: the story {why}.", code="version_held")
     mine = Incident.objects.filter(aliases__alias=ALIAS).exclude(state=IncidentState.CLOSED)
     for incident in mine:
         if incident.source != Source.ALERT or incident.commander_id is not None or incident.rollback_links.exists() or incident.notes.exists():

@@ -74,7 +74,7 @@ class Teller:
 
     def pause(self, *, minutes: float, segment: Segment, sentence: str) -> Pause:
         """Let so many minutes of the story pass in a fraction of that time, and tell what they are spent with."""
-        self._say(Told.SIMULATION, f"{minutes:g} minutes: {sentence}")
+        self._say(Told.SIMULATION, f"{minutes:g} minute{'' if minutes == 1 else 's'}: {sentence}")
         began = clock.monotonic()
         clock.sleep(minutes * 60 / self.compression)
         passed = Pause(segment, minutes * 60, clock.monotonic() - began, sentence)

@@ -15,6 +15,7 @@ from rollbackhub.accounts.models import User
 from rollbackhub.common import clock
 from rollbackhub.executions.enums import Segment
 from rollbackhub.rollbacks.domain.selectors import costliest_segment_of, segments_of_rollback
+from rollbackhub.rollbacks.enums import Via
 from rollbackhub.rollbacks.models import Rollback, RollbackPart
 
 
@@ -27,10 +28,11 @@ def list_rollbacks_with_parts(incident: Incident) -> list[Rollback]:
 
 def facts_of(incident: Incident, rollbacks: Sequence[Rollback]) -> dict[str, Any]:
     """The facts as JSON: instants in ISO 8601 (UTC), durations in seconds. No query when the incident was fetched with its people."""
+    by_itself = any(rollback.requested_via == Via.SYSTEM and rollback.decided_at == incident.decided_at for rollback in rollbacks)
     return {
         "severity": incident.get_severity_display(),
         "detected_by": incident.detected_by,
-        "decided_by": _name(incident.decided_by),
+        "decided_by": "RollbackHub by itself" if by_itself else _name(incident.decided_by),
         "authority": incident.authority,
         "exposure_observed": incident.exposure_observed,
         "exposure_estimated": incident.exposure_estimated,

@@ -16,6 +16,7 @@ from rollbackhub.executions.models import Execution
 from rollbackhub.executions.rules import proven_until
 from rollbackhub.postmortems.domain.facts import slowest_of
 from rollbackhub.postmortems.enums import FactorAnswerValue, SectionKey
+from rollbackhub.postmortems.rules import USERS_UNSAID
 from rollbackhub.rollbacks.domain.selectors import segments_of_rollback
 from rollbackhub.rollbacks.enums import AuthorisedBy
 from rollbackhub.rollbacks.models import Rollback, RollbackPart
@@ -173,7 +174,7 @@ def _impact(facts: dict[str, Any]) -> str:
     if facts["harm_seconds"] is not None:
         began = "noticed" if facts["detected_at"] else "opened"
         lines.append(f"**Duration:** {in_words(facts['harm_seconds'])}, from when it was {began} until it was stable.")
-    lines.append("**Users:** say what they saw of it.")
+    lines.append(USERS_UNSAID)
     return "\n\n".join(lines)
 
 
@@ -192,4 +193,4 @@ def _response(facts: dict[str, Any]) -> str:
 
 
 def _when(at: str) -> str:
-    return f"{dt.datetime.fromisoformat(at):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{dt.datetime.fromisoformat(at).astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
