@@ -145,7 +145,8 @@ def test_alert_that_begins_after_its_incident_was_stable_opens_it_again(
 def test_proposal_of_an_incident_that_was_closed_is_not_joined_by_the_next(fire: Fire, rule: AlertRule) -> None:
     first = fire("f1")
     assert first.proposal is not None
-    Incident.objects.filter(pk=first.incident_id).update(state="closed", stable_at=now(), closed_at=now())
+    assert first.incident is not None
+    Incident.objects.filter(pk=first.incident.pk).update(state="closed", stable_at=now(), closed_at=now())
     second = fire("f2")
     assert second.proposal is not None
     assert second.incident != first.incident

@@ -256,6 +256,7 @@ def test_rule_is_written_changed_ordered_and_deleted(cast: Cast, proven: Proven)
         ({"matchers": "severity"}, "Line 1 is no condition"),
         ({"matchers": "severity =~ (a+)+"}, "The pattern repeats a group"),
         ({"matchers": "severity =~ ("}, "cannot be read"),
+        ({"matchers": "severity == critical"}, "write one = for"),
         ({"alias": "gone"}, "There is no alias gone"),
         ({"alias": ""}, "Name the alias"),
         ({"alias_label": "alias"}, "not both"),

@@ -237,8 +237,8 @@ def test_one_page_has_authority_evidence_drills_and_findings(dataset: RoutingPol
     approve(rollback, cast.lead)
     incident = followed(run(rollback))
     part = rollback.parts.get()
-    path = {"passed": True, "kind": "drill", "policy__alias": dataset.alias, "policy__artefact": dataset.artefact}
-    before, since = ExecutionFactory(**path), ExecutionFactory(**path)
+    before = ExecutionFactory(passed=True, kind="drill", policy__alias=dataset.alias, policy__artefact=dataset.artefact)
+    since = ExecutionFactory(passed=True, kind="drill", policy=before.policy)
     Execution.objects.filter(pk=before.pk).update(created_at=rollback.decided_at - dt.timedelta(minutes=1))
     FindingFactory(execution=since)
     ExecutionFactory(passed=True, kind="drill")
