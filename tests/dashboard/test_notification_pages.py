@@ -53,9 +53,11 @@ def test_empty_page_says_what_would_fill_it_and_offers_it_to_who_may(cast: Cast)
 @pytest.mark.parametrize(
     ("values", "dead", "answer"),
     [
-        ({}, False, "Yes: no channel fails."),
+        ({}, False, "Nobody knows yet: the one channel was not tried yet."),
+        ({"last_delivered_at": now()}, False, "Yes: no channel fails."),
         ({"failures": 3, "last_failed_at": now(), "last_error": "It answered 500."}, False, "1 channel fails."),
-        ({"last_delivered_at": now()}, True, "Channels work, but not everything arrived."),
+        ({"last_delivered_at": now()}, True, "Not everything arrived, though 1 channel works now."),
+        ({}, True, "Not everything arrived; 1 was not tried yet."),
         ({"is_active": False}, False, "Every channel is off."),
     ],
 )
@@ -68,6 +70,26 @@ def test_answer_is_above_the_channels(values: dict[str, Any], dead: bool, answer
     assert ("1 message could not be delivered" in text) == dead
     if values.get("last_error"):
         assert "It answered 500." in text
+
+
+@pytest.mark.parametrize(
+    ("working", "failing", "untried", "answer"),
+    [
+        (1, 3, 1, "3 channels fail, 1 works, 1 was not tried yet."),
+        (0, 3, 1, "3 channels fail, 1 was not tried yet."),
+        (2, 1, 0, "1 channel fails, 2 work."),
+        (2, 0, 1, "Yes, where it was tried: 2 channels work, 1 was not tried yet."),
+        (0, 0, 2, "Nobody knows yet: none of the 2 channels was tried yet."),
+    ],
+)
+def test_channel_that_was_never_tried_counts_neither_as_failing_nor_as_working(
+    working: int, failing: int, untried: int, answer: str, lead: Client, team: Team
+) -> None:
+    ChannelFactory.create_batch(working, team=team, last_delivered_at=now())
+    ChannelFactory.create_batch(failing, team=team, failures=1, last_failed_at=now(), last_error="It answered 500.")
+    ChannelFactory.create_batch(untried, team=team)
+    ChannelFactory(team=team, is_active=False)
+    assert answer in said(page(lead, CHANNELS))
 
 
 def test_channel_is_added_by_reference_and_a_pasted_address_is_not_shown_again(lead: Client, team: Team) -> None:

@@ -30,10 +30,12 @@ from rollbackhub.notifications.models import Channel
 def channel_list(request: HttpRequest) -> HttpResponse:
     """Do messages arrive? Every channel with how it does."""
     channels = list(list_channels())
+    on = [channel for channel in channels if channel.is_active]
     context = {
         "rows": [(channel, look_of_channel(channel)) for channel in channels],
-        "failing": sum(1 for channel in channels if channel.is_active and channel.failures),
-        "working": sum(1 for channel in channels if channel.is_active and not channel.failures),
+        "failing": sum(1 for channel in on if channel.failures),
+        "working": sum(1 for channel in on if not channel.failures and channel.last_delivered_at is not None),
+        "untried": sum(1 for channel in on if not channel.failures and channel.last_delivered_at is None),
         "dead": count_dead(),
     }
     return render(request, "notifications/channels.html", context)
