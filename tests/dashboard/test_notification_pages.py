@@ -155,6 +155,29 @@ def test_team_says_what_it_is_told(lead: Client, team: Team) -> None:
     assert "2 topics" in said(page(lead, RULES))
 
 
+def test_rules_with_nothing_set_say_what_would_fill_them_and_lead_there(cast: Cast, team: Team) -> None:
+    client, reader = client_of(cast.lead), client_of(cast.auditor)
+    html = page(client, RULES)
+    assert "Nothing is told to any team yet. First a team needs a place where it reads: add a channel" in said(html)
+    assert 'href="/notifications/channels/new/">add a channel</a>' in html
+    assert "channels/new/" not in page(reader, RULES)
+    channel = ChannelFactory(team=team)
+    html = page(client, RULES)
+    assert "Open a team that has a channel, and say which topics go there: Platform" in said(html)
+    assert html.count(f'href="{RULES}platform/"') == 2
+    assert "A platform lead or an administrator opens a team here" in said(page(reader, RULES))
+    RuleFactory(team=team, channels=[channel])
+    assert "Nothing is told" not in page(client, RULES)
+
+
+def test_rules_without_a_team_lead_an_administrator_to_making_one(cast: Cast) -> None:
+    Team.objects.all().delete()
+    assert 'href="/admin/accounts/team/add/"' in page(client_of(cast.admin), RULES)
+    text = page(client_of(cast.auditor), RULES)
+    assert "an administrator makes them in the settings" in text
+    assert "/admin/accounts/team/add/" not in text
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
