@@ -6,12 +6,14 @@ import datetime as dt
 import re
 from html import unescape
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
 
 from rollbackhub.accounts.models import Team
 from rollbackhub.common.clock import now
+from rollbackhub.dashboard.templatetags.hub import full_time
 from rollbackhub.notifications.catalogue import CHOOSABLE
 from rollbackhub.notifications.enums import DeliveryState, Digest, Topic
 from rollbackhub.notifications.models import Channel, MessageDelivery, QuietHours, Rule
@@ -222,6 +224,41 @@ def test_deliveries_are_filtered_and_dead_letters_stand_out(lead: Client, team: 
     assert f"{DELIVERIES}{dead.pk}/" in only
     assert "filters by what there is not (state=nonsense)" in said(page(lead, f"{DELIVERIES}?state=nonsense"))
     assert "No message fits this filter." in page(lead, f"{DELIVERIES}?topic=drill_missed")
+
+
+def test_what_waits_says_until_when_and_only_what_arrived_counts_as_told(lead: Client, team: Team) -> None:
+    at, later = now() + dt.timedelta(hours=5), now() + dt.timedelta(hours=6)
+    paused = ChannelFactory(team=team, name="paused", failures=2, paused_until=later)
+    cells = {
+        MessageDeliveryFactory(due_at=at): f"not yet waits until {full_time(at)}",
+        MessageDeliveryFactory(channel=paused, due_at=at): f"not yet waits until {full_time(later)}",
+        MessageDeliveryFactory(retrying=True, due_at=at): f"not yet waits until {full_time(at)}",
+        MessageDeliveryFactory(): "not yet due now",
+        MessageDeliveryFactory(state=DeliveryState.SENDING, claim=uuid4(), lease_until=at): "not yet it is being sent",
+        MessageDeliveryFactory(delivered=True): "just now",
+        MessageDeliveryFactory(dead=True, message__happened_at=now() - dt.timedelta(hours=2)): "no it happened 2 h ago",
+        MessageDeliveryFactory(state=DeliveryState.DISCARDED, ended_by_label="Lee Lead", ended_reason="The channel is gone."): "no it happened just now",
+    }
+    rows = re.findall(r"(?s)<tr><th scope=\"row\".*?</tr>", page(lead, DELIVERIES))
+    for delivery, words in cells.items():
+        [row] = [row for row in rows if str(delivery.pk) in row]
+        told = said(row.split('data-label="Told"')[1].split("</td>")[0].partition(">")[2]).strip()
+        assert told.startswith(words), delivery.state
+        assert ("By Lee Lead: The channel is gone." in said(row)) == (delivery.state == DeliveryState.DISCARDED)
+
+
+def test_page_of_a_message_that_waits_says_until_when(lead: Client, team: Team) -> None:
+    at, later = now() + dt.timedelta(hours=5), now() + dt.timedelta(hours=6)
+
+    def answer(**values: Any) -> str:
+        return said(page(lead, f"{DELIVERIES}{MessageDeliveryFactory(**values).pk}/"))
+
+    assert f"It waits until {full_time(at)} , and goes out then." in answer(due_at=at)
+    assert f"It waits until {full_time(at)} , and goes out then with what else the team is told until then." in answer(due_at=at, is_bundled=True)
+    assert "It is due now, and goes out at once." in answer()
+    paused = ChannelFactory(team=team, failures=2, paused_until=later)
+    assert f"The next try: {full_time(later)} ." in answer(channel=paused, retrying=True, due_at=at)
+    assert "The next try: now." in answer(retrying=True)
 
 
 def test_dead_letter_is_sent_again_or_discarded_on_its_page(lead: Client, cast: Cast) -> None:
