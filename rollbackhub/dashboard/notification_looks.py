@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+from rollbackhub.common import clock
 from rollbackhub.dashboard.looks import Look
 from rollbackhub.notifications.enums import AttemptOutcome, DeliveryState
-from rollbackhub.notifications.models import Channel
+from rollbackhub.notifications.models import Channel, MessageDelivery
+from rollbackhub.notifications.rules import WAITING
 
 DELIVERIES = {
     DeliveryState.PENDING: Look("Waiting", "hourglass", "idle"),
@@ -32,3 +36,11 @@ def look_of_channel(channel: Channel) -> Look:
     if channel.last_delivered_at is not None:
         return Look("Works", "circle-check", "ok")
     return Look("Not tried yet", "circle-dashed", "idle")
+
+
+def waits_until(delivery: MessageDelivery) -> dt.datetime | None:
+    """Until when a message waits: its own time, or that of a channel that is left alone since it failed. None: it does not wait, or is due already."""
+    if delivery.state not in WAITING:
+        return None
+    until = max(filter(None, (delivery.due_at, delivery.channel.paused_until)))
+    return until if until > clock.now() else None

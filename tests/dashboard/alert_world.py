@@ -13,6 +13,7 @@ from tests.factories.registry import EnvironmentFactory
 from tests.factories.routing import RoutingPolicyFactory
 
 LONG = "a-label-without-any-space-that-goes-on-and-on-" * 4
+LONG_NAME = "ReasonerFeedbackIsFarWorseThanItWasInTheBaselineOfTheLastFullWeekOfTheQuarter" * 2
 
 
 def make_alerts() -> dict[str, str]:
@@ -27,7 +28,7 @@ def make_alerts() -> dict[str, str]:
     rule = AlertRuleFactory(name="Feedback of the reasoner", matchers=matchers, hook=hook)
     AlertRuleFactory(name="Everything else", action="none", alias_label="", is_active=False)
     policy = RoutingPolicyFactory(environment=production, alias="alerting-reasoner")
-    waiting = ProposalFactory(policy=policy, not_automatic="The rollback is not proven now: its proof is never drilled.")
+    waiting = ProposalFactory(policy=policy, not_automatic="The rollback is not proven now: its proof is never drilled.", detected_by=LONG_NAME)
     values = {"hook": hook, "rule": rule, "policy": policy, "incident": waiting.incident, "became": "opened"}
     alert = AlertFactory(proposal=waiting, outcome="Opened an incident. A rollback is proposed.", **values)
     AlertFactory(proposal=waiting, resolved=True, labels={"alertname": "Long", LONG: LONG}, annotations={"summary": LONG}, hook=hook, name=LONG[:200])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import Any
 
 import pytest
@@ -98,6 +99,7 @@ def test_open_proposal_stands_in_the_bar_of_who_may_roll_back(cast: Cast, propos
         text = page(client_of(person), reverse("routing:list"))
         assert ("An alert proposes to roll back smart-reasoner in production: ReasonerFeedbackBad" in text) == seen
         assert (f'href="{address}"' in text) == seen
+        assert bool(re.search(r'proposed <span data-since="[^"]+">[^<]+</span> ago', text)) == seen, "how old the proposal is, not how long the alert lasts"
     # The notice of it says no more than the line: it is not shown twice.
     assert page(client_of(cast.on_call), "/routing/").count(address) == 1
 

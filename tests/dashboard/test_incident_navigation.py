@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from rollbackhub.accounts.models import User
+from rollbackhub.common.clock import now
 from tests.dashboard.people import client_of, page
 from tests.dashboard.postmortem_world import addresses_of_postmortems, make_postmortems
 from tests.factories.alerts import AlertFactory, AlertRuleFactory, ProposalFactory
@@ -106,3 +110,37 @@ def test_page_of_an_alias_in_production_opens_an_incident_for_who_may(cast: Cast
 def test_page_of_an_alias_in_staging_opens_none(cast: Cast) -> None:
     RoutingPolicyFactory(alias="smart-reasoner", environment__slug="staging")
     assert "Open an incident" not in page(client_of(cast.on_call), reverse("routing:detail", args=["staging", "smart-reasoner"]))
+
+
+def test_page_of_an_alias_says_which_incident_goes_on_there_in_place_of_opening_one(cast: Cast) -> None:
+    policy = RoutingPolicyFactory(alias="smart-reasoner", environment__slug="production")
+    sibling = RoutingPolicyFactory(alias="smart-reasoner", environment__slug="staging")
+    address = reverse("routing:detail", args=["production", "smart-reasoner"])
+    IncidentFactory(aliases=[policy], closed=True, title="over")
+    assert "Incident:" not in page(client_of(cast.on_call), address)
+    stable = IncidentFactory(aliases=[policy], stable=True, title="calm by now", severity="sev3")
+    incident = IncidentFactory(aliases=[policy], title="answers are empty", severity="sev1", opened_at=now() - dt.timedelta(days=9))
+    for person in (cast.on_call, cast.auditor):
+        text = page(client_of(person), address)
+        found = [re.sub(r"<[^>]+>", "", words) for words in re.findall(r'<p class="answer-words">(Incident: .*?)</p>', text)]
+        assert [words.partition(" for ")[0] for words in found] == ["Incident: answers are empty, SEV 1, open", "Incident: calm by now, SEV 3, stable"]
+        assert found[1].endswith(", not closed yet.")
+        assert re.search(r'open for <span data-since="[^"]+">216 h</span>\.</p>', text)
+        for shown in (incident, stable):
+            assert f'href="{reverse("incidents:detail", args=[shown.pk])}"' in text
+        assert "Open an incident" not in text
+    assert "Incident:" not in page(client_of(cast.on_call), reverse("routing:detail", args=["staging", sibling.alias]))
+
+
+def test_page_of_an_alias_asks_once_for_any_number_of_incidents_and_leads_to_the_rest(cast: Cast) -> None:
+    policy = RoutingPolicyFactory(alias="smart-reasoner", environment__slug="production")
+    address, client = reverse("routing:detail", args=["production", "smart-reasoner"]), client_of(cast.on_call)
+    page(client, address)
+    with CaptureQueriesContext(connection) as none:
+        page(client, address)
+    IncidentFactory.create_batch(5, aliases=[policy])
+    with CaptureQueriesContext(connection) as many:
+        text = page(client, address)
+    assert len(many) == len(none)
+    assert text.count(">Incident: <a") == 3
+    assert f'href="{reverse("incidents:list")}?environment=production&amp;alias=smart-reasoner">2 more incidents of this alias</a>' in text

@@ -351,11 +351,13 @@ def test_command_is_taken_by_one_click_handed_over_and_given_up(incidents: Incid
 
 def test_figures_are_corrected_and_corrections_withdrawn(incidents: Incidents, cast: Cast) -> None:
     incident = incidents.by_hand
-    assert send(cast.on_call, "correct", incident, "exposure", observed="7", estimated="", reason="Logs.").status_code == 302
+    assert send(cast.on_call, "correct", incident, "exposure", observed="1234567", estimated="89012", reason="Logs.").status_code == 302
     assert send(cast.on_call, "correct", incident, "impact", impact="Empty answers.", reason="Support.").status_code == 302
     assert send(cast.on_call, "correct", incident, "detection", detected_at="2026-01-02T03:04:05", detected_by="", reason="Logs.").status_code == 302
     assert send(cast.on_call, "correct", incident, "exposure", observed="", estimated="", reason="Logs.").status_code == 422
-    assert "corrected by Olga Call, was unknown: Logs." in words(detail(cast.auditor, incident))
+    text = words(detail(cast.auditor, incident))
+    assert "corrected by Olga Call, was unknown: Logs." in text
+    assert "1,234,567 requests counted, about 89,012 more estimated" in text
     correction = IncidentCorrection.objects.get(incident=incident, matter="impact")
     assert send(cast.lead, "withdraw", incident, correction.pk, reason="Nobody saw it.").status_code == 302
     text = words(detail(cast.auditor, incident))

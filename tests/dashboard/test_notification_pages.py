@@ -6,12 +6,14 @@ import datetime as dt
 import re
 from html import unescape
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
 
 from rollbackhub.accounts.models import Team
 from rollbackhub.common.clock import now
+from rollbackhub.dashboard.templatetags.hub import full_time
 from rollbackhub.notifications.catalogue import CHOOSABLE
 from rollbackhub.notifications.enums import DeliveryState, Digest, Topic
 from rollbackhub.notifications.models import Channel, MessageDelivery, QuietHours, Rule
@@ -53,9 +55,11 @@ def test_empty_page_says_what_would_fill_it_and_offers_it_to_who_may(cast: Cast)
 @pytest.mark.parametrize(
     ("values", "dead", "answer"),
     [
-        ({}, False, "Yes: no channel fails."),
+        ({}, False, "Nobody knows yet: the one channel was not tried yet."),
+        ({"last_delivered_at": now()}, False, "Yes: no channel fails."),
         ({"failures": 3, "last_failed_at": now(), "last_error": "It answered 500."}, False, "1 channel fails."),
-        ({"last_delivered_at": now()}, True, "Channels work, but not everything arrived."),
+        ({"last_delivered_at": now()}, True, "Not everything arrived, though 1 channel works now."),
+        ({}, True, "Not everything arrived; 1 was not tried yet."),
         ({"is_active": False}, False, "Every channel is off."),
     ],
 )
@@ -68,6 +72,26 @@ def test_answer_is_above_the_channels(values: dict[str, Any], dead: bool, answer
     assert ("1 message could not be delivered" in text) == dead
     if values.get("last_error"):
         assert "It answered 500." in text
+
+
+@pytest.mark.parametrize(
+    ("working", "failing", "untried", "answer"),
+    [
+        (1, 3, 1, "3 channels fail, 1 works, 1 was not tried yet."),
+        (0, 3, 1, "3 channels fail, 1 was not tried yet."),
+        (2, 1, 0, "1 channel fails, 2 work."),
+        (2, 0, 1, "Yes, where it was tried: 2 channels work, 1 was not tried yet."),
+        (0, 0, 2, "Nobody knows yet: none of the 2 channels was tried yet."),
+    ],
+)
+def test_channel_that_was_never_tried_counts_neither_as_failing_nor_as_working(
+    working: int, failing: int, untried: int, answer: str, lead: Client, team: Team
+) -> None:
+    ChannelFactory.create_batch(working, team=team, last_delivered_at=now())
+    ChannelFactory.create_batch(failing, team=team, failures=1, last_failed_at=now(), last_error="It answered 500.")
+    ChannelFactory.create_batch(untried, team=team)
+    ChannelFactory(team=team, is_active=False)
+    assert answer in said(page(lead, CHANNELS))
 
 
 def test_channel_is_added_by_reference_and_a_pasted_address_is_not_shown_again(lead: Client, team: Team) -> None:
@@ -133,6 +157,29 @@ def test_team_says_what_it_is_told(lead: Client, team: Team) -> None:
     assert "2 topics" in said(page(lead, RULES))
 
 
+def test_rules_with_nothing_set_say_what_would_fill_them_and_lead_there(cast: Cast, team: Team) -> None:
+    client, reader = client_of(cast.lead), client_of(cast.auditor)
+    html = page(client, RULES)
+    assert "Nothing is told to any team yet. First a team needs a place where it reads: add a channel" in said(html)
+    assert 'href="/notifications/channels/new/">add a channel</a>' in html
+    assert "channels/new/" not in page(reader, RULES)
+    channel = ChannelFactory(team=team)
+    html = page(client, RULES)
+    assert "Open a team that has a channel, and say which topics go there: Platform" in said(html)
+    assert html.count(f'href="{RULES}platform/"') == 2
+    assert "A platform lead or an administrator opens a team here" in said(page(reader, RULES))
+    RuleFactory(team=team, channels=[channel])
+    assert "Nothing is told" not in page(client, RULES)
+
+
+def test_rules_without_a_team_lead_an_administrator_to_making_one(cast: Cast) -> None:
+    Team.objects.all().delete()
+    assert 'href="/admin/accounts/team/add/"' in page(client_of(cast.admin), RULES)
+    text = page(client_of(cast.auditor), RULES)
+    assert "an administrator makes them in the settings" in text
+    assert "/admin/accounts/team/add/" not in text
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
@@ -177,6 +224,41 @@ def test_deliveries_are_filtered_and_dead_letters_stand_out(lead: Client, team: 
     assert f"{DELIVERIES}{dead.pk}/" in only
     assert "filters by what there is not (state=nonsense)" in said(page(lead, f"{DELIVERIES}?state=nonsense"))
     assert "No message fits this filter." in page(lead, f"{DELIVERIES}?topic=drill_missed")
+
+
+def test_what_waits_says_until_when_and_only_what_arrived_counts_as_told(lead: Client, team: Team) -> None:
+    at, later = now() + dt.timedelta(hours=5), now() + dt.timedelta(hours=6)
+    paused = ChannelFactory(team=team, name="paused", failures=2, paused_until=later)
+    cells = {
+        MessageDeliveryFactory(due_at=at): f"not yet waits until {full_time(at)}",
+        MessageDeliveryFactory(channel=paused, due_at=at): f"not yet waits until {full_time(later)}",
+        MessageDeliveryFactory(retrying=True, due_at=at): f"not yet waits until {full_time(at)}",
+        MessageDeliveryFactory(): "not yet due now",
+        MessageDeliveryFactory(state=DeliveryState.SENDING, claim=uuid4(), lease_until=at): "not yet it is being sent",
+        MessageDeliveryFactory(delivered=True): "just now",
+        MessageDeliveryFactory(dead=True, message__happened_at=now() - dt.timedelta(hours=2)): "no it happened 2 h ago",
+        MessageDeliveryFactory(state=DeliveryState.DISCARDED, ended_by_label="Lee Lead", ended_reason="The channel is gone."): "no it happened just now",
+    }
+    rows = re.findall(r"(?s)<tr><th scope=\"row\".*?</tr>", page(lead, DELIVERIES))
+    for delivery, words in cells.items():
+        [row] = [row for row in rows if str(delivery.pk) in row]
+        told = said(row.split('data-label="Told"')[1].split("</td>")[0].partition(">")[2]).strip()
+        assert told.startswith(words), delivery.state
+        assert ("By Lee Lead: The channel is gone." in said(row)) == (delivery.state == DeliveryState.DISCARDED)
+
+
+def test_page_of_a_message_that_waits_says_until_when(lead: Client, team: Team) -> None:
+    at, later = now() + dt.timedelta(hours=5), now() + dt.timedelta(hours=6)
+
+    def answer(**values: Any) -> str:
+        return said(page(lead, f"{DELIVERIES}{MessageDeliveryFactory(**values).pk}/"))
+
+    assert f"It waits until {full_time(at)} , and goes out then." in answer(due_at=at)
+    assert f"It waits until {full_time(at)} , and goes out then with what else the team is told until then." in answer(due_at=at, is_bundled=True)
+    assert "It is due now, and goes out at once." in answer()
+    paused = ChannelFactory(team=team, failures=2, paused_until=later)
+    assert f"The next try: {full_time(later)} ." in answer(channel=paused, retrying=True, due_at=at)
+    assert "The next try: now." in answer(retrying=True)
 
 
 def test_dead_letter_is_sent_again_or_discarded_on_its_page(lead: Client, cast: Cast) -> None:

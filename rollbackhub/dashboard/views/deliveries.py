@@ -15,7 +15,7 @@ from rollbackhub.accounts.rules import Capability
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.filters import say_what_is_left_out
 from rollbackhub.dashboard.notification_forms import DeliveryFilterForm
-from rollbackhub.dashboard.notification_looks import ATTEMPTS, DELIVERIES
+from rollbackhub.dashboard.notification_looks import ATTEMPTS, DELIVERIES, waits_until
 from rollbackhub.notifications.domain.deliveries import discard, send_again
 from rollbackhub.notifications.domain.selectors import count_dead, get_delivery, list_deliveries
 from rollbackhub.notifications.enums import AttemptOutcome, DeliveryState
@@ -37,7 +37,7 @@ def delivery_list(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "page": page,
-        "rows": [(delivery, DELIVERIES[DeliveryState(delivery.state)]) for delivery in page.object_list],
+        "rows": [(delivery, DELIVERIES[DeliveryState(delivery.state)], waits_until(delivery)) for delivery in page.object_list],
         "dead": count_dead(),
         "state": wanted["state"],
         "filtered": any(request.GET.get(name) for name in form.fields),
@@ -97,5 +97,6 @@ def _context(delivery: MessageDelivery) -> dict[str, Any]:
         "look": DELIVERIES[DeliveryState(delivery.state)],
         "attempts": [(attempt, ATTEMPTS[AttemptOutcome(attempt.outcome)]) for attempt in delivery.attempts.all()],
         "is_moving": delivery.state in MOVING,
+        "until": waits_until(delivery),
         "may_discard": delivery.state in (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.DEAD),
     }

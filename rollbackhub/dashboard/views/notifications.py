@@ -24,16 +24,21 @@ from rollbackhub.notifications.domain.selectors import count_dead, get_channel, 
 from rollbackhub.notifications.domain.wishes import set_quiet_hours, set_rules
 from rollbackhub.notifications.models import Channel
 
+MOST_NAMED = 5
+"""Teams that a sentence names; all of them stand in the table."""
+
 
 @require_safe
 @requires(Capability.VIEW)
 def channel_list(request: HttpRequest) -> HttpResponse:
     """Do messages arrive? Every channel with how it does."""
     channels = list(list_channels())
+    on = [channel for channel in channels if channel.is_active]
     context = {
         "rows": [(channel, look_of_channel(channel)) for channel in channels],
-        "failing": sum(1 for channel in channels if channel.is_active and channel.failures),
-        "working": sum(1 for channel in channels if channel.is_active and not channel.failures),
+        "failing": sum(1 for channel in on if channel.failures),
+        "working": sum(1 for channel in on if not channel.failures and channel.last_delivered_at is not None),
+        "untried": sum(1 for channel in on if not channel.failures and channel.last_delivered_at is None),
         "dead": count_dead(),
     }
     return render(request, "notifications/channels.html", context)
@@ -108,8 +113,15 @@ def channel_on(request: HttpRequest, channel_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def rule_list(request: HttpRequest) -> HttpResponse:
     """Which teams are told what?"""
-    teams = Team.objects.annotate(channels=Count("notification_channels", distinct=True), rules=Count("notification_rules", distinct=True))
-    return render(request, "notifications/rules.html", {"teams": list(teams)})
+    teams = list(Team.objects.annotate(channels=Count("notification_channels", distinct=True), rules=Count("notification_rules", distinct=True)))
+    ready = [team for team in teams if team.channels]
+    context = {
+        "teams": teams,
+        "nothing_told": bool(teams) and not any(team.rules for team in teams),
+        "no_channel": not ready,
+        "ready": ready[:MOST_NAMED],
+    }
+    return render(request, "notifications/rules.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
