@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
 from rollbackhub.postmortems.domain.drafting import draft_due
+from rollbackhub.postmortems.rules import USERS_UNSAID
 from tests.browser.conftest import chromium, serve
 from tests.browser.visits import Theme, Visit, Visitor
 from tests.databases import cloned_database, point_django_at
@@ -82,6 +83,8 @@ def test_from_draft_to_closed(theme: Theme, width: int, desk: Desk) -> None:
         page.get_by_role("link", name="Write it").click()
         assert page.get_by_text("Blameless:").is_visible()
         assert "2.5 s from decision to restored" in page.get_by_label("Response assessment").input_value()
+        impact = page.get_by_label("Impact")
+        impact.fill(impact.input_value().replace(USERS_UNSAID, "**Users:** got thin answers."))
         page.get_by_label("Root cause").fill("The eval set held **no** such case.")
         page.get_by_label("Discipline improvements").fill("- a case for it\n- a longer canary")
         page.get_by_role("button", name="Show how it looks").click()
@@ -103,7 +106,7 @@ def test_from_draft_to_closed(theme: Theme, width: int, desk: Desk) -> None:
         page.get_by_label("The version that was rolled back may not ship before it is closed").check()
         fine(visit)
         page.get_by_role("button", name="Give it").click()
-        page.get_by_text("Gates the hold").wait_for()
+        page.get_by_text("Gates no hold now").wait_for()
         page.get_by_role("link", name="Send it to review").click()
         page.get_by_label("Lee Lead (lead)").check()
         fine(visit)
