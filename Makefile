@@ -51,6 +51,12 @@ bench-readiness: install-dev ## What preflight, readiness and the board cost wit
 bench-analytics: install-dev ## What each page of analytics costs with 10,000 and with 1,000,000 runs, beside its bare SQL (some minutes)
 	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.analytics_scale
 
+bench-alerts: install-dev ## 10,000 alert posts in a storm, and again while the broker is away for a minute: answer times, incidents, posts lost
+	@$(BIN)/python -m tests.campaigns.alert_storm
+
+bench-search: install-dev ## Search across 50,000 postmortems beside the same words by ILIKE (some minutes)
+	@$(BIN)/python -m rollbackhub.local.with_servers $(BIN)/python -m tests.campaigns.search_scale
+
 bench-judge: $(VENV)/.installed-dev ## How often the judge of a verification errs, beside two simpler judges (simulation, some minutes)
 	@$(BIN)/python -m tests.campaigns.judge_characteristics
 
@@ -96,7 +102,7 @@ mlflow: .venv-mlflow/.installed ## Bring in the MLflow server of the lab
 
 # What the tests drive that comes from Debian: programs, each package with one of its programs; and libraries and fonts that PDF is made with,
 # each package with the name of one of its files.
-DEBIAN_PROGRAMS := chromium:chromium haproxy:haproxy git:git prometheus:prometheus poppler-utils:pdftotext
+DEBIAN_PROGRAMS := chromium:chromium haproxy:haproxy git:git prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager poppler-utils:pdftotext
 DEBIAN_LIBRARIES := libpango-1.0-0:libpango-1.0.so.0 libpangoft2-1.0-0:libpangoft2-1.0.so.0 libharfbuzz-subset0:libharfbuzz-subset.so.0
 DEBIAN_FONTS := fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
@@ -116,4 +122,4 @@ debian-packages:
 			exit 1; \
 		fi; fi
 
-.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness bench-analytics bench-judge mlflow debian-packages
+.PHONY: help up install install-dev test lint fmt lock campaign-kills bench-readiness bench-analytics bench-alerts bench-search bench-judge mlflow debian-packages

@@ -20,8 +20,8 @@ class IncidentRollbackInline(ReadOnlyTabularInline):
 class IncidentAdmin(ReadOnlyModelAdmin):
     """What its rollbacks know is filled in from them."""
 
-    list_display = ["title", "state", "environment", "opened_at", "stable_at", "closed_at"]
-    list_filter = ["state", "environment"]
+    list_display = ["title", "state", "severity", "source", "environment", "opened_at", "stable_at", "closed_at"]
+    list_filter = ["state", "severity", "source", "environment"]
     list_select_related = ["environment"]
     search_fields = ["title", "aliases__alias__exact"]
     inlines = [IncidentRollbackInline]

@@ -1,4 +1,4 @@
-"""States of an incident, and how a rollback came to it."""
+"""States of an incident, how bad it is, where it came from, and what people may correct."""
 
 from __future__ import annotations
 
@@ -13,8 +13,33 @@ class IncidentState(models.TextChoices):
     CLOSED = "closed", "Closed"
 
 
+class Severity(models.TextChoices):
+    """How bad it is for those who use the aliases. The order is the order of harm."""
+
+    SEV1 = "sev1", "SEV 1: critical"
+    SEV2 = "sev2", "SEV 2: major"
+    SEV3 = "sev3", "SEV 3: minor"
+    SEV4 = "sev4", "SEV 4: low"
+
+
+class Source(models.TextChoices):
+    """What opened an incident."""
+
+    PERSON = "person", "A person"
+    ROLLBACK = "rollback", "A rollback"
+    ALERT = "alert", "An alert"
+
+
 class How(models.TextChoices):
     """What a rollback did to its incident."""
 
     OPENED = "opened", "Opened it"
     JOINED = "joined", "Joined it"
+
+
+class Matter(models.TextChoices):
+    """What a person may correct of an incident."""
+
+    DETECTION = "detection", "Detection"
+    EXPOSURE = "exposure", "Exposure"
+    IMPACT = "impact", "What users saw"

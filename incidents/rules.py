@@ -8,14 +8,31 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from incidents.enums import IncidentState as S
-from rollbackhub.rollbacks.enums import RollbackState
+from incidents.enums import Matter
+from rollbackhub.rollbacks.enums import HOLDING_STATES, RollbackState
 
 TRANSITIONS: dict[S, frozenset[S]] = {
     S.OPEN: frozenset({S.STABLE, S.CLOSED}),
     S.STABLE: frozenset({S.OPEN, S.CLOSED}),
-    S.CLOSED: frozenset(),
+    S.CLOSED: frozenset({S.OPEN}),
 }
-"""Which state may follow which. A stable incident opens again when the harm is back; closing is a person's."""
+"""Which state may follow which. A stable incident opens again when the harm is back, or when a person says so; closing is a person's,
+and so is opening what is closed."""
+
+CLOSES_NOT_WHILE = HOLDING_STATES
+"""A rollback in one of these is still going on: its incident cannot be closed."""
+
+LONGEST_TITLE = 200
+LONGEST_TEXT = 4000
+"""Of a summary, a reason, evidence, and what users saw."""
+LONGEST_NOTE = 20_000
+
+COLUMNS: dict[Matter, tuple[str, ...]] = {
+    Matter.DETECTION: ("detected_at", "detected_by"),
+    Matter.EXPOSURE: ("exposure_observed", "exposure_estimated", "exposure_basis"),
+    Matter.IMPACT: ("impact",),
+}
+"""Which columns of the incident belong to what a person may correct."""
 
 CAME_TO_NOTHING = (RollbackState.REJECTED, RollbackState.EXPIRED, RollbackState.WITHDRAWN, RollbackState.CANCELLED)
 """Nothing was changed: such a rollback says nothing about the harm as long as another one does."""
@@ -61,3 +78,15 @@ def last_of(instants: Iterable[dt.datetime | None]) -> dt.datetime | None:
     found = list(instants)
     known = [instant for instant in found if instant is not None]
     return max(known) if known and len(known) == len(found) else None
+
+
+def is_back(*, standings: Iterable[Standing], stable_at: dt.datetime, stable_by_person: bool, no_longer_over: bool) -> bool:
+    """Whether the harm of a stable incident is back, by the rollbacks that count.
+
+    What rollbacks showed ends as soon as one of them does not show it. What a person said stands until a rollback is decided after it,
+    or one that had shown the end shows it no longer (`no_longer_over`).
+    """
+    going_on = [standing for standing in standings if standing.over_at is None]
+    if not stable_by_person:
+        return bool(going_on)
+    return no_longer_over or any(standing.decided_at > stable_at for standing in going_on)

@@ -24,7 +24,7 @@ SECRETS: set[str] = {
 }
 """What stands for a secret in tests/connectors and tests/lab; in clear, and as base64 where it travels so."""
 
-EVIDENCE = {"AuditEvent", "Sample", "StepAttempt", "Delivery", "Execution"}
+EVIDENCE = {"AuditEvent", "Sample", "StepAttempt", "Delivery", "Execution", "Channel", "Message", "MessageDelivery", "DeliveryAttempt"}
 _found: list[str] = []
 
 

@@ -13,6 +13,7 @@ from drills.domain.programme_selectors import PlannedRow, list_planned
 from drills.domain.quiet import list_quiet_periods
 from drills.enums import PlannedState
 from drills.models import QuietPeriod
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import Team
 from rollbackhub.common import clock
 from rollbackhub.common.sentences import with_stop
@@ -63,7 +64,7 @@ def _drill(row: PlannedRow, zone: ZoneInfo) -> Event:
     said = [f"The rollback of {what} in {row.environment}, on the engine that production rollbacks use.", f"State: {row.state.label.lower()}."]
     said += [with_stop(row.why)] if row.why else []
     owner = row.plan.owner
-    said.append(f"Owner: {owner.get_full_name() or owner.get_username()}.")
+    said.append(f"Owner: {name_of(owner)}.")
     event.add("description", "\n".join(said))
     event.add("status", "CANCELLED" if row.state == PlannedState.EXCUSED else "CONFIRMED")
     event.add("url", f"{settings.PUBLIC_URL}{row.url or f'/drills/planned/{row.id}/'}")

@@ -17,6 +17,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.shown_text import require_shown
 
 USE_NOTED_EVERY = dt.timedelta(minutes=1)
 _SECRET = re.compile(r"[A-Za-z0-9_-]{20,100}")
@@ -28,7 +29,7 @@ def make_feed(*, team: Team, name: str, actor: Actor, user: User) -> tuple[Calen
     Raises Forbidden, InvalidInput.
     """
     require(user=user, capability=Capability.CONFIGURE)
-    name = name.strip()
+    name = require_shown(name, field="name")
     if not name or len(name) > 100:
         sentence = "Say in 1 to 100 characters whose calendar it is, or where it is used."
         raise InvalidInput(sentence, fields={"name": [sentence]})

@@ -20,6 +20,7 @@ from rollbackhub.actions.enums import ActionOrigin, ActionState
 from rollbackhub.audit.actors import system_actor
 from rollbackhub.common import clock
 from rollbackhub.common.housekeeping import register_job
+from rollbackhub.common.shown_text import as_shown
 from rollbackhub.common.turns import each_of
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import REHEARSES, ExecutionState, FindingCode
@@ -105,7 +106,7 @@ def _found(finding: Finding, execution: Execution, policy: RoutingPolicy, *, own
     if link.action.state == ActionState.DONE:
         link.recurrences += 1
         link.closing_execution = None
-        reason = f"{_name(execution)} found it again: {finding.found}"
+        reason = as_shown(f"{_name(execution)} found it again: {finding.found}", lines=True)[:4000]
         reopen_action(action_id=link.action_id, reason=reason, actor=FOLLOWER, user=None, due_on=_due_on(policy))
     link.save(update_fields=["times_seen", "last_seen_execution", "recurrences", "closing_execution"])
 
@@ -114,8 +115,8 @@ def _open(finding: Finding, execution: Execution, policy: RoutingPolicy, *, owne
     where = f"{policy.alias} in {policy.environment.slug}"
     said = [f"Expected: {finding.expected}", f"Found: {finding.found}", f"What to do: {finding.remedy}" if finding.remedy else ""]
     action = open_action(
-        title=_cut(f"{FindingCode(finding.code).label}: {finding.subject} ({where})"),
-        detail="\n".join(line for line in said if line)[:4000],
+        title=_cut(as_shown(f"{FindingCode(finding.code).label}: {finding.subject} ({where})")),
+        detail=as_shown("\n".join(line for line in said if line), lines=True)[:4000],
         team=policy.artefact.team,
         owner=owner,
         due_on=_due_on(policy),

@@ -19,6 +19,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.shown_text import require_shown, spoken
 from rollbackhub.registry.models import Artefact, Environment
 from rollbackhub.routing.models import RoutingPolicy
 
@@ -48,7 +49,7 @@ def make_plan(
     require(user=user, capability=Capability.CONFIGURE)
     target = policy.artefact if policy is not None else artefact
     plan = DrillPlan(
-        name=name.strip(),
+        name=require_shown(name, field="name"),
         owner=owner,
         policy=policy,
         artefact=artefact,
@@ -105,7 +106,7 @@ def change_plan(
             plan = _locked(plan_id)
             before = _facts(plan)
             given: dict[str, object] = {"owner": owner, "team": team, "cadence": cadence, "environment": environment, "is_active": is_active}
-            given |= {"announced": announced, "late_hours": late_hours, "name": None if name is None else name.strip()}
+            given |= {"announced": announced, "late_hours": late_hours, "name": None if name is None else require_shown(name, field="name")}
             given["cron"] = None if cron is None else " ".join(cron.split())
             for field, value in given.items():
                 if value is not None:
@@ -143,7 +144,7 @@ def end_plan(*, plan_id: int, actor: Actor, user: User, reason: str = "") -> Dri
     Raises Forbidden, NotFound, InvalidInput, Conflict `plan_ended`.
     """
     require(user=user, capability=Capability.CONFIGURE)
-    text = reason.strip()
+    text = spoken(reason)
     if len(text) > LONGEST_REASON:
         raise InvalidInput(f"The reason may have at most {LONGEST_REASON} characters.", fields={"reason": [f"At most {LONGEST_REASON} characters."]})
     with transaction.atomic():

@@ -19,6 +19,7 @@ from drills.domain.starting import Started, seed_of, start_for
 from drills.enums import OPEN_STATES, PlannedState
 from drills.models import PlannedDrill
 from drills.rules import TRANSITIONS
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.audit.actors import Actor
@@ -27,6 +28,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound, RollbackHubError
 from rollbackhub.common.housekeeping import register_job
 from rollbackhub.common.sentences import with_stop
+from rollbackhub.common.shown_text import spoken
 from rollbackhub.common.turns import each_of
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ACTIVE_STATES, ExecutionState
@@ -120,10 +122,10 @@ def start_planned(*, planned_id: int, actor: Actor, user: User) -> PlannedDrill:
 def excuse_planned(*, planned_id: int, reason: str, actor: Actor, user: User) -> PlannedDrill:
     """Excuse a drill that is due, overdue or was missed. Excused is not passed: it proves nothing, and reports count it apart.
 
-    Raises Forbidden, NotFound, InvalidInput `reason_missing`, Conflict `wrong_state`.
+    Raises Forbidden, NotFound, InvalidInput `reason_missing`, `unshowable_text`, Conflict `wrong_state`.
     """
     require(user=user, capability=Capability.LEAD)
-    text = reason.strip()
+    text = spoken(reason)
     if not text or len(text) > LONGEST_REASON:
         sentence = f"Say in 1 to {LONGEST_REASON} characters why this drill is not held."
         raise InvalidInput(sentence, code="reason_missing", fields={"reason": [sentence]})
@@ -290,7 +292,7 @@ def _wrong_state(planned: PlannedDrill, to: PlannedState) -> Conflict:
 
 def _excused_already(planned: PlannedDrill) -> str:
     by = planned.excused_by
-    who = (by.get_full_name() or by.get_username()) if by is not None else "A lead"
+    who = name_of(by) if by is not None else "A lead"
     when = f"{planned.ended_at:%Y-%m-%d at %H:%M} UTC" if planned.ended_at is not None else "before"
     return f"{who} excused this drill already, {when}: {with_stop(planned.why)} Nothing more is to be done about it."
 

@@ -16,6 +16,7 @@ from rollbackhub.audit.actors import Actor
 from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
+from rollbackhub.common.shown_text import spoken
 
 LONGEST = dt.timedelta(days=92)
 
@@ -27,7 +28,8 @@ def make_quiet_period(*, team: Team | None, starts_at: dt.datetime, ends_at: dt.
     """
     require(user=user, capability=Capability.CONFIGURE)
     fields: dict[str, list[str]] = {}
-    if not reason.strip() or len(reason.strip()) > 200:
+    reason = spoken(reason)
+    if not reason or len(reason) > 200:
         fields["reason"] = ["Say in 1 to 200 characters why, for example the name of the holiday."]
     if ends_at <= starts_at:
         fields["ends_at"] = ["It must end after it starts."]
@@ -38,7 +40,7 @@ def make_quiet_period(*, team: Team | None, starts_at: dt.datetime, ends_at: dt.
     if fields:
         raise InvalidInput("The quiet period cannot be made: " + " ".join(sentence for found in fields.values() for sentence in found), fields=fields)
     with transaction.atomic():
-        found = QuietPeriod.objects.create(team=team, starts_at=starts_at, ends_at=ends_at, reason=reason.strip())
+        found = QuietPeriod.objects.create(team=team, starts_at=starts_at, ends_at=ends_at, reason=reason)
         _record("quiet_period.made", found, actor)
     return found
 

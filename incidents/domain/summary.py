@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from incidents.models import Incident
 from incidents.rules import CAME_TO_NOTHING, Standing, last_of
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.enums import Role
-from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject
+from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject, Via
 from rollbackhub.rollbacks.models import Rollback
+
+
+def facts_of(incident: Incident, rollbacks: Sequence[Rollback], *, counting: Sequence[Standing]) -> dict[str, Any]:
+    """What is reckoned of an incident: what its rollbacks know, and the earliest detection that they, an alert or a person name. Pure."""
+    facts: dict[str, Any] = summary_of(rollbacks, counting=counting) if rollbacks else dict(NOTHING_KNOWN)
+    named = incident.named_detected_at
+    if facts["detected_at"] is None or (named is not None and named <= facts["detected_at"]):
+        facts |= {"detected_at": named, "detected_by": incident.named_detected_by}
+    return facts
+
+
+NOTHING_KNOWN: dict[str, Any] = {"detected_at": None, "detected_by": "", "exposure_observed": None, "exposure_estimated": None, "exposure_basis": ""}
+"""Of an incident without rollbacks, of what people may correct."""
 
 
 def summary_of(rollbacks: Sequence[Rollback], *, counting: Sequence[Standing]) -> dict[str, Any]:
@@ -45,7 +60,9 @@ def authority_in_words(rollback: Rollback) -> str:
     rule = f"{Role(rollback.required_role).label} decides, by the rule for {AuthoritySubject(rollback.required_because).label.lower()}"
     if rollback.authorised_by is None:
         return f"Nobody has authorised it: {rule}."
-    name = rollback.authorised_by.get_full_name() or rollback.authorised_by.username
+    name = name_of(rollback.authorised_by)
+    if rollback.requested_via == Via.SYSTEM:
+        return f"RollbackHub started it by itself, as it is turned on for the alias; {name} answers for it ({rule})."
     if rollback.authorised_how == AuthorisedBy.APPROVAL:
         return f"{name} approved it ({rule})."
     if rollback.authorised_how == AuthorisedBy.BREAK_GLASS:

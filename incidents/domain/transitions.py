@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from incidents.domain.selectors import list_rollbacks_of
-from incidents.domain.summary import summary_of
+from incidents.domain.changes import OVER_NO_MORE, change_state, corrected_columns, keep, locked, plain
+from incidents.domain.opening import find_incident_to_join
+from incidents.domain.selectors import list_rollbacks_of, standings_of
+from incidents.domain.summary import facts_of
 from incidents.enums import How, IncidentState
 from incidents.models import Incident, IncidentRollback
-from incidents.rules import CHANGES_NO_MORE, TRANSITIONS, Standing, last_of, over_at, those_that_count
+from incidents.rules import CHANGES_NO_MORE, Standing, is_back, last_of, over_at, those_that_count
 from rollbackhub.audit.actors import system_actor
-from rollbackhub.audit.domain.record import record
 from rollbackhub.common import clock
-from rollbackhub.common.errors import Conflict
 from rollbackhub.common.housekeeping import register_job
 from rollbackhub.common.turns import each_of
 from rollbackhub.registry.models import Environment
@@ -30,9 +29,6 @@ from rollbackhub.rollbacks.models import Rollback
 from rollbackhub.routing.models import RoutingPolicy
 
 FOLLOWER = system_actor("incidents")
-
-JOIN_WITHIN = dt.timedelta(days=7)
-"""A rollback joins an incident of its alias that was opened within this time and is not closed: the length of a stability hold."""
 
 LOOKED_BACK = dt.timedelta(hours=1)
 """How far the quick job looks for rollbacks without an incident; the thorough one looks at all."""
@@ -86,14 +82,15 @@ def _follow(rollback_id: UUID) -> int:
             link = _join(rollback, policies) or _open(rollback, policies)
         elif link.followed_number >= rollback.number:
             return 1
+        had_ended = link.over_at is not None
         if link.followed_state != rollback.state:
             link.over_at = over_at(state=rollback.state, verified_at=rollback.verified_at, closed_at=rollback.closed_at, before=link.followed_state)
         link.followed_number, link.followed_state, link.changes_no_more = rollback.number, rollback.state, rollback.state in CHANGES_NO_MORE
         link.save()
-        incident = Incident.objects.select_for_update().get(pk=link.incident_id)
-        counting = those_that_count(_standings_of(incident))
+        incident = locked(link.incident_id)
+        counting = those_that_count(standings_of(incident))
         _fill_in(incident, rollback, counting)
-        _settle(incident, rollback, counting)
+        _settle(incident, rollback, counting, no_longer_over=had_ended and link.over_at is None)
         return 1
 
 
@@ -101,83 +98,49 @@ def _open(rollback: Rollback, policies: Sequence[RoutingPolicy]) -> IncidentRoll
     aliases = [policy.alias for policy in policies]
     title = f"{', '.join(aliases)} in {rollback.environment.slug}: {rollback.reason}"
     incident = Incident.objects.create(
-        title=title if len(title) <= 200 else f"{title[:199]}…", environment=rollback.environment, is_lab=rollback.is_lab, opened_at=rollback.decided_at
+        title=title if len(title) <= 200 else f"{title[:199]}…",
+        environment=rollback.environment,
+        is_lab=rollback.is_lab,
+        opened_at=rollback.decided_at,
+        opened_by_label=FOLLOWER.label,
     )
     incident.aliases.set(policies)
-    _record(incident, "incident.opened", {"rollback": str(rollback.pk), "title": incident.title, "aliases": aliases, "state": rollback.state})
+    data = {"rollback": str(rollback.pk), "title": incident.title, "aliases": aliases, "state": rollback.state}
+    keep(incident, actor=FOLLOWER, event="incident.opened", data=data)
     return IncidentRollback(incident=incident, rollback=rollback, how=How.OPENED)
 
 
 def _join(rollback: Rollback, policies: Sequence[RoutingPolicy]) -> IncidentRollback | None:
     """The newest incident of one of its aliases that is not closed and not too old. None: there is none."""
-    incident = (
-        Incident.objects.filter(
-            pk__in=Incident.aliases.through.objects.filter(routingpolicy__in=policies).values("incident"),
-            environment=rollback.environment,
-            opened_at__gte=rollback.decided_at - JOIN_WITHIN,
-        )
-        .exclude(state=IncidentState.CLOSED)
-        .order_by("-opened_at")
-        .first()
-    )
+    incident = find_incident_to_join(environment=rollback.environment, policies=policies, at=rollback.decided_at)
     if incident is None:
         return None
     incident.aliases.add(*policies)
-    _record(incident, "incident.joined", {"rollback": str(rollback.pk), "aliases": [policy.alias for policy in policies], "state": rollback.state})
+    data = {"rollback": str(rollback.pk), "aliases": [policy.alias for policy in policies], "state": rollback.state}
+    keep(incident, actor=FOLLOWER, event="incident.joined", data=data)
     return IncidentRollback(incident=incident, rollback=rollback, how=How.JOINED)
 
 
 def _fill_in(incident: Incident, rollback: Rollback, counting: Sequence[Standing]) -> None:
-    """What all its rollbacks know, and what of that is new, on the record."""
-    values = summary_of(list_rollbacks_of(incident), counting=counting)
-    changes = {name: {"before": _plain(getattr(incident, name)), "after": _plain(value)} for name, value in values.items() if getattr(incident, name) != value}
-    if not changes:
+    """What all its rollbacks know, and what of that is new, on the record. What a person has corrected stands as it is."""
+    facts = facts_of(incident, list_rollbacks_of(incident), counting=counting)
+    corrected = corrected_columns(incident)
+    values = {name: value for name, value in facts.items() if name not in corrected and getattr(incident, name) != value}
+    if not values:
         return
-    for name, value in values.items():
-        setattr(incident, name, value)
-    incident.save(update_fields=list(values))
-    _record(incident, "incident.updated", {"rollback": str(rollback.pk), "state": rollback.state, "changes": changes})
+    changes = {name: {"before": plain(getattr(incident, name)), "after": plain(value)} for name, value in values.items()}
+    data = {"rollback": str(rollback.pk), "state": rollback.state, "changes": changes}
+    keep(incident, actor=FOLLOWER, event="incident.updated", data=data, **values)
 
 
-def _settle(incident: Incident, rollback: Rollback, counting: Sequence[Standing]) -> None:
+def _settle(incident: Incident, rollback: Rollback, counting: Sequence[Standing], *, no_longer_over: bool) -> None:
     """Stable when the harm was shown to be over at every alias; open again when it is back. Only a person closes."""
     over = last_of(standing.over_at for standing in counting)
-    if over is not None and incident.state == IncidentState.OPEN:
-        _change_state(incident, IncidentState.STABLE, "incident.stable", {"rollback": str(rollback.pk), "stable_at": over.isoformat()}, stable_at=over)
-    elif over is None and incident.state == IncidentState.STABLE:
-        _change_state(incident, IncidentState.OPEN, "incident.reopened", {"rollback": str(rollback.pk), "state": rollback.state}, stable_at=None)
-
-
-def _standings_of(incident: Incident) -> list[Standing]:
-    aliases: dict[UUID, set[int]] = {}
-    for rollback_id, policy_id in incident.rollback_links.values_list("rollback", "rollback__parts__policy"):
-        aliases.setdefault(rollback_id, set()).add(policy_id)
-    return [
-        Standing(
-            rollback_id=link.rollback_id,
-            aliases=frozenset(aliases[link.rollback_id]),
-            state=link.followed_state,
-            decided_at=link.rollback.decided_at,
-            over_at=link.over_at,
-        )
-        for link in incident.rollback_links.select_related("rollback")
-    ]
-
-
-def _change_state(incident: Incident, to: IncidentState, event: str, data: dict[str, Any], **fields: Any) -> None:
-    """Move a locked incident to a state that may follow its present one, with its audit record."""
-    if to not in TRANSITIONS[IncidentState(incident.state)]:
-        raise Conflict(f"The incident is {incident.get_state_display().lower()} and cannot become {to.label.lower()}.", code="wrong_state")
-    before = incident.state
-    for name, value in (fields | {"state": to}).items():
-        setattr(incident, name, value)
-    incident.save(update_fields=[*fields, "state"])
-    _record(incident, event, {"from": before, "to": to, **data})
-
-
-def _record(incident: Incident, event: str, data: dict[str, Any]) -> None:
-    record(event=event, actor=FOLLOWER, subject_type="incident", subject_id=incident.pk, data=data)
-
-
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, dt.datetime) else value
+    if incident.state == IncidentState.OPEN and over is not None and (incident.reopened_at is None or over > incident.reopened_at):
+        data = {"rollback": str(rollback.pk), "stable_at": over.isoformat()}
+        change_state(incident, IncidentState.STABLE, actor=FOLLOWER, event="incident.stable", data=data, stable_at=over)
+    elif incident.state == IncidentState.STABLE and incident.stable_at is not None:
+        by_person = bool(incident.stable_by_label)
+        if is_back(standings=counting, stable_at=incident.stable_at, stable_by_person=by_person, no_longer_over=no_longer_over):
+            data = {"rollback": str(rollback.pk), "state": rollback.state}
+            change_state(incident, IncidentState.OPEN, actor=FOLLOWER, event="incident.reopened", data=data, **OVER_NO_MORE)

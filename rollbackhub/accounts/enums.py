@@ -25,3 +25,4 @@ class Scope(models.TextChoices):
     REGISTER = "register", "Register and retire versions"
     RELEASE = "release", "Start and promote releases"
     ROLLBACK = "rollback", "Request and run production rollbacks"
+    RESPOND = "respond", "Open and work on incidents and postmortems"

@@ -29,6 +29,7 @@ class Capability(StrEnum):
     RELEASE = "release"
     ROLL_BACK = "roll_back"
     APPROVE = "approve"
+    RESPOND = "respond"
     LEAD = "lead"
     AUDIT = "audit"
     ADMINISTER = "administer"
@@ -44,6 +45,7 @@ ROLES: dict[Capability, frozenset[Role]] = {
     Capability.RELEASE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.ADMIN}),
     Capability.ROLL_BACK: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
     Capability.APPROVE: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
+    Capability.RESPOND: frozenset({Role.ON_CALL, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
     Capability.LEAD: frozenset({Role.PLATFORM_LEAD, Role.LEADERSHIP}),
     Capability.AUDIT: frozenset({Role.AUDITOR, Role.PLATFORM_LEAD, Role.LEADERSHIP, Role.ADMIN}),
     Capability.ADMINISTER: frozenset({Role.ADMIN}),
@@ -60,6 +62,7 @@ SCOPES: dict[Capability, Scope] = {
     Capability.RETIRE: Scope.REGISTER,
     Capability.RELEASE: Scope.RELEASE,
     Capability.ROLL_BACK: Scope.ROLLBACK,
+    Capability.RESPOND: Scope.RESPOND,
 }
 """A token needs this scope besides. What is not here no token may do."""
 
@@ -73,6 +76,7 @@ _WORDS: dict[Capability, str] = {
     Capability.RELEASE: "release versions",
     Capability.ROLL_BACK: "roll back",
     Capability.APPROVE: "decide about a rollback request",
+    Capability.RESPOND: "work on incidents",
     Capability.LEAD: "take a lead's decision",
     Capability.AUDIT: "read the audit log",
     Capability.ADMINISTER: "change settings",

@@ -18,3 +18,13 @@ class ActionOrigin(models.TextChoices):
 
     DRILL = "drill", "A drill's finding"
     REVIEW = "review", "A quarterly review"
+    POSTMORTEM = "postmortem", "A postmortem"
+
+
+class ActionKind(models.TextChoices):
+    """What an action is good for."""
+
+    PREVENT = "prevent", "Prevent"
+    DETECT = "detect", "Detect"
+    MITIGATE = "mitigate", "Mitigate"
+    PROCESS = "process", "Process"

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.actions.enums import ActionOrigin, ActionState
+from rollbackhub.actions.enums import ActionKind, ActionOrigin, ActionState
 
 
 class Action(models.Model):
@@ -25,6 +25,8 @@ class Action(models.Model):
     origin = models.CharField(max_length=10, choices=ActionOrigin)
     origin_label = models.CharField(max_length=200, help_text="What it came out of, in words")
     origin_url = models.CharField(max_length=300, help_text="Path of the page of what it came out of")
+    kind = models.CharField(max_length=10, choices=ActionKind, blank=True, help_text="Of a postmortem's action: what it is good for")
+    is_gating = models.BooleanField(default=False, help_text="Until it is closed, the version that was rolled back may not ship again")
     is_lab = models.BooleanField(default=False)
     created_by_label = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -38,6 +40,7 @@ class Action(models.Model):
             models.CheckConstraint(condition=models.Q(state__in=ActionState.values), name="action_state_known"),
             models.CheckConstraint(condition=models.Q(state=ActionState.OPEN) ^ models.Q(closed_at__isnull=False), name="action_closed_has_instant"),
             models.CheckConstraint(condition=~models.Q(state=ActionState.NOT_DOING) | ~models.Q(closed_reason=""), name="action_not_doing_has_reason"),
+            models.CheckConstraint(condition=models.Q(kind="") | models.Q(kind__in=ActionKind.values), name="action_kind_known"),
         ]
         indexes = [
             models.Index(fields=["team", "due_on"], condition=models.Q(state=ActionState.OPEN), name="action_open_by_team"),

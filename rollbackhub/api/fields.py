@@ -32,7 +32,16 @@ class Seconds(serializers.FloatField):
         return round(float(value), 4)
 
 
-class ChoiceOrNull(serializers.ChoiceField):
+class Choice(serializers.ChoiceField):
+    """One of a few values. What is none of them is refused with those that there are."""
+
+    def __init__(self, choices: Any, **kwargs: Any) -> None:
+        super().__init__(choices, **kwargs)
+        values = ", ".join(str(value) for value in self.choices)
+        self.error_messages["invalid_choice"] = '"{input}" is not a valid choice: write one of ' + values.replace("{", "{{").replace("}", "}}") + "."
+
+
+class ChoiceOrNull(Choice):
     """A choice that the database keeps as an empty text while there is none: null."""
 
     def __init__(self, choices: Any, **kwargs: Any) -> None:

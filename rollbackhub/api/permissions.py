@@ -92,6 +92,12 @@ class MayRollBack(CapabilityPermission):
     capability = Capability.ROLL_BACK
 
 
+class MayRespond(CapabilityPermission):
+    """Open incidents and work on them."""
+
+    capability = Capability.RESPOND
+
+
 class InPerson(CapabilityPermission):
     """For decisions: by a person in a signed-in session, never by a token."""
 

@@ -17,8 +17,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
-LAB_PARTS = ("git", "delta", "haproxy", "mlflow", "prometheus")
+LAB_PARTS = ("git", "delta", "haproxy", "mlflow", "prometheus", "alertmanager")
 """Names of the lab's optional parts; what they are stands in `rollbackhub.lab.parts`."""
+LAB_PORTS = 37
+"""How many ports from LAB_BASE_PORT on belong to the lab; which is whose stands in `rollbackhub.lab.ports`."""
+
+NOTIFY_SCHEMES = ("slack", "workflow", "workflows", "pagerduty", "opsgenie", "mailto", "mailtos", "json", "jsons", "discord", "mmost", "mmosts")
+"""Slack, Teams, PagerDuty, Opsgenie, e-mail, webhooks, Discord, Mattermost."""
+NEVER_NOTIFY_SCHEMES = frozenset({"dbus", "kde", "glib", "qt", "gnome", "macosx", "windows", "syslog", "growl", "file", "exec", "apprise", "apprises"})
+"""Those that act on this machine instead of sending, or hand over to another Apprise."""
 
 CommaSeparated = Annotated[list[str], NoDecode]
 Networks = Annotated[list[IPv4Network | IPv6Network], NoDecode]
@@ -75,17 +82,32 @@ class Config(BaseSettings):
     xds_hold_seconds: float = Field(default=10, gt=0, le=35)
     gateway_live_seconds: float = Field(default=25, gt=0, le=3600)
     outbound_allowed_hosts: CommaSeparated = ["127.0.0.1", "localhost", "::1"]
-    """Hosts that the hub may call (gateway admin, metrics endpoints)."""
+    """Hosts that the hub may call (gateway admin, metrics endpoints, receivers of notifications whose host is somebody's choice)."""
+    notify_allowed_schemes: CommaSeparated = list(NOTIFY_SCHEMES)
+    """Kinds of addresses that notifications may go to, by Apprise's names."""
+    notify_timeout_seconds: float = Field(default=10, ge=0.5, le=60)
+    """How long one try to send a notification may take."""
 
     failpoints_dir: Path | None = None
     """Tests only: files here make the process kill or pause itself at named points."""
 
-    @field_validator("allowed_hosts", "csrf_trusted_origins", "outbound_allowed_hosts", "xds_allowed_networks", "lab_parts", mode="before")
+    @field_validator(
+        "allowed_hosts", "csrf_trusted_origins", "outbound_allowed_hosts", "xds_allowed_networks", "lab_parts", "notify_allowed_schemes", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+    @field_validator("notify_allowed_schemes")
+    @classmethod
+    def _sending_schemes(cls, names: list[str]) -> list[str]:
+        names = [name.lower().removesuffix("://") for name in names]
+        wrong = [name for name in names if name in NEVER_NOTIFY_SCHEMES or not name.isalnum()]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} cannot be allowed: notifications go to other systems, by names such as {', '.join(NOTIFY_SCHEMES[:4])}")
+        return names
 
     @field_validator("lab_parts")
     @classmethod

@@ -42,6 +42,12 @@ class Forbidden(RollbackHubError):
     code, status, title = "forbidden", 403, "Not allowed"
 
 
+class MethodNotAllowed(RollbackHubError):
+    """There is such an address, and it is not asked like this."""
+
+    code, status, title = "method_not_allowed", 405, "This is no page"
+
+
 class Conflict(RollbackHubError):
     """The state of things forbids it now (someone was faster, something is running)."""
 

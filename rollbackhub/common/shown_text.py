@@ -57,6 +57,12 @@ def spoken(text: str, *, field: str = "reason") -> str:
     return require_shown(text.translate(_DIRECTIONS), field=field, lines=True)
 
 
+def as_shown(text: str, *, lines: bool = False) -> str:
+    """What a machine said, as `require_shown` takes it: a space for each character that cannot be shown. Nobody is there to be refused."""
+    text = text.replace("\r\n", "\n").translate(_DIRECTIONS)
+    return "".join(" " if problem_of(character, lines=lines) else character for character in text).strip()
+
+
 def problems_within(value: object, place: str = "") -> Iterator[tuple[str, str]]:
     """Place (`target.model`) and sentence of each text in JSON that cannot be shown, names of members included."""
     if isinstance(value, str):

@@ -8,6 +8,9 @@ from functools import cached_property
 
 from rollbackhub.accounts.domain.notices import list_unread
 from rollbackhub.accounts.models import Notice, User
+from rollbackhub.accounts.rules import Capability, may
+from rollbackhub.alerts.domain.proposals import list_open_proposals, url_of
+from rollbackhub.alerts.models import Proposal
 from rollbackhub.executions.domain.listing import list_active
 from rollbackhub.executions.enums import ExecutionKind
 from rollbackhub.executions.models import Execution
@@ -32,12 +35,15 @@ class Bar:
     """Drills: executions of rollbacks show as their rollback."""
     matters: Matters = field(default_factory=Matters)
     notices: list[Notice] = field(default_factory=list)
+    proposals: list[Proposal] = field(default_factory=list)
+    """Rollbacks that alerts propose, for who may confirm them: the oldest of them."""
+    more_proposals: bool = False
 
     @cached_property
     def is_empty(self) -> bool:
         """Whether there is nothing to say."""
         matters = self.matters
-        return not (self.executions or self.notices or matters.running or matters.waiting or matters.mine or matters.reviews)
+        return not (self.executions or self.notices or self.proposals or matters.running or matters.waiting or matters.mine or matters.reviews)
 
     @cached_property
     def digest(self) -> str:
@@ -47,6 +53,7 @@ class Bar:
         matters = self.matters
         rollbacks = [f"{kind}{rollback.pk}.{rollback.number}" for kind in ("running", "waiting", "mine", "reviews") for rollback in getattr(matters, kind)]
         seen = [*(f"{execution.pk}.{execution.state}" for execution in self.executions), *rollbacks, *(str(notice.pk) for notice in self.notices)]
+        seen += [str(proposal.pk) for proposal in self.proposals]
         return hashlib.sha256(" ".join(seen).encode()).hexdigest()[:16]
 
     @property
@@ -88,10 +95,19 @@ class Bar:
     @cached_property
     def _other_notices(self) -> list[Notice]:
         said = {f"/rollbacks/{rollback.pk}/" for rollback in [*self.matters.waiting, *self.matters.reviews]}
+        said |= {url_of(proposal) for proposal in self.proposals}
         return [notice for notice in self.notices if notice.url not in said]
 
 
 def bar_for(user: User) -> Bar:
-    """What the bar shows this person. Three queries, four for leads."""
+    """What the bar shows this person. Three queries, four for who may roll back, one more for leads."""
     drills = [execution for execution in list_active(limit=4 * SHOWN) if execution.kind not in OF_ROLLBACKS]
-    return Bar(executions=drills[:SHOWN], matters=list_matters(user), notices=list_unread(user))
+    able = may(user=user, capability=Capability.ROLL_BACK) and not user.is_service
+    proposals = list(list_open_proposals()[: SHOWN_ROLLBACKS + 1]) if able else []
+    return Bar(
+        executions=drills[:SHOWN],
+        matters=list_matters(user),
+        notices=list_unread(user),
+        proposals=proposals[:SHOWN_ROLLBACKS],
+        more_proposals=len(proposals) > SHOWN_ROLLBACKS,
+    )

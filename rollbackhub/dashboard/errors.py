@@ -46,7 +46,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 of a form whose token does not fit."""
     return _answer(
-        request, Forbidden("This form was opened too long ago or in another session. Go back, reload the page and send it again.", code="csrf_failed")
+        request,
+        Forbidden(
+            "This form was opened too long ago or in another session. Go back: what you wrote is still there. Copy it, reload the page, and send it again.",
+            code="csrf_failed",
+        ),
     )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drills.enums import PlannedState
+from incidents.enums import IncidentState, Severity
 from rollbackhub.actions.enums import ActionState
+from rollbackhub.alerts.enums import AlertState, ProposalState
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState, StepState
 from rollbackhub.executions.models import Execution
+from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
@@ -111,7 +114,36 @@ ACTIONS = {
     ActionState.DONE: Look("Done", "circle-check", "ok"),
     ActionState.NOT_DOING: Look("Not doing", "ban", "idle"),
 }
+ALERTS = {
+    AlertState.FIRING: Look("Firing", "alert-triangle", "bad"),
+    AlertState.RESOLVED: Look("Resolved", "check", "idle"),
+}
+PROPOSALS = {
+    ProposalState.OPEN: Look("Waits for a decision", "hourglass", "warn"),
+    ProposalState.CONFIRMED: Look("Confirmed", "circle-check", "ok"),
+    ProposalState.DISMISSED: Look("Dismissed", "ban", "idle"),
+    ProposalState.SUPERSEDED: Look("Superseded", "history", "idle"),
+    ProposalState.EXPIRED: Look("Expired", "clock", "idle"),
+}
+POSTMORTEMS = {
+    PostmortemState.DRAFT: Look("Draft", "edit", "busy"),
+    PostmortemState.IN_REVIEW: Look("In review", "hourglass", "busy"),
+    PostmortemState.PUBLISHED: Look("Published", "circle-check", "ok"),
+    PostmortemState.CLOSED: Look("Closed", "check", "idle"),
+}
+POSTMORTEM_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
 ACTION_OVERDUE_LOOK = Look("Overdue", "alert-triangle", "warn")
+INCIDENTS = {
+    IncidentState.OPEN: Look("Open", "alert-triangle", "bad"),
+    IncidentState.STABLE: Look("Stable", "circle-check", "ok"),
+    IncidentState.CLOSED: Look("Closed", "check", "idle"),
+}
+SEVERITIES = {
+    Severity.SEV1: Look(str(Severity.SEV1.label), "alert-triangle", "bad"),
+    Severity.SEV2: Look(str(Severity.SEV2.label), "alert-triangle", "warn"),
+    Severity.SEV3: Look(str(Severity.SEV3.label), "info-circle", "idle"),
+    Severity.SEV4: Look(str(Severity.SEV4.label), "info-circle", "idle"),
+}
 
 
 def look_of_execution(execution: Execution) -> Look:

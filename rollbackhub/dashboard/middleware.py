@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
-from rollbackhub.common.errors import InvalidInput, RollbackHubError
+from rollbackhub.common.errors import InvalidInput, MethodNotAllowed, RollbackHubError
 from rollbackhub.dashboard.errors import error_response
 
 TIME_ZONE_COOKIE = "hub_tz"
@@ -51,7 +51,13 @@ class ErrorPageMiddleware:
         """Nothing, unless a view raises, or the address asks for what no text in the database can hold."""
         if "%00" in request.META.get("QUERY_STRING", "") and not request.path.startswith(NOT_PAGES):
             return error_response(request, InvalidInput("The address holds a character that no text has (NUL). Take it out.", code="nul_in_address"))
-        return self.get_response(request)
+        response = self.get_response(request)
+        if response.status_code == 405 and request.method == "GET" and not request.path.startswith(NOT_PAGES):
+            # A form that was refused, and its answer loaded again from the address line.
+            page = error_response(request, MethodNotAllowed("This address takes forms only. Go back to the page where you filled one in."))
+            page["Allow"] = response["Allow"]
+            return page
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The page for an error that a person may see; every other exception goes on."""

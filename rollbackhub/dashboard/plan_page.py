@@ -16,6 +16,7 @@ from drills.domain.quiet import quiets_of
 from drills.domain.schedule import period_in_words, periods, place, working_windows
 from drills.enums import OPEN_STATES, PlannedState
 from drills.models import DrillPlan, PlannedDrill
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.common import clock
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.dashboard.looks import PLANNED, Look
@@ -117,5 +118,5 @@ def said_of(row: PlannedRow) -> Said:
         case PlannedState.MISSED:
             return Said(look, "It was missed.", row.why)
         case _:
-            by = row.excused_by.get_full_name() or row.excused_by.username if row.excused_by else "a lead"
+            by = name_of(row.excused_by) if row.excused_by else "a lead"
             return Said(look, f"{by} excused it: it {'was' if row.was_due else 'is'} not held, and counts as neither passed nor missed.", row.why)

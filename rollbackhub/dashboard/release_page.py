@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import User
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.common.sentences import counted
@@ -309,7 +310,7 @@ def _is_or_are(number: int) -> str:
 
 
 def _name_of(person: User | None) -> str:
-    return (person.get_full_name() or person.username) if person is not None else "a lead"
+    return name_of(person) if person is not None else "a lead"
 
 
 def _look(view: ReleaseView) -> Look:

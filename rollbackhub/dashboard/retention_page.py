@@ -71,7 +71,7 @@ _REMEDIES = {
     "only_proven_target": ("", "Start a drill", "drills:choose"),
     "within_window": ("It ends by itself. The window is set for each change type and artefact in the settings: 30 days at least.", "", ""),
     "stability_hold": ("It ends by itself, or a lead lifts it with a reason.", "Holds", "rollbacks:holds"),
-    "open_incident": ("", "Rollbacks", "rollbacks:list"),
+    "open_incident": ("", "Incidents", "incidents:list"),
 }
 """Code of a reason → what there is to add, and the page."""
 

@@ -27,6 +27,7 @@ from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.domain.selectors import SegmentTime
 from rollbackhub.executions.enums import ExecutionState, Segment, StepState
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
+from rollbackhub.registry.domain.holds import stands, with_gates
 from rollbackhub.registry.models import StabilityHold
 from rollbackhub.rollbacks.domain.coordination import Coordination, coordination_of, past_no_return
 from rollbackhub.rollbacks.domain.roll_forward import GATES, failed_roll_forward
@@ -277,13 +278,13 @@ class RollbackView:
     @cached_property
     def holds(self) -> list[StabilityHold]:
         """The holds that this rollback began. One query."""
-        return list(StabilityHold.objects.filter(rollback_id=self.rollback.pk).select_related("version__artefact", "lifted_by").order_by("started_at"))
+        holds = with_gates(StabilityHold.objects.filter(rollback_id=self.rollback.pk))
+        return list(holds.select_related("version__artefact", "lifted_by").order_by("started_at"))
 
     @property
     def standing_holds(self) -> list[StabilityHold]:
         """Those that stand now."""
-        now = clock.now()
-        return [hold for hold in self.holds if hold.lifted_at is None and hold.ends_at > now]
+        return [hold for hold in self.holds if stands(hold)]
 
     @cached_property
     def failed_forward(self) -> RollForward | None:

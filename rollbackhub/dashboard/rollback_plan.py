@@ -14,13 +14,11 @@ from rollbackhub.common.durations import in_words
 from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.plans import weights_yaml
 from rollbackhub.executions.actions import parse_params
-from rollbackhub.executions.domain.path import paths_of
 from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.executions.enums import Segment
-from rollbackhub.registry.enums import EnvironmentKind
 from rollbackhub.registry.models import Version
 from rollbackhub.rollbacks.domain.coordination import Coordination, coordinate, get_coordinated
-from rollbackhub.rollbacks.domain.proposal import ProposedPart, Target, proofs_for
+from rollbackhub.rollbacks.domain.proposal import ProposedPart, Target, proofs_for, targets_of
 from rollbackhub.rollbacks.models import CoordinatedProcedure, Rollback, RollbackPart
 from rollbackhub.routing.domain.selectors import get_present_revisions
 from rollbackhub.routing.models import RoutingPolicy
@@ -107,9 +105,9 @@ def read_choice(request: HttpRequest, *, environment: str) -> Choice:
             raise NotFound(f"{name} does not serve a version {label[:120]} now.", code="version_not_in_policy")
         bad[name] = version
     alone = [found[name] for name in names if name not in bad and len(served[name]) == 1]
-    for path in paths_of(alone).values() if alone else ():
-        if path.bad is not None and not path.taken_out and path.policy.environment.kind == EnvironmentKind.PRODUCTION:
-            bad[path.policy.alias] = path.bad
+    for target in targets_of(alone) if alone else ():
+        if target.bad_version is not None:
+            bad[target.policy.alias] = target.bad_version
     strategic = request.GET.get("strategic", "").lower() in ("1", "on", "true", "yes")
     coordination = coordinate(procedure, policies) if procedure is not None else None
     return Choice(environment=environment, policies=policies, served=served, bad=bad, strategic=strategic, coordination=coordination)

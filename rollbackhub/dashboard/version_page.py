@@ -9,9 +9,10 @@ from django.db.models import Count, F, Q
 
 from rollbackhub.audit.domain.listing import list_events
 from rollbackhub.audit.models import AuditEvent
-from rollbackhub.common import clock
+from rollbackhub.audit.wording import readable
 from rollbackhub.dashboard.looks import LIFECYCLES, Look
-from rollbackhub.dashboard.templatetags.hub import event_words, full_time
+from rollbackhub.dashboard.templatetags.hub import full_time
+from rollbackhub.registry.domain.holds import gates_of, stands, until_in_words, with_gates
 from rollbackhub.registry.enums import EnvironmentKind, Lifecycle
 from rollbackhub.registry.models import Artefact, StabilityHold, Version
 from rollbackhub.releases.models import Release
@@ -76,7 +77,7 @@ def version_context(version: Version) -> dict[str, Any]:
         .select_related("revision__policy__environment")
         .order_by("revision__policy__environment__kind", "revision__policy__alias")[: SHOWN + 1]
     )
-    holds = list(version.holds.select_related("lifted_by").order_by("-started_at")[:SHOWN])
+    holds = list(with_gates(version.holds.select_related("lifted_by")).order_by("-started_at")[:SHOWN])
     releases = Release.objects.select_related("policy__environment", "from_version", "to_version")
     events, older = list_events(subject_type="version", subject_id=str(version.pk), size=SHOWN)
     in_production = [candidate for candidate in serving if candidate.revision.policy.environment.kind == EnvironmentKind.PRODUCTION]
@@ -117,9 +118,10 @@ def _answer(version: Version, *, in_production: int, holds: list[StabilityHold])
         detail = "A rollback took it out of production."
     else:
         detail = "It has no weight in production now."
-    standing = next((hold for hold in holds if hold.lifted_at is None and hold.ends_at > clock.now()), None)
+    standing = next((hold for hold in holds if stands(hold)), None)
     if standing is not None:
-        detail += f" It is under a stability hold until {full_time(standing.ends_at)}."
+        until = until_in_words(standing) if gates_of(standing) else f"until {full_time(standing.ends_at)}"
+        detail += f" It is under a stability hold {until}."
     return Answer(look, f"{version.label} is {look.word.lower()}.", detail)
 
 
@@ -132,4 +134,4 @@ def _happening(event: AuditEvent) -> Happening:
         return Happening(event, f"{Lifecycle(data['before']).label} → {Lifecycle(data['after']).label}", reason)
     if event.event == "hold.started" and data.get("lifecycle_before") in Lifecycle:
         return Happening(event, f"{Lifecycle(data['lifecycle_before']).label} → {Lifecycle.ROLLED_BACK.label}, under hold", reason)
-    return Happening(event, event_words(event.event), reason)
+    return Happening(event, readable(event.event), reason)

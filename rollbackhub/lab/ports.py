@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.lab import catalogue
 
 LOOPBACK = "127.0.0.1"
@@ -24,8 +25,7 @@ DEPLOYER = 31
 MLFLOW = 32
 BALANCER = {"staging": 33, "production": 34}
 PROMETHEUS = 35
-COUNT = 36
-"""How many ports from the base on belong to the lab."""
+ALERTMANAGER = 36
 
 
 class PortTaken(Exception):
@@ -77,6 +77,11 @@ class Ports:
         """Port of the Prometheus server (part prometheus)."""
         return self.base + PROMETHEUS
 
+    @property
+    def alertmanager(self) -> int:
+        """Port of the Alertmanager (part alertmanager)."""
+        return self.base + ALERTMANAGER
+
     def balancer(self, environment: str) -> int:
         """Port on which HAProxy takes an environment's traffic (part haproxy)."""
         return self.base + BALANCER[environment]
@@ -108,5 +113,5 @@ def require_free(ports: dict[str, int]) -> None:
             except OSError as error:
                 raise PortTaken(
                     f"The lab cannot start: port {port} ({purpose}) is taken ({error.strerror}). "
-                    f"Set LAB_BASE_PORT to the first of {COUNT} free ports, or LAB=0 to run without the lab."
+                    f"Set LAB_BASE_PORT to the first of {LAB_PORTS} free ports, or LAB=0 to run without the lab."
                 ) from error

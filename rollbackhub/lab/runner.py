@@ -11,6 +11,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.config import Config
 from rollbackhub.common.errors import RollbackHubError
 from rollbackhub.lab.catalogue import ENVIRONMENTS
+from rollbackhub.lab.domain.alerting import ensure_alert_hook
 from rollbackhub.lab.domain.first_drill import is_first_drill_wanted, start_first_drill
 from rollbackhub.lab.domain.seed import seed_lab
 from rollbackhub.lab.ports import require_free
@@ -44,6 +45,7 @@ class LabRunner:
         self._follower = SwitchFollower(world)
         self._stop = threading.Event()
         self._first_drill_wanted = True
+        self._alert_hook_wanted = True
         self._try_drill_at = 0.0
 
     def stop(self) -> None:
@@ -68,6 +70,7 @@ class LabRunner:
                 self._world.follow_parts()
                 try:
                     self._follower.follow()
+                    self._consider_alert_hook()
                     self._consider_first_drill()
                 except (DatabaseError, InterfaceError) as error:
                     self._database_away(error)
@@ -88,6 +91,10 @@ class LabRunner:
         logger.warning("the database does not answer (%s); trying again", (str(error).strip() or type(error).__name__).splitlines()[0])
         connection.close()
         self._stop.wait(1.0)
+
+    def _consider_alert_hook(self) -> None:
+        if self._alert_hook_wanted and ensure_alert_hook(self._world):
+            self._alert_hook_wanted = False
 
     def _consider_first_drill(self) -> None:
         if not self._first_drill_wanted or clock.monotonic() < self._try_drill_at:

@@ -67,7 +67,7 @@ class LabWorld:
         self.ports = Ports(base_port)
         self.directory = directory.resolve()
         self.requests_per_second = requests_per_second
-        self.parts, self.missing_parts = choose_parts(parts, environments=self.environments, ports=self.ports, folder=self.directory / "parts")
+        self.parts, self.missing_parts = choose_parts(parts, environments=self.environments, ports=self.ports, folder=self.directory / "parts", hub_url=hub_url)
         self.part_children = [child for part in self.parts for child in part.children()] + self._deployer()
         self.gateway_modes = dict.fromkeys(self.environments, GatewayMode.FOLLOWING)
         self.metrics_modes = dict.fromkeys(self.environments, MetricsMode.NORMAL)

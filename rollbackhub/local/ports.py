@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from rollbackhub.common.config import Config
-from rollbackhub.local.programs import LAB_PORTS
+from rollbackhub.common.config import LAB_PORTS, Config
 from rollbackhub.local.server_user import CannotStart
 
 LOOPBACK = "127.0.0.1"

@@ -9,7 +9,6 @@ from pathlib import Path
 from rollbackhub.common.config import BASE_DIR, Config
 from rollbackhub.local.child import Program
 
-LAB_PORTS = 36
 QUIET_ROOT = ("-W", "ignore:You're running the worker with superuser privileges")
 """Containers run everything as root; Celery's warning has ten lines and nothing to add to that."""
 QUEUES = "executions,executions.resume,default"

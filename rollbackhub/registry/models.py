@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Coalesce, Now, NullIf
 
 from rollbackhub.accounts.models import Team
+from rollbackhub.actions.models import Action
 from rollbackhub.registry.enums import ChangeType, EnvironmentKind, Lifecycle, Stakes
 from rollbackhub.registry.rules import DEFAULT_RETENTION_DAYS, LEAST_RETENTION_DAYS
 
@@ -172,7 +173,10 @@ class Connection(models.Model):
 
 
 class StabilityHold(models.Model):
-    """After a rollback the version may get no weight in any production environment until the hold ends or a lead lifts it."""
+    """After a rollback the version may get no weight in any production environment until the hold ends or a lead lifts it.
+
+    It ends with its time, once no gating action of it is open (HoldGate).
+    """
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="holds")
     rollback_id = models.UUIDField(help_text="The rollback that took the version out")
@@ -196,3 +200,18 @@ class StabilityHold(models.Model):
 
     def __str__(self) -> str:
         return f"hold on {self.version} until {self.ends_at:%Y-%m-%d}"
+
+
+class HoldGate(models.Model):
+    """An action that a hold waits for: while it is open and gating, the hold stands, whatever its time."""
+
+    hold = models.ForeignKey(StabilityHold, on_delete=models.CASCADE, related_name="gates")
+    action = models.ForeignKey(Action, on_delete=models.PROTECT, related_name="hold_gates")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["hold", "id"]
+        constraints = [models.UniqueConstraint(fields=["hold", "action"], name="hold_gate_once")]
+
+    def __str__(self) -> str:
+        return f"{self.action} gates {self.hold}"

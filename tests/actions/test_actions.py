@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.models import Notice
@@ -55,6 +57,27 @@ def test_open_action_that_cannot_be_names_the_field(cast: Cast, values: dict[str
     with pytest.raises(InvalidInput) as caught:
         opened(cast, **values)
     assert list(caught.value.fields) == [field]
+
+
+@pytest.mark.parametrize("field", ["title", "detail"])
+def test_what_is_written_of_an_action_is_kept_by_one_rule(cast: Cast, field: str) -> None:
+    action = opened(cast, **{field: " Mend\u202e it "})
+    written: dict[str, Any] = {field: " Mend\u202e that "}
+    assert getattr(action, field) == "Mend it", "marks of direction are left out"
+    assert getattr(change_action(action_id=action.pk, **by(cast.lead), **written), field) == "Mend that"
+    unshowable = {"title": "Mend\nit", "detail": "Mend\x1b it"}[field]
+    for act in (partial(opened, cast), partial(change_action, action_id=action.pk, **by(cast.lead))):
+        with pytest.raises(InvalidInput) as caught:
+            act(**{field: unshowable})
+        assert (caught.value.code, list(caught.value.fields)) == ("unshowable_text", [field])
+
+
+def test_opening_again_locks_the_action_once(cast: Cast) -> None:
+    action = opened(cast)
+    close_action(action_id=action.pk, **by(cast.lead))
+    with CaptureQueriesContext(connection) as queries:
+        reopen_action(action_id=action.pk, reason="It is back.", due_on=DAY + dt.timedelta(days=9), **by(cast.lead))
+    assert len([query for query in queries if "FOR UPDATE" in query["sql"] and '"actions_action"' in query["sql"]]) == 1
 
 
 def test_day_is_three_years_ahead_at_most_whoever_sets_it(cast: Cast) -> None:

@@ -16,6 +16,8 @@ from rollbackhub.analytics.models import HistoryImport, RunFact
 from rollbackhub.audit.domain.sequence import sequence_pending
 from rollbackhub.audit.models import AuditEvent, AuditLeaf, AuditTreeHead
 from rollbackhub.executions.models import CheckResult, Execution, Finding, Sample, StepAttempt
+from rollbackhub.postmortems.enums import PostmortemState
+from rollbackhub.postmortems.models import Postmortem
 from rollbackhub.registry.models import StabilityHold
 from rollbackhub.reviews.enums import ReviewState
 from rollbackhub.reviews.models import Review
@@ -29,6 +31,7 @@ from tests.factories.drills import CalendarFeedFactory, DrillFactory, FindingAct
 from tests.factories.executions import CheckResultFactory, FindingFactory, SampleFactory
 from tests.factories.fixtures import Cast
 from tests.factories.incidents import IncidentRollbackFactory
+from tests.factories.postmortems import PostmortemActionFactory, make_postmortem
 from tests.factories.registry import ConnectionFactory, VersionFactory
 from tests.factories.reviews import make_review
 from tests.factories.rollbacks import ApprovalFactory, HeldTrafficFactory, NoticeFactory, RollForwardFactory, StabilityHoldFactory
@@ -43,6 +46,7 @@ EVIDENCE = {
     *(ApiToken, Notice),
     *(RunFact, HistoryImport),
     *(Review,),
+    *(Postmortem,),
 }
 
 
@@ -68,6 +72,7 @@ def world(cast: Cast) -> Cast:
     QuietPeriodFactory()
     CalendarFeedFactory()
     FindingActionFactory()
+    PostmortemActionFactory(postmortem=make_postmortem(PostmortemState.PUBLISHED))
     return cast
 
 

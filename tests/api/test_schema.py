@@ -29,11 +29,11 @@ def test_schema_is_valid_openapi_without_a_warning(tmp_path: object) -> None:
 @pytest.mark.parametrize(
     ("name", "capabilities"),
     [
-        ("on_call", ["view", "drill", "route", "register", "release", "roll_back", "approve"]),
-        ("lead", ["view", "drill", "route", "configure", "register", "retire", "release", "roll_back", "approve", "lead", "audit"]),
-        ("leadership", ["view", "roll_back", "approve", "lead", "audit"]),
+        ("on_call", ["view", "drill", "route", "register", "release", "roll_back", "approve", "respond"]),
+        ("lead", ["view", "drill", "route", "configure", "register", "retire", "release", "roll_back", "approve", "respond", "lead", "audit"]),
+        ("leadership", ["view", "roll_back", "approve", "respond", "lead", "audit"]),
         ("auditor", ["view", "audit"]),
-        ("admin", ["view", "drill", "route", "configure", "register", "retire", "release", "roll_back", "approve", "audit", "administer"]),
+        ("admin", ["view", "drill", "route", "configure", "register", "retire", "release", "roll_back", "approve", "respond", "audit", "administer"]),
         ("stranger", []),
     ],
 )

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connections
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
 from rollbackhub.analytics.catalogue import QUESTIONS
@@ -27,8 +28,11 @@ from rollbackhub.executions.models import StepAttempt
 from rollbackhub.readiness.domain.compute import compute_readiness
 from tests.browser.long_names import make_long_names
 from tests.browser.visits import Visitor
+from tests.dashboard.alert_world import make_alerts
 from tests.dashboard.analytics_world import make_history
 from tests.dashboard.mechanism_world import MechanismWorld, addresses_of_mechanisms, make_mechanism_world
+from tests.dashboard.notification_world import addresses_of_notifications, make_notifications
+from tests.dashboard.postmortem_world import addresses_of_postmortems, make_postmortems
 from tests.dashboard.programme_world import Programme, addresses_of_programme, make_programme
 from tests.dashboard.rollback_world import make_rollbacks
 from tests.dashboard.test_pages import addresses_of
@@ -94,25 +98,34 @@ def site(
             "rollbacks": "/rollbacks/",
             **rollbacks,
             **addresses_of_mechanisms(mechanisms),
+            **addresses_of_postmortems(make_postmortems()),
+            **addresses_of_notifications(make_notifications()),
+            **make_alerts(),
         }
         point_django_at(before)
-        urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
-        port = free_port()
-        environment = os.environ | urls | {"ROLLBACKHUB_VAR": str(var), "PORT": str(port), "GATEWAY_LIVE_SECONDS": "3600", "SECRET_KEY": settings.SECRET_KEY}
-        with (var / "web.log").open("w") as log:
-            command = [sys.executable, "-m", "uvicorn", "rollbackhub.asgi:application", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        with serve(name, var) as url, django_db_blocker.block():
+            yield Site(url=url, world=world, mechanisms=mechanisms, programme=programme, cast=cast, addresses=addresses)
+
+
+@contextmanager
+def serve(name: str, var: Path) -> Iterator[str]:
+    """A real web process over a database; its address."""
+    urls = {variable: url_of(variable, database=name) for variable in ("DATABASE_URL", "DATABASE_OWNER_URL")}
+    port = free_port()
+    environment = os.environ | urls | {"ROLLBACKHUB_VAR": str(var), "PORT": str(port), "GATEWAY_LIVE_SECONDS": "3600", "SECRET_KEY": settings.SECRET_KEY}
+    with (var / "web.log").open("w") as log:
+        command = [sys.executable, "-m", "uvicorn", "rollbackhub.asgi:application", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/accounts/login/", process, var / "web.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
             try:
-                _wait_for(f"http://127.0.0.1:{port}/accounts/login/", process, var / "web.log")
-                with django_db_blocker.block():
-                    yield Site(url=f"http://127.0.0.1:{port}", world=world, mechanisms=mechanisms, programme=programme, cast=cast, addresses=addresses)
-            finally:
-                process.terminate()
-                try:
-                    process.wait(timeout=10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -125,7 +138,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 if answer.status == 200:
                     return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # refused, or not answered within the time: the machine may have much to do
             time.sleep(0.2)
     pytest.fail(f"The web process did not come up:\n{log.read_text()}")
 
@@ -136,13 +149,18 @@ def browser(site: Site) -> Iterator[Browser]:
 
     It opens after the site, which needs Django's connections.
     """
+    with sync_playwright() as playwright:
+        browser = chromium(playwright)
+        yield browser
+        browser.close()
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """Debian's."""
     path = shutil.which("chromium")
     if path is None:
         pytest.fail("Chromium is missing: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
+    return playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ def test_lab_parts_are_a_list_of_names(monkeypatch: pytest.MonkeyPatch, text: st
 @pytest.mark.parametrize(
     ("variable", "text", "says"),
     [
-        ("LAB_PARTS", "git,mlfow", "there is no part mlfow; there are git, delta, haproxy, mlflow, prometheus, auto and none"),
+        ("LAB_PARTS", "git,mlfow", "there is no part mlfow; there are git, delta, haproxy, mlflow, prometheus, alertmanager, auto and none"),
         ("PORT", "eighty", "valid integer"),
         ("LEASE_SECONDS", "0", "greater than or equal to 1"),
         ("XDS_ALLOWED_NETWORKS", "10.0.0.0/33", "XDS_ALLOWED_NETWORKS"),

@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from rollbackhub.common.errors import InvalidInput
-from rollbackhub.common.shown_text import ONE_LINE, UNSHOWABLE, problem_of, problems_within, require_shown, shown_line, shown_lines, spoken
+from rollbackhub.common.shown_text import ONE_LINE, UNSHOWABLE, as_shown, problem_of, problems_within, require_shown, shown_line, shown_lines, spoken
 
 NEVER = ["\x00", "\x01", "\x1b", "\x7f", "\u202e", "\u2066", "\u200b", "\ufeff", "\ud800", "\ue000"]
 BREAKS = ["\n", "\r", "\u2028", "\u2029", "\x85"]
@@ -42,6 +42,12 @@ def test_names_are_refused_and_not_changed() -> None:
     assert require_shown(" Search ", field="name") == "Search"
     with pytest.raises(InvalidInput):
         require_shown("Se\u202earch", field="name")
+
+
+def test_what_a_machine_said_is_made_showable_and_then_passes() -> None:
+    said = "\x1b[31mdown\u202e\r\nsince \x00noon\n"
+    assert as_shown(said) == "[31mdown since  noon" == require_shown(as_shown(said), field="name")
+    assert as_shown(said, lines=True) == "[31mdown\nsince  noon" == spoken(as_shown(said, lines=True))
 
 
 def test_form_fields_say_the_same() -> None:

@@ -20,6 +20,10 @@ ARGUMENTS: dict[str, Any] = {
     "drill_id": uuid.UUID(int=1),
     "rollback_id": uuid.UUID(int=1),
     "review_id": uuid.UUID(int=1),
+    "incident_id": uuid.UUID(int=1),
+    "note_id": 1,
+    "correction_id": 1,
+    "matter": "exposure",
     "attendance_id": 1,
     "wanted_id": 1,
     "decision_id": 1,
@@ -40,6 +44,13 @@ ARGUMENTS: dict[str, Any] = {
     "feed_id": 1,
     "action_id": uuid.UUID(int=1),
     "import_id": uuid.UUID(int=1),
+    "alert_id": uuid.UUID(int=1),
+    "proposal_id": uuid.UUID(int=1),
+    "hook_id": uuid.UUID(int=1),
+    "rule_id": 1,
+    "postmortem_id": uuid.UUID(int=1),
+    "channel_id": uuid.UUID(int=1),
+    "delivery_id": uuid.UUID(int=1),
 }
 FOR_EVERYBODY_SIGNED_IN = {"dashboard:account"}
 PUBLIC = {"healthz": "for probes: it tells no more than whether parts work", "calendar-feed": "by its secret: tests/drills/test_feeds.py"}
@@ -117,6 +128,7 @@ def test_page_each_role_gets_in_exactly_where_its_capability_says(name: str, cas
         Capability.ROUTE: {"on_call", "lead", "admin"},
         Capability.CONFIGURE: {"lead", "admin"},
         Capability.ROLL_BACK: {"on_call", "lead", "leadership", "admin"},
+        Capability.RESPOND: {"on_call", "lead", "leadership", "admin"},
         Capability.APPROVE: {"on_call", "lead", "leadership", "admin"},
         Capability.LEAD: {"lead", "leadership"},
         Capability.AUDIT: {"lead", "leadership", "auditor", "admin"},

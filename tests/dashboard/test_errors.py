@@ -37,7 +37,18 @@ def test_form_without_its_token_is_a_403_page_that_says_to_reload(cast: Cast, wo
     client.force_login(cast.on_call)
     response = client.post(f"/drills/{world.running.pk}/stop/", {"reason": "x"})
     assert response.status_code == 403
-    assert "reload the page and send it again" in response.content.decode()
+    assert "Copy it, reload the page, and send it again" in response.content.decode()
+
+
+@pytest.mark.django_db
+def test_address_that_takes_forms_only_is_a_405_page_with_a_way_out(cast: Cast, world: World) -> None:
+    client = Client()
+    client.force_login(cast.on_call)
+    response = client.get(f"/drills/{world.running.pk}/stop/")
+    assert (response.status_code, response["Allow"]) == (405, "POST")
+    text = response.content.decode()
+    assert "This address takes forms only." in text
+    assert 'href="/"' in text
 
 
 @pytest.mark.django_db

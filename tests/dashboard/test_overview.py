@@ -27,6 +27,7 @@ from tests.dashboard.people import client_of, page
 from tests.dashboard.world import World, make_drill
 from tests.factories.executions import ExecutionFactory
 from tests.factories.fixtures import Cast
+from tests.factories.incidents import IncidentFactory
 from tests.factories.readiness import PreflightRunFactory, ReadinessFactory
 from tests.factories.registry import EnvironmentFactory
 from tests.factories.routing import BAD, GOOD, GatewayFactory, PolicyRevisionFactory, RoutingPolicyFactory
@@ -268,6 +269,18 @@ def test_share_has_the_same_tone_on_the_board_and_on_retention(states: list[str]
 
 
 @pytest.mark.django_db
+def test_alias_is_marked_where_an_incident_of_it_goes_on(cast: Cast, world: World) -> None:
+    judged()
+    policy = RoutingPolicy.objects.get(alias="smart-reasoner", environment=world.production)
+    IncidentFactory(environment=world.production, aliases=[policy], closed=True, title="over")
+    incident = IncidentFactory(environment=world.production, aliases=[policy], title="answers are empty", severity="sev1")
+    text = page(client_of(cast.auditor), "/")
+    assert text.count(">Incident: ") == 1
+    link = f'href="{reverse("incidents:detail", args=[incident.pk])}">Incident: answers are empty</a>, SEV 1, open'
+    assert link in text.split('aria-labelledby="alias-production-smart-reasoner"')[1].split("</article>")[0]
+
+
+@pytest.mark.django_db
 def test_overview_number_of_queries_does_not_grow_with_aliases_and_drills(cast: Cast, world: World) -> None:
     client = client_of(cast.on_call)
     judged()
@@ -282,9 +295,10 @@ def test_overview_number_of_queries_does_not_grow_with_aliases_and_drills(cast: 
     for number in range(12):
         policy = RoutingPolicyFactory(alias=f"more-{number}", environment=world.production)
         make_drill(policy, ago=dt.timedelta(hours=number + 1))
+        IncidentFactory(environment=world.production, aliases=[policy])
     judged()
     assert count() == before
-    assert before <= 34, "session, person, roles, the bar, share, states, history, environments, teams and the board's own with its proofs"
+    assert before <= 35, "session, person, roles, the bar, share, incidents, states, history, environments, teams and the board's own with its proofs"
 
 
 @pytest.mark.django_db

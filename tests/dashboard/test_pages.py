@@ -8,6 +8,7 @@ from django.urls import reverse
 from rollbackhub.audit.models import AuditEvent
 from rollbackhub.rollbacks.models import CoordinatedProcedure
 from rollbackhub.routing.models import RoutingPolicy
+from tests.dashboard.incident_world import addresses_for_responders, addresses_of_incidents, make_incidents
 from tests.dashboard.people import client_of, page
 from tests.dashboard.release_world import make_release
 from tests.dashboard.review_world import addresses_of_reviews, make_reviews
@@ -81,6 +82,8 @@ def addresses_of(world: World) -> dict[str, str]:
         "release": reverse("releases:detail", args=[make_release(world).pk]),
         "release-start": reverse("releases:start", args=["production", "support-reply"]),
         **addresses_of_reviews(make_reviews()),
+        **addresses_of_incidents(incidents := make_incidents()),
+        **addresses_for_responders(incidents),
         "audit": reverse("audit:list"),
         "audit-event": reverse("audit:event", args=[world.event_id]),
     }
@@ -107,6 +110,7 @@ def test_pages_with_a_world_all_open(cast: Cast, world: World) -> None:
         ("drills:quiet", "No time is kept quiet"),
         ("drills:feeds", "No calendar reads our drills yet"),
         ("actions:list", "Nothing is left to mend."),
+        ("incidents:list", "No incident yet"),
         ("rollbacks:choose", "No alias in production"),
         ("rollbacks:approvals", "Nothing waits for you."),
         ("rollbacks:holds", "Nothing is under hold"),
@@ -117,6 +121,9 @@ def test_pages_with_a_world_all_open(cast: Cast, world: World) -> None:
         ("registry:retention", "No version is registered yet"),
         ("releases:list", "No release yet"),
         ("reviews:list", "No review yet"),
+        ("postmortems:list", "No postmortem yet"),
+        ("postmortems:search", "Search incidents and postmortems"),
+        ("postmortems:causes", "Nothing to count yet"),
         ("audit:list", "Nothing is recorded yet"),
     ],
 )

@@ -130,8 +130,8 @@ def test_detail_and_live_number_of_queries_does_not_grow(cast: Cast, planned: Re
     for _ in range(6):
         ReleaseRehearsalFactory(release=planned, execution__policy=RoutingPolicyFactory(), execution__failed=True)
     assert few == [_queries(client, address) for address in addresses]
-    assert few[0] <= 51, "five of them: what a rollback would go back to; three: whether it can be rehearsed"
-    assert few[1] <= 46
+    assert few[0] <= 52, "five of them: what a rollback would go back to; three: whether it can be rehearsed"
+    assert few[1] <= 47
 
 
 @pytest.mark.django_db

@@ -250,7 +250,7 @@ def test_version_page_lists_reasons_with_what_to_do_and_until_when(cast: Cast) -
         "drill going back to another one first. Start a drill",
         "( 89.0 days left)",
         "or a lead lifts it with a reason. Holds",
-        "close it first. Rollbacks",
+        "close it first. Incidents",
     ):
         assert words in text, words
     assert f'action="/registry/versions/{scene.version.pk}/retire/"' not in page(client_of(cast.lead), version_page(scene.version))

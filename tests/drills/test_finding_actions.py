@@ -169,6 +169,23 @@ def test_drill_that_nobody_followed_for_days_is_followed_by_the_thorough_look(po
     assert link().finding.execution == execution
 
 
+def test_what_systems_said_with_characters_that_cannot_be_shown_becomes_an_action_and_opens_it_again(policy: RoutingPolicy, cast: Cast) -> None:
+    def found(text: str) -> None:
+        execution = ExecutionFactory(policy=policy, kind="drill", failed=True)
+        FindingFactory(execution=execution, subject="gate\nway", expected="25 %", found=text, remedy="")
+        assert follow_findings() == 1
+
+    found("\x1b[31m60 %\u202e")
+    action = Action.objects.get()
+    assert action.title == "Configuration mismatch: gate way (smart-reasoner in staging)"
+    assert action.detail == "Expected: 25 %\nFound:  [31m60 %"
+    close_action(action_id=action.pk, actor=actor_of(cast.lead), user=cast.lead)
+    found("\x1b[31m70 %")
+    action.refresh_from_db()
+    assert action.state == ActionState.OPEN
+    assert "found it again:  [31m70 %" in AuditEvent.objects.get(event="action.reopened").data["reason"]
+
+
 def test_findings_of_the_lab_are_marked(policy: RoutingPolicy, cast: Cast) -> None:
     drill(policy, GATEWAY, is_lab=True)
     follow_findings()

@@ -9,6 +9,7 @@ from typing import Any
 import factory
 from factory.django import DjangoModelFactory
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import Notice
 from rollbackhub.common.clock import now
@@ -16,11 +17,12 @@ from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState
 from rollbackhub.executions.fingerprints import canonical_hash
 from rollbackhub.executions.models import Execution, ProcedureVersion
-from rollbackhub.registry.models import StabilityHold
+from rollbackhub.registry.models import HoldGate, StabilityHold
 from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject, Decision, RollbackState, RollForwardState, Via
 from rollbackhub.rollbacks.models import Approval, AuthorityRule, CoordinatedProcedure, CoordinatedStep, HeldTraffic, Rollback, RollbackPart, RollForward
 from rollbackhub.rollbacks.rules import holds_aliases, plan_hash
 from tests.factories.accounts import UserFactory
+from tests.factories.actions import ActionFactory
 from tests.factories.executions import ExecutionFactory, ProcedureVersionFactory, plan_of
 from tests.factories.registry import EnvironmentFactory, VersionFactory
 from tests.factories.routing import BAD, RoutingPolicyFactory
@@ -145,7 +147,7 @@ class RollbackFactory(DjangoModelFactory):
     reason = "degraded feedback"
     requested_by = factory.SubFactory(UserFactory, roles=[Role.ON_CALL])
     principal = factory.SelfAttribute("requested_by")
-    requested_by_label = factory.LazyAttribute(lambda rollback: rollback.principal.get_full_name() or rollback.principal.username)
+    requested_by_label = factory.LazyAttribute(lambda rollback: name_of(rollback.principal))
     requested_via = Via.PAGE
     request_hash = factory.Sequence("{:064x}".format)
     plan_hash = factory.Sequence("{:064x}".format)
@@ -286,6 +288,16 @@ class StabilityHoldFactory(DjangoModelFactory):
     rollback_id = factory.LazyFunction(uuid.uuid4)
     started_at = factory.LazyFunction(now)
     ends_at = factory.LazyAttribute(lambda hold: hold.started_at + dt.timedelta(days=7))
+
+
+class HoldGateFactory(DjangoModelFactory):
+    """An open gating action that a hold waits for."""
+
+    class Meta:
+        model = HoldGate
+
+    hold = factory.SubFactory(StabilityHoldFactory)
+    action = factory.SubFactory(ActionFactory, is_gating=True)
 
 
 class NoticeFactory(DjangoModelFactory):

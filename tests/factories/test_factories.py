@@ -17,7 +17,17 @@ from tests.factories.executions import ExecutionFactory
 from tests.factories.fixtures import Cast
 from tests.factories.rollbacks import RollbackFactory
 
-MADE_BY_DOMAIN = {"AuditPending", "AuditLeaf", "AuditTreeHead", "RunCell", "RunHistogram", "ProductionCell", "ProductionBucket", "FindingCell"}
+MADE_BY_DOMAIN = {
+    "AuditPending",
+    "AuditLeaf",
+    "AuditTreeHead",
+    "RunCell",
+    "RunHistogram",
+    "ProductionCell",
+    "ProductionBucket",
+    "FindingCell",
+    "SearchDocument",
+}
 """Written by triggers or the sequencer alone."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from incidents.domain import summary as summary_module
 from incidents.domain import transitions
 from incidents.domain.selectors import get_incident, incident_of, list_incidents
 from incidents.domain.summary import summary_of
@@ -278,7 +279,7 @@ def test_one_that_cannot_be_followed_does_not_keep_the_others_from_it(db: None, 
             raise ZeroDivisionError
         return real(rollbacks, **values)
 
-    monkeypatch.setattr(transitions, "summary_of", summary)
+    monkeypatch.setattr(summary_module, "summary_of", summary)
     with pytest.raises(ExceptionGroup) as caught:
         follow_rollbacks()
     assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError]

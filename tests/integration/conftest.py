@@ -12,7 +12,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from tests.conftest import _django_on
 from tests.databases import cloned_database, empty_broker, url_of
 from tests.integration.hub import Lab, Observed, Staging, running_lab
-from tests.integration.production import Production, Releasing
+from tests.integration.production import Alerted, Production, Releasing
 
 
 @contextmanager
@@ -66,6 +66,18 @@ def releasing(
     """A hub with production and staging: a release is rehearsed in one and shipped in the other."""
     with _running(Releasing, template=database_template, blocker=django_db_blocker, worker_id=worker_id, folders=tmp_path_factory) as running:
         running.begin_again()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def alerted(
+    django_test_environment: None, database_template: str, django_db_blocker: DjangoDbBlocker, worker_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Alerted]:
+    """The same with Prometheus and Alertmanager: alerts of production come to the hub."""
+    with (
+        _running(Alerted, template=database_template, blocker=django_db_blocker, worker_id=worker_id, folders=tmp_path_factory) as running,
+        running.following(),
+    ):
         yield running
 
 

@@ -6,22 +6,32 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
+from django.db import connection
 from django.db.models import Q
 
+from incidents.domain.acts import close_incident
+from incidents.enums import IncidentState
+from incidents.models import Incident
 from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.enums import Scope
 from rollbackhub.accounts.models import User
+from rollbackhub.alerts.domain.proposals import dismiss_proposal
+from rollbackhub.alerts.enums import ProposalState
+from rollbackhub.alerts.models import Proposal
 from rollbackhub.common import clock
 from rollbackhub.connectors.prometheus import PrometheusConnector
 from rollbackhub.executions.enums import RUNNABLE_STATES
 from rollbackhub.executions.models import Execution
 from rollbackhub.lab.catalogue import ALIASES, SMART_REASONER
+from rollbackhub.lab.domain.alerting import ensure_alert_hook
+from rollbackhub.lab.switches import SwitchFollower
 from rollbackhub.lab.world import LabWorld
 from rollbackhub.registry.domain.holds import lift_hold, list_standing_holds
 from rollbackhub.registry.models import Version
@@ -155,6 +165,45 @@ class Releasing(Production):
     """Production with staging beside it."""
 
     beside = ("staging",)
+
+
+class Alerted(Releasing):
+    """The same with the real Prometheus and Alertmanager, whose alerts the hub takes; and with the lab's own process played, so that switches work."""
+
+    parts = ("prometheus", "alertmanager")
+
+    def __init__(self, *, hub: Hub, world: LabWorld) -> None:
+        super().__init__(hub=hub, world=world)
+        assert ensure_alert_hook(world)
+        self._follower = SwitchFollower(world)
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """What `manage.py lab` does while it runs."""
+        ending = threading.Event()
+
+        def follow() -> None:
+            while not ending.wait(0.4):
+                self.world.follow_parts()
+                self._follower.follow()
+            connection.close()
+
+        thread = threading.Thread(target=follow, name="lab", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            thread.join()
+
+    def quiet(self) -> None:
+        """As the lab seeded it, and nothing open that an earlier test's alert has made: the next firing opens its own."""
+        self.begin_again()
+        lead = self.cast.lead
+        for proposal in Proposal.objects.filter(state=ProposalState.OPEN):
+            dismiss_proposal(proposal_id=proposal.pk, account=lead, actor=actor_of(lead), reason="the next test")
+        for incident in Incident.objects.exclude(state=IncidentState.CLOSED):
+            close_incident(incident_id=incident.pk, account=lead, actor=actor_of(lead), reason="the next test")
 
 
 def say(figures: str) -> None:

@@ -16,6 +16,7 @@ from django.test import Client
 from drills.domain.transitions import start_drill
 from rollbackhub.accounts.enums import Role
 from rollbackhub.common import clock
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.deliver import deliver_due
 from rollbackhub.executions.domain.engine import advance_execution
@@ -24,7 +25,6 @@ from rollbackhub.executions.models import Execution, ProcedureVersion, Sample
 from rollbackhub.lab.domain.seed import ACTOR, seed_lab
 from rollbackhub.lab.parts.mlflow import MlflowPart
 from rollbackhub.lab.world import LabWorld
-from rollbackhub.local.programs import LAB_PORTS
 from rollbackhub.readiness.domain.preflight import claim_run, make_runs, run_preflight
 from rollbackhub.readiness.models import PreflightFinding
 from rollbackhub.registry.models import Connection

@@ -14,9 +14,9 @@ import httpx
 import psutil
 import pytest
 
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.executions.models import Execution
 from rollbackhub.lab.models import LabSwitch
-from rollbackhub.local.programs import LAB_PORTS
 from rollbackhub.registry.models import Connection
 from rollbackhub.routing.models import Gateway, RoutingState
 from tests.databases import FreshDatabase

@@ -12,13 +12,13 @@ import httpx
 import psutil
 import pytest
 
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.lab import world as world_module
 from rollbackhub.lab.children import Child
 from rollbackhub.lab.envoy import GatewayMode
 from rollbackhub.lab.metrics import MetricsMode
 from rollbackhub.lab.ports import PortTaken
 from rollbackhub.lab.world import LabNotReady, LabWorld
-from rollbackhub.local.programs import LAB_PORTS
 from tests.lab.tiny_hub import TinyHub, lab_weights, running_hub
 from tests.lab.worlds import eventually, growth, kill, reading, running_world, totals
 from tests.ports import free_port

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rollbackhub.local.programs import LAB_PORTS
+from rollbackhub.common.config import LAB_PORTS
 from tests.lab.tiny_hub import running_hub
 from tests.lab.worlds import eventually, is_alive
 from tests.ports import free_port

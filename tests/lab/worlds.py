@@ -13,9 +13,9 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from rollbackhub.common.config import LAB_PORTS
 from rollbackhub.lab.children import Child
 from rollbackhub.lab.world import LabWorld
-from rollbackhub.local.programs import LAB_PORTS
 from tests.ports import free_port
 
 

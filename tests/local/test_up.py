@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from rollbackhub.local.programs import LAB_PORTS
+from rollbackhub.common.config import LAB_PORTS
 from tests.databases import FreshDatabase
 from tests.local.installation import Installation, wait_until
 from tests.ports import free_port

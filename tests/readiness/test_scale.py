@@ -13,7 +13,7 @@ from tests.factories.fixtures import Cast
 from tests.factories.registry import EnvironmentFactory
 from tests.readiness.fleet import make_fleet, prove
 
-BOARD_QUERIES = 32
+BOARD_QUERIES = 33
 JUDGING_QUERIES = 21
 """For each thousand aliases."""
 

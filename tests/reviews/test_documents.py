@@ -16,12 +16,14 @@ from rollbackhub.accounts.domain.actors import actor_of
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
 from rollbackhub.actions.domain.transitions import change_action
+from rollbackhub.common import pdf_maker
 from rollbackhub.common.clock import now
 from rollbackhub.common.errors import Conflict, Forbidden, NotFound, Unavailable
-from rollbackhub.reviews.domain import documents, pdf
+from rollbackhub.common.pdf import write_pdf
+from rollbackhub.reviews.domain import documents
 from rollbackhub.reviews.domain.actions import give_action
 from rollbackhub.reviews.domain.document_page import render_document
-from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents, write_pdf
+from rollbackhub.reviews.domain.documents import Made, build_documents, get_made, make_documents, request_documents
 from rollbackhub.reviews.domain.drawing import clean_svg, draw_figures
 from rollbackhub.reviews.domain.frozen import frozen_figures
 from rollbackhub.reviews.domain.preparing import prepare_review
@@ -196,13 +198,13 @@ def test_cleaned_figure_acts_links_and_fetches_nothing(evil: str) -> None:
 
 def test_pdf_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    refuse = pdf.RefusingFetcher.fetch
+    refuse = pdf_maker.RefusingFetcher.fetch
 
     def watched(self: Any, url: str, headers: Any = None) -> Any:
         asked.append(url)
         return refuse(self, url, headers)
 
-    monkeypatch.setattr(pdf.RefusingFetcher, "fetch", watched)
+    monkeypatch.setattr(pdf_maker.RefusingFetcher, "fetch", watched)
     html = '<html lang="en"><title>x</title><link rel="stylesheet" href="http://127.0.0.1:9/a.css"><img alt="x" src="file:///etc/hostname"><p>words</p></html>'
     assert write_pdf(html).startswith(b"%PDF")
     assert sorted(asked) == ["file:///etc/hostname", "http://127.0.0.1:9/a.css"]

@@ -9,9 +9,14 @@ from rollbackhub.audit.models import AuditEvent
 LONGEST_LABEL = AuditEvent._meta.get_field("actor_label").max_length or 0
 
 
+def name_of(user: User) -> str:
+    """What people call the person: the full name, else the account's."""
+    return user.get_full_name() or user.get_username()
+
+
 def actor_of(user: User, token: ApiToken | None = None) -> Actor:
     """The person as an actor; with a token, the token of that person. A very long name is cut; the ids say exactly who it was."""
-    name = user.get_full_name() or user.get_username()
+    name = name_of(user)
     if token is not None:
         return Actor(kind="token", label=_cut(f"{name} by token {token.name}"), user_id=user.pk, token_id=token.token_key)
     return Actor(kind="person", label=_cut(name), user_id=user.pk)

@@ -12,7 +12,8 @@ from django.db import transaction
 from rollbackhub.accounts.domain.notices import put_away, tell
 from rollbackhub.accounts.models import Team, User
 from rollbackhub.accounts.rules import Capability, may, require
-from rollbackhub.actions.enums import ActionOrigin, ActionState
+from rollbackhub.actions.domain.sources import source_of
+from rollbackhub.actions.enums import ActionKind, ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
 from rollbackhub.actions.rules import MOST_YEARS, TRANSITIONS, last_day
 from rollbackhub.audit.actors import Actor
@@ -36,10 +37,12 @@ def open_action(
     origin_url: str,
     actor: Actor,
     detail: str = "",
+    kind: ActionKind | None = None,
+    is_gating: bool = False,
     is_lab: bool = False,
 ) -> Action:
     """Give a person something to do by a day (the last one, in the team's zone). They are told. Raises InvalidInput with sentences per field."""
-    title, detail = title.strip(), detail.strip()
+    title, detail = _title(title), _detail(detail)
     _require_valid(title=title, detail=detail, owner=owner, due_on=due_on, team=team)
     with transaction.atomic():
         action = Action.objects.create(
@@ -51,10 +54,13 @@ def open_action(
             origin=origin,
             origin_label=origin_label[:200],
             origin_url=origin_url,
+            kind=kind or "",
+            is_gating=is_gating,
             is_lab=is_lab,
             created_by_label=actor.label,
         )
-        _record("action.opened", action, actor, {"owner": owner.username, "due_on": due_on.isoformat(), "origin": origin, "origin_url": origin_url})
+        what = {"origin": origin, "origin_url": origin_url, "kind": action.kind, "is_gating": is_gating}
+        _record("action.opened", action, actor, {"owner": owner.username, "due_on": due_on.isoformat(), **what})
         _tell_owner(action, "opened", f"To do by {due_on:%d %b %Y}: {action.title}")
     return action
 
@@ -63,26 +69,31 @@ def change_action(
     *,
     action_id: UUID,
     actor: Actor,
-    user: User,
+    user: User | None,
     title: str | None = None,
     detail: str | None = None,
     owner: User | None = None,
     due_on: dt.date | None = None,
+    is_gating: bool | None = None,
 ) -> Action:
     """Change what is given of an open action; a new owner is told. By its owner, or by who may drill.
+
+    `is_gating` is changed through what it came out of, which knows whose hold waits for it and who may say so: `user` is None then.
 
     Raises NotFound, Forbidden, InvalidInput, Conflict `wrong_state` (it is closed).
     """
     with transaction.atomic():
         action = _locked(action_id)
-        _require_may(action, user=user)
+        if user is not None:
+            _require_may(action, user=user)
         if action.state != ActionState.OPEN:
             raise _wrong_state(action, "Open it again before you change it.")
         given = {
-            "title": require_shown(spoken(title, field="title"), field="title") if title is not None else None,
-            "detail": spoken(detail, field="detail") if detail is not None else None,
+            "title": _title(title) if title is not None else None,
+            "detail": _detail(detail) if detail is not None else None,
             "owner": owner,
             "due_on": due_on,
+            "is_gating": is_gating,
         }
         changes: dict[str, list[Any]] = {}
         for field, value in given.items():
@@ -110,7 +121,8 @@ def change_action(
 def close_action(*, action_id: UUID, actor: Actor, user: User | None, reason: str = "", state: ActionState = ActionState.DONE) -> Action:
     """Say that it is done (`reason`: what was done, may be empty), or that it will not be (`NOT_DOING`, with the reason).
 
-    `user` None: the system, which needs no right. Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
+    `user` None: the system, which needs no right. That a gating action will not be done lets a version ship: a lead says so, in person.
+    Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
     """
     text = _text(reason)
     if state == ActionState.OPEN:
@@ -131,7 +143,7 @@ def close_action(*, action_id: UUID, actor: Actor, user: User | None, reason: st
 
 
 def reopen_action(*, action_id: UUID, reason: str, actor: Actor, user: User | None, due_on: dt.date | None = None) -> Action:
-    """Open a closed action again: it was not done after all. `due_on`: a new day; without it the day stays.
+    """Open a closed action again: it was not done after all. `due_on`: a new day; without it the day stays. What it came out of hears of it.
 
     `user` None: the system. Raises NotFound, Forbidden, InvalidInput `reason_missing`, Conflict `wrong_state`.
     """
@@ -140,9 +152,11 @@ def reopen_action(*, action_id: UUID, reason: str, actor: Actor, user: User | No
         raise InvalidInput("Say why it is open again.", code="reason_missing", fields={"reason": ["Say why it is open again."]})
     day = {} if due_on is None else {"due_on": due_on}
     with transaction.atomic():
-        if due_on is not None:
-            action = _locked(action_id)
-            _require_valid(title=action.title, detail=action.detail, owner=None, due_on=due_on, team=action.team)
+        # An action keeps its origin: it is read without the lock, which comes after those of what it came out of.
+        origin = Action.objects.filter(pk=action_id).values_list("origin", flat=True).first()
+        if origin is None:
+            raise no_action()
+        source_of(origin).reopening(action_id, reason=text, actor=actor)
         action = _move(
             action_id, ActionState.OPEN, "action.reopened", actor=actor, user=user, reason=text, closed_at=None, closed_by_label="", closed_reason="", **day
         )
@@ -171,9 +185,13 @@ def _move(action_id: UUID, to: ActionState, event: str, *, actor: Actor, user: U
         action = _locked(action_id)
         if user is not None:
             _require_may(action, user=user)
+            if to == ActionState.NOT_DOING and action.is_gating:
+                _require_lead(user, actor)
         before = ActionState(action.state)
         if to not in TRANSITIONS[before]:
             raise _wrong_state(action, f"It cannot become {to.label.lower()}.")
+        if "due_on" in fields:
+            _require_valid(title=action.title, detail=action.detail, owner=None, due_on=fields["due_on"], team=action.team)
         for name, value in (fields | {"state": to}).items():
             setattr(action, name, value)
         action.save(update_fields=["state", *fields])
@@ -198,6 +216,17 @@ def _require_may(action: Action, *, user: User) -> None:
             raise Forbidden(f"This action is {action.owner}'s. {error.message}") from error
 
 
+def _require_lead(user: User, actor: Actor) -> None:
+    try:
+        require(user=user, capability=Capability.LEAD)
+    except Forbidden as error:
+        raise Forbidden(
+            f"A version may not ship until this is done: that it will not be is a lead's decision. {error.message}", code="gate_is_a_leads"
+        ) from error
+    if actor.kind == "token" or user.is_service:
+        raise Forbidden("A version may not ship until this is done: a lead who is signed in decides otherwise, no token.", code="token_not_allowed")
+
+
 def _require_valid(*, title: str, detail: str, owner: User | None, due_on: dt.date | None, team: Team) -> None:
     """`owner` and `due_on`: None where they stay as they are."""
     fields: dict[str, list[str]] = {}
@@ -211,6 +240,15 @@ def _require_valid(*, title: str, detail: str, owner: User | None, due_on: dt.da
         fields["due_on"] = [f"An action is due at most {MOST_YEARS} years ahead. Look at the year."]
     if fields:
         raise InvalidInput("The action cannot be kept: " + " ".join(said for found in fields.values() for said in found), fields=fields)
+
+
+def _title(text: str) -> str:
+    """One line that can be shown."""
+    return require_shown(spoken(text, field="title"), field="title")
+
+
+def _detail(text: str) -> str:
+    return spoken(text, field="detail")
 
 
 def _text(reason: str) -> str:

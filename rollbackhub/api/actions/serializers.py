@@ -6,9 +6,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from rollbackhub.actions.domain.selectors import is_overdue
-from rollbackhub.actions.enums import ActionOrigin, ActionState
+from rollbackhub.actions.enums import ActionKind, ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, ChoiceOrNull
 
 LONGEST_TEXT = 4000
 CLOSED = [(state.value, state.label) for state in (ActionState.DONE, ActionState.NOT_DOING)]
@@ -19,9 +19,9 @@ class ActionFilters(ApiSerializer):
 
     team = serializers.SlugField(required=False)
     owner = serializers.CharField(required=False, max_length=150, help_text="A username")
-    state = serializers.ChoiceField(ActionState.choices, required=False)
+    state = Choice(ActionState.choices, required=False)
     overdue = serializers.BooleanField(required=False, help_text="true: open, and their day is over in the team's zone")
-    origin = serializers.ChoiceField(ActionOrigin.choices, required=False)
+    origin = Choice(ActionOrigin.choices, required=False)
 
 
 class ActionChange(ApiSerializer):
@@ -36,7 +36,7 @@ class ActionChange(ApiSerializer):
 class ActionClose(ApiSerializer):
     """How it ends."""
 
-    state = serializers.ChoiceField(CLOSED, default=ActionState.DONE.value)
+    state = Choice(CLOSED, default=ActionState.DONE.value)
     reason = serializers.CharField(required=False, default="", max_length=LONGEST_TEXT, allow_blank=True, help_text="not_doing needs one")
 
 
@@ -53,8 +53,9 @@ class ActionRow(ApiModelSerializer):
     url = serializers.SerializerMethodField()
     team = serializers.CharField(source="team.slug")
     owner = serializers.CharField(source="owner.username")
-    state = serializers.ChoiceField(ActionState.choices)
-    origin = serializers.ChoiceField(ActionOrigin.choices)
+    state = Choice(ActionState.choices)
+    origin = Choice(ActionOrigin.choices)
+    kind = ChoiceOrNull(ActionKind.choices, help_text="Of a postmortem's action")
     overdue = serializers.SerializerMethodField(help_text="Open, and its day is over in the team's zone")
     created_by = serializers.CharField(source="created_by_label")
     closed_by = serializers.CharField(source="closed_by_label")
@@ -63,7 +64,7 @@ class ActionRow(ApiModelSerializer):
         model = Action
         fields = [
             *("id", "url", "title", "detail", "team", "owner", "due_on", "state", "overdue"),
-            *("origin", "origin_label", "origin_url", "is_lab", "created_by", "created_at", "closed_at", "closed_by", "closed_reason"),
+            *("origin", "origin_label", "origin_url", "kind", "is_gating", "is_lab", "created_by", "created_at", "closed_at", "closed_by", "closed_reason"),
         ]
 
     @extend_schema_field(serializers.CharField())

@@ -103,7 +103,10 @@ class ActionReopenView(ApiView):
 
     @extend_schema(operation_id="actions_reopen", summary="Open a closed action again", request=ActionReopen, responses=ActionRow)
     def post(self, request: Request, action_id: UUID) -> Response:
-        """By its owner, or by who may drill, with the reason. 409 `wrong_state` while it is open."""
+        """By its owner, or by who may drill, with the reason. 409 `wrong_state` while it is open.
+
+        A closed postmortem that it came out of is published again.
+        """
 
         def act(key: str | None) -> Response:
             get_action(action_id)

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from rollbackhub.api.executions.serializers import WeightRow
-from rollbackhub.api.fields import ApiSerializer, Instant, Seconds
+from rollbackhub.api.fields import ApiSerializer, Choice, Instant, Seconds
 from rollbackhub.api.policies.serializers import CandidateRequest
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, ProofState
@@ -22,7 +22,7 @@ class AliasFilters(ApiSerializer):
 
     alias = serializers.SlugField(required=False)
     environment = serializers.SlugField(required=False)
-    change_type = serializers.ChoiceField(ChangeType.choices, required=False)
+    change_type = Choice(ChangeType.choices, required=False)
 
 
 class BindingRequest(ApiSerializer):
@@ -76,8 +76,8 @@ class ActiveRow(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     url = serializers.CharField()
-    kind = serializers.ChoiceField(ExecutionKind.choices)
-    state = serializers.ChoiceField(ExecutionState.choices)
+    kind = Choice(ExecutionKind.choices)
+    state = Choice(ExecutionState.choices)
 
 
 class LastDrillRow(serializers.Serializer[Any]):
@@ -85,7 +85,7 @@ class LastDrillRow(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     url = serializers.CharField()
-    verdict = serializers.ChoiceField(Verdict.choices)
+    verdict = Choice(Verdict.choices)
     rollback_seconds = Seconds(allow_null=True)
     target_seconds = serializers.IntegerField(allow_null=True, help_text="The target when it was requested")
     finished_at = Instant()
@@ -111,7 +111,7 @@ class AliasRow(serializers.Serializer[Any]):
     url = serializers.CharField()
     revisions_url = serializers.CharField()
     artefact = serializers.CharField()
-    change_type = serializers.ChoiceField(ChangeType.choices)
+    change_type = Choice(ChangeType.choices)
     target_seconds = serializers.IntegerField(allow_null=True, help_text="How long its rollback may take at present")
     revision = serializers.IntegerField(help_text="The present revision's number: `expected_revision` of the next")
     changed_at = Instant(allow_null=True)
@@ -140,8 +140,8 @@ class ReadinessFilters(ApiSerializer):
 class ReasonRow(serializers.Serializer[Any]):
     """One thing that speaks against rolling back now."""
 
-    code = serializers.ChoiceField(REASON_CODES)
-    severity = serializers.ChoiceField(ReadinessState.choices)
+    code = Choice(REASON_CODES)
+    severity = Choice(ReadinessState.choices)
     sentence = serializers.CharField()
     remedy = serializers.CharField(help_text="What to do")
     url = serializers.CharField(help_text="The page where it is done", allow_blank=True)
@@ -161,8 +161,8 @@ class ProofRunRow(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     url = serializers.CharField(help_text="Its page")
-    kind = serializers.ChoiceField(ExecutionKind.choices)
-    verdict = serializers.ChoiceField(Verdict.choices)
+    kind = Choice(ExecutionKind.choices)
+    verdict = Choice(Verdict.choices)
     finished_at = Instant()
     rollback_seconds = Seconds(allow_null=True)
     environment = serializers.CharField()
@@ -171,7 +171,7 @@ class ProofRunRow(serializers.Serializer[Any]):
 class ProofDetail(serializers.Serializer[Any]):
     """What is proven about the path."""
 
-    state = serializers.ChoiceField(ProofState.choices)
+    state = Choice(ProofState.choices)
     in_words = serializers.CharField()
     expires_at = Instant(allow_null=True)
     changes = ProofChangeRow(many=True)
@@ -182,7 +182,7 @@ class TargetRow(serializers.Serializer[Any]):
     """A version that would serve after the rollback."""
 
     version = serializers.CharField()
-    lifecycle = serializers.ChoiceField(Lifecycle.choices)
+    lifecycle = Choice(Lifecycle.choices)
     provider_retires_at = Instant(allow_null=True)
 
 
@@ -192,7 +192,7 @@ class ReadinessDetail(serializers.Serializer[Any]):
     alias = serializers.CharField()
     environment = serializers.CharField()
     artefact = serializers.CharField()
-    state = serializers.ChoiceField(ReadinessState.choices)
+    state = Choice(ReadinessState.choices)
     rollbackable = serializers.BooleanField(help_text="Its target is there, its path is proven, and nothing has changed since")
     reasons = ReasonRow(many=True, help_text="The most urgent first; empty when it is ready")
     proof = ProofDetail()

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from rollbackhub.accounts.models import Team
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, Instant
 from rollbackhub.registry.domain.checks import MAX_REASON
 from rollbackhub.registry.enums import ChangeType, Lifecycle, Stakes
 from rollbackhub.registry.models import Artefact, Version
@@ -17,7 +17,7 @@ from rollbackhub.registry.models import Artefact, Version
 class ArtefactFilters(ApiSerializer):
     """Query parameters of the list of artefacts."""
 
-    change_type = serializers.ChoiceField(ChangeType.choices, required=False)
+    change_type = Choice(ChangeType.choices, required=False)
     team = serializers.SlugField(required=False)
 
 
@@ -25,7 +25,7 @@ class VersionFilters(ApiSerializer):
     """Query parameters of the list of versions."""
 
     label = serializers.CharField(required=False, max_length=120)  # type: ignore[assignment]
-    lifecycle = serializers.ChoiceField(Lifecycle.choices, required=False)
+    lifecycle = Choice(Lifecycle.choices, required=False)
 
 
 class TeamRow(ApiModelSerializer):
@@ -41,8 +41,8 @@ class ArtefactRow(ApiModelSerializer):
 
     url = serializers.SerializerMethodField()
     versions_url = serializers.SerializerMethodField()
-    change_type = serializers.ChoiceField(ChangeType.choices)
-    stakes = serializers.ChoiceField(Stakes.choices)
+    change_type = Choice(ChangeType.choices)
+    stakes = Choice(Stakes.choices)
     team = TeamRow()
     target_seconds = serializers.IntegerField(allow_null=True, help_text="Its own speed target; null: its change type's")
 
@@ -66,7 +66,7 @@ class VersionRow(ApiModelSerializer):
 
     url = serializers.SerializerMethodField()
     artefact = serializers.CharField(source="artefact.slug")
-    lifecycle = serializers.ChoiceField(Lifecycle.choices)
+    lifecycle = Choice(Lifecycle.choices)
     author = serializers.CharField(help_text="Who made it; empty when nobody said")
     parent = serializers.CharField(  # type: ignore[assignment]
         source="parent.label", allow_null=True, default=None, help_text="The label of the version that it was made from"

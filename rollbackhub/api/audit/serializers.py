@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, Instant
 from rollbackhub.audit.models import AuditEvent, AuditLeaf
 
 
@@ -28,7 +28,7 @@ class AuditFilters(ApiSerializer):
 class ActorRow(serializers.Serializer[Any]):
     """Who did it."""
 
-    kind = serializers.ChoiceField(["person", "token", "system"], source="actor_kind")
+    kind = Choice(["person", "token", "system"], source="actor_kind")
     label = serializers.CharField(source="actor_label")  # type: ignore[assignment]
     user_id = serializers.IntegerField(source="actor_user_id", allow_null=True)
     token_id = serializers.CharField(source="actor_token_id")

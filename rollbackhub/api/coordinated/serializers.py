@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.rollbacks.domain.coordination import MAX_BECAUSE, MAX_WHY
 from rollbackhub.rollbacks.models import CoordinatedProcedure
@@ -25,7 +25,7 @@ class CoordinatedStepRow(serializers.Serializer[Any]):
 
     alias = serializers.CharField(source="policy.alias")
     artefact = serializers.CharField(source="policy.artefact.slug")
-    change_type = serializers.ChoiceField(ChangeType.choices, source="policy.artefact.change_type")
+    change_type = Choice(ChangeType.choices, source="policy.artefact.change_type")
     why = serializers.CharField(help_text="Why it has this place")
 
 

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from drills.domain.plan_rules import LATE_HOURS
 from drills.domain.programme_selectors import PlanRow
 from drills.enums import Cadence
-from rollbackhub.api.fields import ApiSerializer, Instant
+from rollbackhub.api.fields import ApiSerializer, Choice, Instant
 from rollbackhub.api.planned_drills.serializers import PlannedDrillRow
 
 LONGEST_REASON = 300
@@ -33,7 +33,7 @@ class DrillPlanChange(ApiSerializer):
     alias = serializers.SlugField(required=False, max_length=80, help_text="The alias that is drilled")
     artefact = serializers.SlugField(required=False, help_text="In place of an alias: each time one of the artefact's aliases, by chance")
     environment = serializers.SlugField(required=False, help_text="A staging environment")
-    cadence = serializers.ChoiceField(Cadence.choices, required=False)
+    cadence = Choice(Cadence.choices, required=False)
     cron = serializers.CharField(
         required=False, max_length=120, allow_blank=True, help_text="With the cadence cron: minute, hour, day of month, month, day of week, in the team's zone"
     )
@@ -71,7 +71,7 @@ class DrillPlanRow(serializers.Serializer[Any]):
     alias = serializers.CharField(source="plan.policy.alias", allow_null=True, default=None)
     artefact = serializers.CharField(source="plan.artefact.slug", allow_null=True, default=None)
     target_in_words = serializers.CharField(source="target")
-    cadence = serializers.ChoiceField(Cadence.choices, source="plan.cadence")
+    cadence = Choice(Cadence.choices, source="plan.cadence")
     cron = serializers.CharField(source="plan.cron")
     cadence_in_words = serializers.CharField()
     announced = serializers.BooleanField(source="plan.announced")

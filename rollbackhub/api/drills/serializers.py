@@ -7,14 +7,14 @@ from typing import Any
 from rest_framework import serializers
 
 from rollbackhub.api.executions.serializers import ExecutionDetail, ExecutionFilters, ExecutionRow
-from rollbackhub.api.fields import ApiSerializer
+from rollbackhub.api.fields import ApiSerializer, Choice
 from rollbackhub.executions.enums import REHEARSES
 
 
 class DrillFilters(ExecutionFilters):
     """Query parameters of the list of drills."""
 
-    kind = serializers.ChoiceField([(kind.value, kind.label) for kind in REHEARSES], required=False, help_text="drill, or rehearsal: asked for by a release")
+    kind = Choice([(kind.value, kind.label) for kind in REHEARSES], required=False, help_text="drill, or rehearsal: asked for by a release")
 
 
 class NoteField(serializers.CharField):

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, ChoiceOrNull, Instant, Seconds
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, ChoiceOrNull, Instant, Seconds
 from rollbackhub.common import clock
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.domain.selectors import segments_of
@@ -21,9 +21,9 @@ class ExecutionFilters(ApiSerializer):
 
     alias = serializers.SlugField(required=False, help_text="This alias only")
     environment = serializers.SlugField(required=False, help_text="This environment only")
-    verdict = serializers.ChoiceField(Verdict.choices, required=False)
-    state = serializers.ChoiceField(ExecutionState.choices, required=False)
-    change_type = serializers.ChoiceField(ChangeType.choices, required=False)
+    verdict = Choice(Verdict.choices, required=False)
+    state = Choice(ExecutionState.choices, required=False)
+    change_type = Choice(ChangeType.choices, required=False)
     created_after = Instant(required=False, help_text="Requested at this instant or later")
     created_before = Instant(required=False, help_text="Requested before this instant")
 
@@ -31,7 +31,7 @@ class ExecutionFilters(ApiSerializer):
 class KindFilters(ExecutionFilters):
     """With the kind, where a list has several."""
 
-    kind = serializers.ChoiceField(ExecutionKind.choices, required=False)
+    kind = Choice(ExecutionKind.choices, required=False)
 
 
 class SampleFilters(ApiSerializer):
@@ -82,7 +82,7 @@ class ProcedureRow(serializers.Serializer[Any]):
 class SegmentRow(serializers.Serializer[Any]):
     """A part of the clock that was reached. Its end and seconds are null while it lasts."""
 
-    segment = serializers.ChoiceField(Segment.choices)
+    segment = Choice(Segment.choices)
     started_at = Instant(source="start")
     ended_at = Instant(source="end", allow_null=True)
     duration_seconds = Seconds(source="seconds", allow_null=True)
@@ -91,7 +91,7 @@ class SegmentRow(serializers.Serializer[Any]):
 class AttemptRow(ApiModelSerializer):
     """One attempt of a step."""
 
-    state = serializers.ChoiceField(StepState.choices)
+    state = Choice(StepState.choices)
     verdict = ChoiceOrNull(Verdict.choices)
     duration_seconds = serializers.SerializerMethodField()
 
@@ -113,10 +113,10 @@ class StepRow(serializers.Serializer[Any]):
     key = serializers.CharField()
     title = serializers.CharField()
     action = serializers.CharField()
-    segment = serializers.ChoiceField(Segment.choices)
+    segment = Choice(Segment.choices)
     always = serializers.BooleanField(help_text="It runs also after an earlier step failed")
     starts_clock = serializers.BooleanField(help_text="The rollback's clock starts with it")
-    state = serializers.ChoiceField(StepState.choices, allow_null=True, help_text="Of the newest attempt")
+    state = Choice(StepState.choices, allow_null=True, help_text="Of the newest attempt")
     attempts = AttemptRow(many=True)
 
 
@@ -124,7 +124,7 @@ class CheckRow(ApiModelSerializer):
     """A check of a verification."""
 
     name = serializers.CharField(source="check_name")
-    verdict = serializers.ChoiceField(Verdict.choices)
+    verdict = Choice(Verdict.choices)
     step = serializers.CharField(source="attempt.key")
     numbers = serializers.DictField(help_text="What the verdict rests on")
 
@@ -136,7 +136,7 @@ class CheckRow(ApiModelSerializer):
 class FindingRow(ApiModelSerializer):
     """What was caught."""
 
-    code = serializers.ChoiceField(FindingCode.choices)
+    code = Choice(FindingCode.choices)
     title = serializers.CharField(source="get_code_display")
 
     class Meta:
@@ -160,12 +160,12 @@ class ExecutionRow(ApiModelSerializer):
 
     url = serializers.SerializerMethodField(help_text="Its address in this API")
     page = serializers.SerializerMethodField(help_text="Its page for people")
-    kind = serializers.ChoiceField(ExecutionKind.choices)
+    kind = Choice(ExecutionKind.choices)
     alias = serializers.CharField(source="policy.alias")
     environment = serializers.CharField(source="environment.slug")
     artefact = serializers.CharField(source="policy.artefact.slug")
-    change_type = serializers.ChoiceField(ChangeType.choices)
-    state = serializers.ChoiceField(ExecutionState.choices)
+    change_type = Choice(ChangeType.choices)
+    state = Choice(ExecutionState.choices)
     verdict = ChoiceOrNull(Verdict.choices, help_text="Null until it has ended; also when it was cancelled before it began")
     bad_version = serializers.CharField(source="bad_version.label", help_text="The version that is taken out")
     requested_by = serializers.CharField(source="requested_by_label")

@@ -6,10 +6,11 @@ from typing import Any
 
 from rest_framework import serializers
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.analytics.domain.history_import import MAX_REASON, Preview
 from rollbackhub.analytics.enums import RunKind
 from rollbackhub.analytics.models import HistoryImport
-from rollbackhub.api.fields import ApiSerializer, Instant
+from rollbackhub.api.fields import ApiSerializer, Choice, Instant
 
 
 class ImportQuery(ApiSerializer):
@@ -40,7 +41,7 @@ class RowProblem(serializers.Serializer[Any]):
 class KindCount(serializers.Serializer[Any]):
     """How many runs of a kind."""
 
-    kind = serializers.ChoiceField(RunKind.choices)
+    kind = Choice(RunKind.choices)
     runs = serializers.IntegerField()
 
 
@@ -84,7 +85,7 @@ def import_row(found: HistoryImport) -> dict[str, Any]:
         "sha256": found.digest,
         "rows": found.rows,
         "note": found.note,
-        "imported_by": found.imported_by.get_full_name() or found.imported_by.username,
+        "imported_by": name_of(found.imported_by),
         "imported_at": found.imported_at,
     }
 

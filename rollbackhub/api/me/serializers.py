@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.rules import Capability
+from rollbackhub.api.fields import Choice
 from rollbackhub.api.tokens.serializers import TokenRow
 
 
@@ -19,6 +20,6 @@ class MeRow(serializers.Serializer[Any]):
     name = serializers.CharField()
     email = serializers.CharField()
     timezone = serializers.CharField(help_text="IANA name; pages show instants in it, this API always UTC")
-    roles = serializers.ListField(child=serializers.ChoiceField(Role.choices))
-    capabilities = serializers.ListField(child=serializers.ChoiceField([str(capability) for capability in Capability]))
+    roles = serializers.ListField(child=Choice(Role.choices))
+    capabilities = serializers.ListField(child=Choice([str(capability) for capability in Capability]))
     token = TokenRow(allow_null=True, help_text="The token that you came with; null in a session")

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.rules import Capability, may
 from rollbackhub.api.me.serializers import MeRow
 from rollbackhub.api.permissions import IsSignedIn, token_of
@@ -24,7 +25,7 @@ class Me(ApiView):
         content = {
             "id": person.pk,
             "username": person.username,
-            "name": person.get_full_name() or person.username,
+            "name": name_of(person),
             "email": person.email,
             "timezone": person.timezone,
             "roles": sorted(person.roles),

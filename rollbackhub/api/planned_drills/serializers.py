@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from drills.domain.programme_selectors import PlannedRow, row_of
 from drills.enums import PlannedState
-from rollbackhub.api.fields import ApiSerializer, Instant
+from rollbackhub.api.fields import ApiSerializer, Choice, Instant
 
 LONGEST_REASON = 1000
 
@@ -19,7 +19,7 @@ class PlannedFilters(ApiSerializer):
 
     team = serializers.SlugField(required=False, help_text="Drills of this team's plans only")
     plan = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1, help_text="Of this plan only")
-    state = serializers.ChoiceField(PlannedState.choices, required=False)
+    state = Choice(PlannedState.choices, required=False)
     alias = serializers.SlugField(required=False)
     environment = serializers.SlugField(required=False)
     since = Instant(required=False, help_text="That may start at this instant or later")
@@ -44,7 +44,7 @@ class PlannedDrillRow(serializers.Serializer[Any]):
     alias = serializers.CharField(allow_null=True, help_text="null while it is left to chance")
     environment = serializers.CharField()
     announced = serializers.BooleanField()
-    state = serializers.ChoiceField(PlannedState.choices)
+    state = Choice(PlannedState.choices)
     starts_at = Instant(allow_null=True, help_text="null: it is unannounced and has not begun; nobody is told")
     latest_at = Instant(allow_null=True, help_text="Until when it is caught up; null as above, or when it is over")
     period_starts_at = Instant()

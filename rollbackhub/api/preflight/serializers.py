@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, Instant
 from rollbackhub.executions.enums import FindingCode
 from rollbackhub.readiness.models import PreflightFinding, PreflightRun
 
@@ -16,7 +16,7 @@ class FindingFilters(ApiSerializer):
 
     environment = serializers.SlugField(required=False)
     alias = serializers.SlugField(required=False, help_text="Its own findings, and those of its environments")
-    code = serializers.ChoiceField(FindingCode.choices, required=False)
+    code = Choice(FindingCode.choices, required=False)
     closed = serializers.BooleanField(required=False, help_text="Those that have closed, too")
 
 

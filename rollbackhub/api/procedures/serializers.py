@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, Instant
 from rollbackhub.executions.domain.procedures import MAX_REASON, MAX_STEPS
 from rollbackhub.executions.enums import ExecutionKind, Segment
 from rollbackhub.executions.models import Procedure, ProcedureVersion
@@ -18,7 +18,7 @@ from rollbackhub.registry.enums import ChangeType
 class ProcedureFilters(ApiSerializer):
     """Query parameters of the list."""
 
-    change_type = serializers.ChoiceField(choices=ChangeType.choices, required=False)
+    change_type = Choice(choices=ChangeType.choices, required=False)
     connector = serializers.CharField(max_length=40, required=False, allow_blank=True, help_text="What moves the aliases; empty: the gateways")
     artefact = serializers.SlugField(required=False, help_text="Its own procedures only")
 
@@ -30,8 +30,8 @@ class ProcedureStepRow(serializers.Serializer[Any]):
     title = serializers.CharField()
     action = serializers.CharField()
     params = serializers.DictField(help_text="As they were written; what is not there has its default")
-    segment = serializers.ChoiceField(choices=Segment.choices)
-    kinds = serializers.ListField(child=serializers.ChoiceField(choices=ExecutionKind.choices), help_text="In which kinds of execution it runs")
+    segment = Choice(choices=Segment.choices)
+    kinds = serializers.ListField(child=Choice(choices=ExecutionKind.choices), help_text="In which kinds of execution it runs")
     always = serializers.BooleanField(help_text="It runs also after an earlier step failed")
     starts_clock = serializers.BooleanField()
 

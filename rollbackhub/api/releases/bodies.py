@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiSerializer
+from rollbackhub.api.fields import ApiSerializer, Choice
 from rollbackhub.releases.enums import ReleaseState
 from rollbackhub.releases.rules import MAX_STEPS
 from rollbackhub.rollbacks.rules import MAX_REASON
@@ -15,7 +15,7 @@ class ReleaseFilters(ApiSerializer):
 
     alias = serializers.SlugField(required=False, help_text="Of this alias only")
     environment = serializers.SlugField(required=False, help_text="This environment only")
-    state = serializers.ChoiceField(ReleaseState.choices, required=False)
+    state = Choice(ReleaseState.choices, required=False)
     bypassed = serializers.BooleanField(required=False, help_text="true: only those whose gate a lead bypassed")
 
 

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from rollbackhub.api.executions.serializers import WeightRow, execution_path, page_path
-from rollbackhub.api.fields import ApiModelSerializer, ChoiceOrNull, Instant
+from rollbackhub.api.fields import ApiModelSerializer, Choice, ChoiceOrNull, Instant
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.registry.enums import ChangeType
@@ -66,7 +66,7 @@ class RehearsalRow(serializers.Serializer[Any]):
     url = serializers.SerializerMethodField(help_text="Its address in this API")
     page = serializers.SerializerMethodField(help_text="Its page for people")
     environment = serializers.CharField(source="environment.slug")
-    state = serializers.ChoiceField(ExecutionState.choices)
+    state = Choice(ExecutionState.choices)
     verdict = ChoiceOrNull(Verdict.choices, help_text="Null until it has ended")
     created_at = Instant()
     finished_at = Instant(allow_null=True)
@@ -87,11 +87,11 @@ class ReleaseRow(ApiModelSerializer):
 
     url = serializers.SerializerMethodField(help_text="Its address in this API")
     page = serializers.SerializerMethodField(help_text="Its page for people")
-    state = serializers.ChoiceField(ReleaseState.choices)
+    state = Choice(ReleaseState.choices)
     environment = serializers.CharField(source="policy.environment.slug")
     alias = serializers.CharField(source="policy.alias")
     artefact = serializers.CharField(source="policy.artefact.slug")
-    change_type = serializers.ChoiceField(ChangeType.choices, source="policy.artefact.change_type")
+    change_type = Choice(ChangeType.choices, source="policy.artefact.change_type")
     from_version = serializers.CharField(source="from_version.label", help_text="What a rollback goes back to")
     to_version = serializers.CharField(source="to_version.label")
     steps = serializers.ListField(child=serializers.IntegerField(), help_text="Percent of the traffic at each canary step")

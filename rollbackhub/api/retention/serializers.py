@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiSerializer, Instant
+from rollbackhub.api.fields import ApiSerializer, Choice, Instant
 from rollbackhub.registry.domain.retention import Retention, RetentionState
 from rollbackhub.registry.enums import ChangeType, Lifecycle
 
@@ -19,8 +19,8 @@ class RetentionFilters(ApiSerializer):
 
     artefact = serializers.SlugField(required=False, help_text="Versions of this artefact only")
     team = serializers.SlugField(required=False)
-    change_type = serializers.ChoiceField(ChangeType.choices, required=False)
-    state = serializers.ChoiceField([(state.value, state.label) for state in RetentionState], required=False)
+    change_type = Choice(ChangeType.choices, required=False)
+    state = Choice([(state.value, state.label) for state in RetentionState], required=False)
     since = Instant(required=False, help_text="The history of the share from this instant on; without it the last 90 days")
 
 
@@ -50,10 +50,10 @@ class RetentionRow(serializers.Serializer[Any]):
     id = serializers.IntegerField(source="version.pk")
     version_url = serializers.SerializerMethodField()
     artefact = serializers.CharField(source="version.artefact.slug")
-    change_type = serializers.ChoiceField(ChangeType.choices, source="version.artefact.change_type")
+    change_type = Choice(ChangeType.choices, source="version.artefact.change_type")
     team = serializers.CharField(source="version.artefact.team.slug")
     version = serializers.CharField(source="version.label")
-    lifecycle = serializers.ChoiceField(Lifecycle.choices, source="version.lifecycle")
+    lifecycle = Choice(Lifecycle.choices, source="version.lifecycle")
     live_since = Instant(allow_null=True, help_text="Its first weight in production")
     superseded_at = Instant(allow_null=True, source="version.superseded_at")
     window_days = serializers.IntegerField(source="days")

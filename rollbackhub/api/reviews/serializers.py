@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import Team, User
 from rollbackhub.actions.enums import ActionState
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant, Seconds
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, Instant, Seconds
 from rollbackhub.reviews.domain.selectors import Record
 from rollbackhub.reviews.enums import Agenda, ReviewState
 from rollbackhub.reviews.models import Review
@@ -33,7 +33,7 @@ class ReviewFilters(ApiSerializer):
 
     team = serializers.SlugField(required=False, help_text="Of this team only")
     quarter = serializers.RegexField(r"^20[2-9]\d[- ]Q[1-4]$", required=False, help_text="e.g. 2026-Q3")
-    state = serializers.ChoiceField(ReviewState.choices, required=False)
+    state = Choice(ReviewState.choices, required=False)
 
 
 class OpenReviewRequest(ApiSerializer):
@@ -46,7 +46,7 @@ class OpenReviewRequest(ApiSerializer):
         slug_field="username", queryset=User.objects.all(), required=False, allow_null=True, default=None, help_text="A username"
     )
     sign_off_roles = serializers.ListField(
-        child=serializers.ChoiceField(Role.choices), required=False, default=[role.value for role in DEFAULT_ROLES], help_text="One person of each signs"
+        child=Choice(Role.choices), required=False, default=[role.value for role in DEFAULT_ROLES], help_text="One person of each signs"
     )
 
 
@@ -57,9 +57,9 @@ class ReviewRow(ApiModelSerializer):
     page = serializers.SerializerMethodField(help_text="Its page for people")
     team = serializers.CharField(source="team.slug")
     quarter = serializers.CharField(source="quarter_name", help_text="e.g. 2026 Q3")
-    state = serializers.ChoiceField(ReviewState.choices)
+    state = Choice(ReviewState.choices)
     presenter = serializers.SerializerMethodField(help_text="A username; null when nobody is named")
-    sign_off_roles = serializers.ListField(child=serializers.ChoiceField(Role.choices))
+    sign_off_roles = serializers.ListField(child=Choice(Role.choices))
     amends = serializers.UUIDField(source="amends_id", allow_null=True, help_text="The signed review that this one amends")
     prepare_seconds = Seconds(allow_null=True, help_text="How long its queries took")
 
@@ -105,7 +105,7 @@ class ReviewRow(ApiModelSerializer):
 class ReviewItemRow(serializers.Serializer[Any]):
     """An item of the agenda, as it was frozen, with its minutes."""
 
-    agenda = serializers.ChoiceField(Agenda.choices)
+    agenda = Choice(Agenda.choices)
     title = serializers.CharField(source="get_agenda_display")
     headline = serializers.CharField(help_text="The finding in one sentence")
     content = serializers.DictField(help_text="tables (title, columns, rows), figures (as Plotly's JSON), notes, empty")
@@ -128,13 +128,13 @@ class ReviewActionRow(serializers.Serializer[Any]):
     title = serializers.CharField()
     owner = serializers.CharField(source="owner_label")
     due_on = serializers.DateField()
-    state = serializers.ChoiceField(ActionState.choices, source="action.state")
+    state = Choice(ActionState.choices, source="action.state")
 
 
 class SignOffRow(serializers.Serializer[Any]):
     """A signature."""
 
-    role = serializers.ChoiceField(Role.choices)
+    role = Choice(Role.choices)
     by = serializers.CharField(source="signer_label")
     note = serializers.CharField()
     signed_at = Instant()
@@ -150,7 +150,7 @@ class ReviewDetail(serializers.Serializer[Any]):
     decisions = ReviewDecisionRow(many=True)
     actions = ReviewActionRow(many=True)
     sign_offs = SignOffRow(many=True)
-    missing_roles = serializers.ListField(child=serializers.ChoiceField(Role.choices), help_text="Roles that have not signed")
+    missing_roles = serializers.ListField(child=Choice(Role.choices), help_text="Roles that have not signed")
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_attendance(self, record: Record) -> list[str]:

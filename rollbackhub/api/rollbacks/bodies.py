@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from rollbackhub.api.fields import ApiSerializer, Instant
+from rollbackhub.api.fields import ApiSerializer, Choice, Instant
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.rollbacks.domain.roll_forward import FAST_TRACK, GATES, MAX_STAGES
 from rollbackhub.rollbacks.enums import RollbackState
@@ -20,8 +20,8 @@ class RollbackFilters(ApiSerializer):
 
     alias = serializers.SlugField(required=False, help_text="One of its aliases is this")
     environment = serializers.SlugField(required=False, help_text="This environment only")
-    state = serializers.ChoiceField(RollbackState.choices, required=False)
-    change_type = serializers.ChoiceField(ChangeType.choices, required=False, help_text="One of its aliases is of this change type")
+    state = Choice(RollbackState.choices, required=False)
+    change_type = Choice(ChangeType.choices, required=False, help_text="One of its aliases is of this change type")
     open = serializers.BooleanField(required=False, help_text="true: only those in which somebody still has to do or to look at something")
     created_after = Instant(required=False, help_text="Requested at this instant or later")
     created_before = Instant(required=False, help_text="Requested before this instant")
@@ -124,7 +124,7 @@ class DetectionRequest(ReasonRequest):
 class GateRequest(ApiSerializer):
     """A gate that the fast track skips."""
 
-    gate = serializers.ChoiceField(list(GATES.items()))
+    gate = Choice(list(GATES.items()))
     name = serializers.CharField(max_length=120, help_text="Who answers for skipping it")
     reason = serializers.CharField(max_length=500)
 

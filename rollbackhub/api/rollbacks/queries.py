@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.api.lookups import get_policy, get_version
 from rollbackhub.api.rollbacks.serializers import RollbackDetail, rollback_path
 from rollbackhub.common.errors import Conflict, InvalidInput, NotFound
@@ -114,7 +115,7 @@ def describe(rollback_id: UUID) -> dict[str, Any]:
         "created_at": rollback.created_at,
         "plan_hash": rollback.plan_hash,
         "expires_at": rollback.expires_at,
-        "approvers": [{"username": person.username, "name": person.get_full_name() or person.username} for person in approvers],
+        "approvers": [{"username": person.username, "name": name_of(person)} for person in approvers],
         "approvals": rollback.approvals.select_related("user"),
         "review_is_open": rollback.review_is_open,
         "roll_forwards": rollback.roll_forwards.select_related("fix_version", "started_by"),

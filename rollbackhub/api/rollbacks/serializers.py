@@ -9,11 +9,11 @@ from rest_framework import serializers
 
 from rollbackhub.accounts.enums import Role
 from rollbackhub.api.executions.serializers import ProcedureRow, SampleRow, WeightRow
-from rollbackhub.api.fields import ApiModelSerializer, ChoiceOrNull, Instant, Seconds
+from rollbackhub.api.fields import ApiModelSerializer, Choice, ChoiceOrNull, Instant, Seconds
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, FindingCode, Segment, StepState
 from rollbackhub.executions.models import Sample
-from rollbackhub.registry.domain.holds import describe_hold
+from rollbackhub.registry.domain.holds import describe_hold, gates_of
 from rollbackhub.registry.enums import ChangeType
 from rollbackhub.registry.models import StabilityHold
 from rollbackhub.rollbacks.enums import AuthorisedBy, AuthoritySubject, Decision, RollbackState, RollForwardState, Via
@@ -47,15 +47,15 @@ class RollbackRow(ApiModelSerializer):
 
     url = serializers.SerializerMethodField(help_text="Its address in this API")
     page = serializers.SerializerMethodField(help_text="Its page for people")
-    state = serializers.ChoiceField(RollbackState.choices)
+    state = Choice(RollbackState.choices)
     environment = serializers.CharField(source="environment.slug")
     aliases = serializers.SerializerMethodField(help_text="In their order")
     bad_versions = serializers.SerializerMethodField(help_text="The version that is taken out of each alias, in the same order")
     scope = serializers.SerializerMethodField()
     strategic = serializers.BooleanField(source="is_strategic")
     requested_by = serializers.CharField(source="requested_by_label")
-    requested_via = serializers.ChoiceField(Via.choices)
-    required_role = serializers.ChoiceField(Role.choices, help_text="The authority that it needs")
+    requested_via = Choice(Via.choices)
+    required_role = Choice(Role.choices, help_text="The authority that it needs")
     authorised_how = ChoiceOrNull(AuthorisedBy.choices, help_text="Null until it is authorised")
     rollback_seconds = Seconds(allow_null=True, help_text="Decided to restored")
 
@@ -108,7 +108,7 @@ class RollbackRow(ApiModelSerializer):
         """Prefetched: no query."""
         return [part.bad_version.label for part in _in_order(rollback)]
 
-    @extend_schema_field(serializers.ChoiceField(SCOPES))
+    @extend_schema_field(Choice(SCOPES))
     def get_scope(self, rollback: Rollback) -> str:
         """One alias or several."""
         return SCOPES[len(rollback.parts.all()) > 1]
@@ -117,9 +117,9 @@ class RollbackRow(ApiModelSerializer):
 class AuthorityRow(serializers.Serializer[Any]):
     """By whose authority it runs, or whose it waits for."""
 
-    required_role = serializers.ChoiceField(Role.choices)
-    because = serializers.ChoiceField(AuthoritySubject.choices, help_text="The row of the authority table that says so")
-    how = serializers.ChoiceField(AuthorisedBy.choices, allow_null=True)
+    required_role = Choice(Role.choices)
+    because = Choice(AuthoritySubject.choices, help_text="The row of the authority table that says so")
+    how = Choice(AuthorisedBy.choices, allow_null=True)
     by = serializers.CharField(allow_null=True)
     break_glass_reason = serializers.CharField(allow_null=True)
     review_signed_by = serializers.CharField(allow_null=True)
@@ -153,7 +153,7 @@ class ExposureRow(serializers.Serializer[Any]):
 class ReportFinding(serializers.Serializer[Any]):
     """What was caught."""
 
-    code = serializers.ChoiceField(FindingCode.choices)
+    code = Choice(FindingCode.choices)
     subject = serializers.CharField()
     expected = serializers.CharField()
     found = serializers.CharField()
@@ -165,7 +165,7 @@ class ReportCheck(serializers.Serializer[Any]):
     """A check of the verification."""
 
     check_name = serializers.CharField()
-    verdict = serializers.ChoiceField(Verdict.choices)
+    verdict = Choice(Verdict.choices)
     sentence = serializers.CharField()
     numbers = serializers.DictField()
 
@@ -175,8 +175,8 @@ class ReportStep(serializers.Serializer[Any]):
 
     key = serializers.CharField()
     attempt = serializers.IntegerField()
-    state = serializers.ChoiceField(StepState.choices)
-    verdict = serializers.ChoiceField(Verdict.choices, allow_null=True)
+    state = Choice(StepState.choices)
+    verdict = Choice(Verdict.choices, allow_null=True)
     seconds = serializers.FloatField(allow_null=True)
     message = serializers.CharField()
 
@@ -186,12 +186,12 @@ class ReportExecution(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     url = serializers.CharField()
-    kind = serializers.ChoiceField(ExecutionKind.choices)
+    kind = Choice(ExecutionKind.choices)
     alias = serializers.CharField()
     environment = serializers.CharField()
-    change_type = serializers.ChoiceField(ChangeType.choices)
-    state = serializers.ChoiceField(ExecutionState.choices)
-    verdict = serializers.ChoiceField(Verdict.choices, allow_null=True)
+    change_type = Choice(ChangeType.choices)
+    state = Choice(ExecutionState.choices)
+    verdict = Choice(Verdict.choices, allow_null=True)
     outcome = serializers.CharField()
     bad_version = serializers.CharField()
     good_versions = serializers.ListField(child=serializers.CharField())
@@ -223,10 +223,10 @@ class ReportPart(serializers.Serializer[Any]):
 class ApprovalRow(ApiModelSerializer):
     """What somebody decided about a plan."""
 
-    decision = serializers.ChoiceField(Decision.choices)
+    decision = Choice(Decision.choices)
     by = serializers.CharField(source="user.username")
-    role = serializers.ChoiceField(Role.choices)
-    via = serializers.ChoiceField(Via.choices)
+    role = Choice(Role.choices)
+    via = Choice(Via.choices)
 
     class Meta:
         model = Approval
@@ -245,7 +245,7 @@ class RollForwardRow(ApiModelSerializer):
     """A fix that was shipped instead."""
 
     fix_version = serializers.CharField(source="fix_version.label")
-    state = serializers.ChoiceField(RollForwardState.choices)
+    state = Choice(RollForwardState.choices)
     canary_percents = serializers.ListField(child=serializers.IntegerField())
     skipped_gates = SkippedGateRow(many=True)
     started_by = serializers.CharField(source="started_by.username")
@@ -280,16 +280,16 @@ class RollbackDetail(serializers.Serializer[Any]):
     url = serializers.CharField()
     page = serializers.CharField()
     samples_url = serializers.CharField()
-    state = serializers.ChoiceField(RollbackState.choices)
+    state = Choice(RollbackState.choices)
     outcome = serializers.CharField(help_text="In words: what happened, what stands where, and what to do")
     environment = serializers.CharField()
     aliases = serializers.ListField(child=serializers.CharField())
-    scope = serializers.ChoiceField(SCOPES)
+    scope = Choice(SCOPES)
     strategic = serializers.BooleanField()
     coordination = CoordinationRow(allow_null=True, help_text="The coordinated procedure that it follows, as it was when it was asked for")
     reason = serializers.CharField()
     requested_by = serializers.CharField()
-    requested_via = serializers.ChoiceField(Via.choices)
+    requested_via = Choice(Via.choices)
     created_at = Instant()
     authority = AuthorityRow()
     plan_hash = serializers.CharField(help_text="An approval holds for this plan only")
@@ -301,7 +301,7 @@ class RollbackDetail(serializers.Serializer[Any]):
     segments = SecondsPerSegment()
     rollback_seconds = serializers.FloatField(allow_null=True, help_text="Decided to restored")
     target_seconds = serializers.IntegerField(allow_null=True)
-    missed_target_by = serializers.ChoiceField(Segment.choices, allow_null=True, help_text="The segment that cost most, when the target was missed")
+    missed_target_by = Choice(Segment.choices, allow_null=True, help_text="The segment that cost most, when the target was missed")
     exposure = ExposureRow()
     bad_version_share = serializers.FloatField(allow_null=True, help_text="0 to 1, in the newest sample of the traffic")
     parts = ReportPart(many=True)
@@ -342,7 +342,7 @@ class ProofRow(serializers.Serializer[Any]):
 
     in_words = serializers.CharField()
     drill_id = serializers.UUIDField(allow_null=True)
-    verdict = serializers.ChoiceField(Verdict.choices, allow_null=True)
+    verdict = Choice(Verdict.choices, allow_null=True)
     rollback_seconds = Seconds(allow_null=True)
     finished_at = Instant(allow_null=True)
 
@@ -352,7 +352,7 @@ class PlannedStep(serializers.Serializer[Any]):
 
     key = serializers.CharField()
     title = serializers.CharField()
-    segment = serializers.ChoiceField(Segment.choices)
+    segment = Choice(Segment.choices)
 
 
 class PlannedPart(serializers.Serializer[Any]):
@@ -360,7 +360,7 @@ class PlannedPart(serializers.Serializer[Any]):
 
     alias = serializers.CharField()
     artefact = serializers.CharField()
-    change_type = serializers.ChoiceField(ChangeType.choices)
+    change_type = Choice(ChangeType.choices)
     bad_version = serializers.CharField()
     good_versions = serializers.ListField(child=serializers.CharField())
     revision = serializers.IntegerField(help_text="The policy's present revision")
@@ -375,8 +375,8 @@ class PlannedPart(serializers.Serializer[Any]):
 class PlannedAuthority(serializers.Serializer[Any]):
     """Who decides it."""
 
-    required_role = serializers.ChoiceField(Role.choices)
-    because = serializers.ChoiceField(AuthoritySubject.choices)
+    required_role = Choice(Role.choices)
+    because = Choice(AuthoritySubject.choices)
     in_words = serializers.CharField()
     alone = serializers.BooleanField(help_text="You may start it at once")
 
@@ -386,7 +386,7 @@ class PlanDetail(serializers.Serializer[Any]):
 
     environment = serializers.CharField()
     aliases = serializers.ListField(child=serializers.CharField())
-    scope = serializers.ChoiceField(SCOPES)
+    scope = Choice(SCOPES)
     strategic = serializers.BooleanField()
     coordination = CoordinationRow(allow_null=True, help_text="The coordinated procedure that it follows, as it was when it was asked for")
     plan_hash = serializers.CharField(help_text="Send it with the request: another plan is refused then")
@@ -404,6 +404,7 @@ class HoldRow(ApiModelSerializer):
     rollback_url = serializers.SerializerMethodField()
     lift_url = serializers.SerializerMethodField()
     sentence = serializers.SerializerMethodField(help_text="What it forbids, and what to do")
+    gating_actions = serializers.SerializerMethodField(help_text="Ids of the open actions that it waits for, beside its time")
     lifted_by = serializers.CharField(source="lifted_by.username", allow_null=True, default=None)
 
     class Meta:
@@ -418,6 +419,7 @@ class HoldRow(ApiModelSerializer):
             "sentence",
             "started_at",
             "ends_at",
+            "gating_actions",
             "lifted_at",
             "lifted_by",
             "lift_reason",
@@ -437,6 +439,11 @@ class HoldRow(ApiModelSerializer):
     def get_sentence(self, hold: StabilityHold) -> str:
         """In words."""
         return describe_hold(hold) if hold.lifted_at is None else f"Lifted: {hold.version.label} may ship again."
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_gating_actions(self, hold: StabilityHold) -> list[str]:
+        """Until all of them are closed it stands."""
+        return [str(gate.action_id) for gate in gates_of(hold)]
 
 
 def rollback_path(rollback_id: Any) -> str:

@@ -7,14 +7,14 @@ from rest_framework import serializers
 from rollbackhub.accounts.enums import Scope
 from rollbackhub.accounts.models import ApiToken
 from rollbackhub.accounts.rules import MAX_TOKEN_DAYS
-from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Instant
+from rollbackhub.api.fields import ApiModelSerializer, ApiSerializer, Choice, Instant
 
 
 class TokenRequest(ApiSerializer):
     """A token to make."""
 
     name = serializers.CharField(max_length=100, help_text="Who or what uses it")
-    scopes = serializers.ListField(child=serializers.ChoiceField(Scope.choices), allow_empty=False)
+    scopes = serializers.ListField(child=Choice(Scope.choices), allow_empty=False)
     days = serializers.IntegerField(default=90, min_value=1, max_value=MAX_TOKEN_DAYS, help_text="How long it lives")
 
 
@@ -23,7 +23,7 @@ class TokenRow(ApiModelSerializer):
 
     id = serializers.CharField(source="token_key", help_text="Its first characters")
     url = serializers.SerializerMethodField()
-    scopes = serializers.ListField(child=serializers.ChoiceField(Scope.choices))
+    scopes = serializers.ListField(child=Choice(Scope.choices))
     created_at = Instant(source="created")
     expires_at = Instant(source="expiry", allow_null=True)
 

@@ -16,7 +16,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from drills.enums import PlannedState
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import User
+from rollbackhub.audit.wording import readable
 from rollbackhub.common import clock
 from rollbackhub.common.durations import in_words
 from rollbackhub.common.sentences import with_stop
@@ -26,6 +28,7 @@ from rollbackhub.dashboard.looks import (
     EXECUTIONS,
     LIFECYCLES,
     PLANNED,
+    POSTMORTEMS,
     READINESS,
     RELEASES,
     REVIEWS,
@@ -38,6 +41,7 @@ from rollbackhub.dashboard.plans import plan_yaml
 from rollbackhub.executions.domain.owners import owner_of
 from rollbackhub.executions.enums import ExecutionState
 from rollbackhub.executions.models import Execution, Finding
+from rollbackhub.postmortems.enums import PostmortemState
 from rollbackhub.readiness.enums import ReadinessState
 from rollbackhub.registry.enums import Lifecycle
 from rollbackhub.releases.enums import ReleaseState
@@ -116,6 +120,13 @@ def release_pill(state: str) -> dict[str, Any]:
 def review_pill(state: str) -> dict[str, Any]:
     """Where a quarterly review stands."""
     look = REVIEWS[ReviewState(state)]
+    return {"look": look, "word": look.word}
+
+
+@register.inclusion_tag("components/state_pill.html")
+def postmortem_pill(state: str) -> dict[str, Any]:
+    """Where a postmortem stands."""
+    look = POSTMORTEMS[PostmortemState(state)]
     return {"look": look, "word": look.word}
 
 
@@ -233,10 +244,7 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value * 100:.1f} %"
 
 
-@register.filter
-def event_words(event: str) -> str:
-    """`Rollback step skipped` for the event `rollback.step_skipped`."""
-    return event.replace(".", " ").replace("_", " ").capitalize()
+register.filter("event_words", readable)
 
 
 @register.filter
@@ -354,7 +362,7 @@ register.filter("with_stop", with_stop)
 @register.filter
 def named(user: User) -> str:
     """The person's name as the record has it: the full name, else the account's."""
-    return user.get_full_name() or user.username
+    return name_of(user)
 
 
 @register.filter

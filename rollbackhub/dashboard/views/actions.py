@@ -1,4 +1,4 @@
-"""Actions: what drills and reviews have given somebody to do, by when; changed, closed and opened again."""
+"""Actions: what drills, reviews and postmortems have given somebody to do, by when; changed, closed and opened again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from drills.models import FindingAction
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.actions.domain.selectors import get_action, is_overdue, list_actions
 from rollbackhub.actions.domain.transitions import change_action, close_action, may_act_on, reopen_action
-from rollbackhub.actions.enums import ActionState
+from rollbackhub.actions.enums import ActionOrigin, ActionState
 from rollbackhub.actions.models import Action
 from rollbackhub.audit.domain.listing import list_events_about
 from rollbackhub.common.errors import InvalidInput
@@ -80,8 +80,8 @@ def action_change(request: HttpRequest, action_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def action_done(request: HttpRequest, action_id: UUID) -> HttpResponse:
     """Say that it is done."""
-    close_action(action_id=action_id, actor=actor(request), user=person(request), reason=_reason(request))
-    messages.success(request, "The action is done. A drill that finds it again opens it again.")
+    done = close_action(action_id=action_id, actor=actor(request), user=person(request), reason=_reason(request))
+    messages.success(request, "The action is done." + (" A drill that finds it again opens it again." if done.origin == ActionOrigin.DRILL else ""))
     return redirect("actions:detail", action_id=action_id)
 
 
@@ -98,8 +98,9 @@ def action_decline(request: HttpRequest, action_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def action_reopen(request: HttpRequest, action_id: UUID) -> HttpResponse:
     """Say that it was not done after all."""
-    reopen_action(action_id=action_id, reason=_reason(request), actor=actor(request), user=person(request))
-    messages.success(request, "The action is open again; its owner is told.")
+    again = reopen_action(action_id=action_id, reason=_reason(request), actor=actor(request), user=person(request))
+    beyond = " Its postmortem is published again, if it was closed." if again.origin == ActionOrigin.POSTMORTEM else ""
+    messages.success(request, f"The action is open again; its owner is told.{beyond}")
     return redirect("actions:detail", action_id=action_id)
 
 

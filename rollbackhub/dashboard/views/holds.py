@@ -9,8 +9,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from rollbackhub.accounts.rules import Capability
+from rollbackhub.common import clock
 from rollbackhub.dashboard.access import actor, person, requires
-from rollbackhub.registry.domain.holds import lift_hold, list_standing_holds
+from rollbackhub.registry.domain.holds import gates_of, lift_hold, list_standing_holds
 from rollbackhub.rollbacks.models import Rollback
 
 PAGE_SIZE = 50
@@ -23,7 +24,11 @@ def holds(request: HttpRequest) -> HttpResponse:
     page = Paginator(list_standing_holds().select_related("version__artefact__team"), PAGE_SIZE).get_page(request.GET.get("page"))
     standing = list(page.object_list)
     rollbacks = Rollback.objects.in_bulk({hold.rollback_id for hold in standing})
-    return render(request, "rollbacks/holds.html", {"page": page, "rows": [(hold, rollbacks.get(hold.rollback_id)) for hold in standing]})
+    return render(
+        request,
+        "rollbacks/holds.html",
+        {"page": page, "rows": [(hold, rollbacks.get(hold.rollback_id), gates_of(hold)) for hold in standing], "now": clock.now()},
+    )
 
 
 @require_POST

@@ -17,6 +17,7 @@ from rollbackhub.dashboard.access import person, requires
 from rollbackhub.dashboard.bar import bar_for
 from rollbackhub.dashboard.figures import chart_templates
 from rollbackhub.dashboard.filters import say_what_is_left_out
+from rollbackhub.dashboard.incident_marks import incidents_at
 from rollbackhub.dashboard.looks import NOT_JUDGED_LOOK, READINESS
 from rollbackhub.dashboard.retention_page import share_figure, share_tone, thinned
 from rollbackhub.readiness.domain.board import NOT_JUDGED, count_not_judged, list_board, list_cards
@@ -52,8 +53,10 @@ def overview(request: HttpRequest) -> HttpResponse:
         states.append((NOT_JUDGED, NOT_JUDGED_LOOK, not_judged))
     since = clock.now() - dt.timedelta(days=TREND_DAYS)
     history = thinned(list_share_history(since=since))
+    cards = list_cards(list(page.object_list))
     context = {
-        "cards": list_cards(list(page.object_list)),
+        "cards": cards,
+        "incidents": incidents_at([row.policy for card in cards for row in card.environments]),
         "page": page,
         "share": share,
         "not_judged": not_judged,

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.common.errors import NotFound
 from rollbackhub.dashboard.access import requires
+from rollbackhub.dashboard.incident_marks import incidents_at
 from rollbackhub.dashboard.plans import candidates_yaml, plan_yaml
 from rollbackhub.executions.domain.transitions import find_active
 from rollbackhub.registry.domain.selectors import get_environment, list_environments
@@ -62,6 +63,7 @@ def policy_detail(request: HttpRequest, environment: str, alias: str) -> HttpRes
         "target_yaml": plan_yaml(dict(delivery.target)) if delivery else "",
         "active": find_active(policy),
         "rollback": find_active_rollback(policy),
+        "incidents": incidents_at([policy]).get(policy.pk, []),
         "yaml": candidates_yaml(alias, present.candidates.all()) if present else "",
         "diff": _difference(request, policy),
     }

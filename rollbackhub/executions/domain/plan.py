@@ -12,6 +12,7 @@ from rollbackhub.executions.domain.path import PathNow, connection_names, paths_
 from rollbackhub.executions.enums import REHEARSES, ExecutionKind
 from rollbackhub.executions.models import ProcedureVersion
 from rollbackhub.executions.rules import steps_for
+from rollbackhub.registry.domain.holds import until_in_words
 from rollbackhub.registry.models import Artefact, Connection, SpeedTarget, StabilityHold, Version
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec, with_canary, without_version
@@ -115,7 +116,7 @@ def _require_named(now: PathNow) -> None:
 
 
 def _why_taken_out(version: Version, hold: StabilityHold | None) -> str:
-    return f"{version.label} is under a stability hold until {hold.ends_at:%Y-%m-%d %H:%M} UTC" if hold else f"{version.label} was rolled back"
+    return f"{version.label} is under a stability hold {until_in_words(hold)}" if hold else f"{version.label} was rolled back"
 
 
 def get_target_seconds(artefact: Artefact) -> int | None:

@@ -20,6 +20,7 @@ from rollbackhub.registry.models import Artefact, Connection, Environment, Versi
 from rollbackhub.routing.domain.transitions import append_revision, create_policy
 from rollbackhub.routing.models import RoutingPolicy
 from rollbackhub.routing.rules import CandidateSpec
+from rollbackhub.verification.specs import as_json, parse_checks
 
 ACTOR = system_actor("lab")
 TEAM = ("lab", "Lab team")
@@ -65,7 +66,8 @@ def _environment(slug: str, made: list[str]) -> Environment:
 def _artefact(alias: LabAlias | MovedAlias, team: Team, made: list[str]) -> Artefact:
     defaults: dict[str, Any] = {"name": alias.artefact_name, "change_type": alias.change_type, "stakes": alias.stakes, "team": team, "is_lab": True}
     if alias.change_type in (ChangeType.PROMPT, ChangeType.MODEL):
-        defaults["checks"] = CHECKS
+        # As people save them: with every setting written out. Whoever puts them back later puts back the same.
+        defaults["checks"] = as_json(parse_checks(CHECKS))
     if isinstance(alias, MovedAlias):
         defaults["target_seconds"] = alias.target_seconds
     artefact, created = Artefact.objects.get_or_create(slug=alias.alias, defaults=defaults)

@@ -42,11 +42,16 @@ class LabPart:
     """One real system of the lab."""
 
     name: ClassVar[str]
+    needs: ClassVar[str] = ""
+    """A part that has to run beside it."""
 
-    def __init__(self, *, environments: Sequence[str], ports: Ports, folder: Path) -> None:
+    def __init__(self, *, environments: Sequence[str], ports: Ports, folder: Path, hub_url: str) -> None:
         self.environments = tuple(environments)
         self.ports = ports
         self.folder = folder
+        self.hub_url = hub_url
+        self.beside: frozenset[str] = frozenset()
+        """The names of all parts that run, its own too."""
 
     def missing(self) -> str:
         """Why it cannot run on this machine, and what to do; empty when it can."""

@@ -11,6 +11,7 @@ from rollbackhub.accounts.enums import Role
 from rollbackhub.executions.enums import ProofState
 from rollbackhub.readiness.domain.facts import Facts, facts_of
 from rollbackhub.readiness.domain.reasons import ON_CALL_DECIDES
+from rollbackhub.registry.domain.holds import until_in_words
 from rollbackhub.registry.enums import ChangeType, EnvironmentKind, Lifecycle
 from rollbackhub.routing.models import RoutingPolicy
 
@@ -84,7 +85,7 @@ def _previous_gone(facts: Facts) -> Offender | None:
             return Offender(facts.policy, f"{version.label} is retired.", "Restore it, or keep another one", artefact)
         if version.pk in facts.held:
             where = reverse("routing:detail", args=[facts.policy.environment.slug, facts.policy.alias])
-            why = f"{version.label} is under a stability hold until {facts.held[version.pk].ends_at:%Y-%m-%d}."
+            why = f"{version.label} is under a stability hold {until_in_words(facts.held[version.pk], form='%Y-%m-%d')}."
             return Offender(facts.policy, why, "Put another one that served before into the policy, at 0 %", where)
         if version.provider_retires_at is not None and version.provider_retires_at <= facts.now:
             return Offender(facts.policy, f"The provider shut {version.label} down on {version.provider_retires_at:%Y-%m-%d}.", "Keep another one", artefact)

@@ -14,6 +14,7 @@ from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, require
 from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, NotFound, Unavailable
+from rollbackhub.common.pdf import write_pdf
 from rollbackhub.reviews.domain.document_page import render_document
 from rollbackhub.reviews.domain.drawing import PAIR_WIDTH, WIDTH, draw_figures
 from rollbackhub.reviews.domain.frozen import frozen_figures
@@ -118,17 +119,6 @@ def build_documents(record: Record) -> Made:
     except Unavailable as error:
         problems.append(error.message)
     return Made(html=html, pdf=pdf, problem=" ".join(problems))
-
-
-def write_pdf(html: str) -> bytes:
-    """The document as PDF/UA-1: tagged, with title and language. Nothing is fetched. Raises Unavailable when WeasyPrint's libraries are missing."""
-    try:
-        # Not at the top: it loads libraries of the system, which may not be there.
-        from rollbackhub.reviews.domain.pdf import to_pdf
-    except OSError as error:
-        sentence = "There is no PDF: WeasyPrint needs Pango on this machine (Debian: apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0)."
-        raise Unavailable(sentence, code="no_pango") from error
-    return to_pdf(html)
 
 
 def get_made(review_id: UUID) -> ReviewDocument:

@@ -20,8 +20,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Conflict, Forbidden, InvalidInput
 from rollbackhub.executions.domain.transitions import close_execution, request_cancel, retry_execution, skip_step, undo_execution
 from rollbackhub.executions.models import Execution
-from rollbackhub.registry.domain.holds import lift_hold, start_hold
-from rollbackhub.registry.models import StabilityHold
+from rollbackhub.registry.domain.holds import lift_hold, list_standing_holds, start_hold
 from rollbackhub.rollbacks.domain.changes import (
     address_of,
     change_state,
@@ -76,7 +75,7 @@ def undo_rollback(*, rollback_id: UUID, account: User, actor: Actor, reason: str
     with transaction.atomic():
         # The execution's row first, as always; the hold is lifted in the same transaction, before any weight is written.
         undo_execution(execution_id=execution.pk, actor=actor, reason=reason)
-        for hold in StabilityHold.objects.filter(version_id=execution.bad_version_id, rollback_id=rollback_id, lifted_at=None, ends_at__gt=clock.now()):
+        for hold in list_standing_holds().filter(version_id=execution.bad_version_id, rollback_id=rollback_id):
             if not may(user=account, capability=Capability.LEAD):
                 sentence = f"{hold.version.label} is under a stability hold already: putting it back lifts the hold, and that takes a lead."
                 raise Forbidden(sentence, code="hold_stands")

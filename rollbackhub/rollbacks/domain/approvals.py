@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.domain.notices import list_people_with, tell
 from rollbackhub.accounts.models import User
 from rollbackhub.accounts.rules import Capability, may, principal_of, require
@@ -235,8 +236,7 @@ def _require_waiting(rollback: Rollback) -> None:
     decided = rollback.approvals.filter(plan_hash=rollback.plan_hash).select_related("user").last()
     if decided is not None:
         raise Conflict(
-            f"{decided.user.get_full_name() or decided.user.username} was faster: the request was {decided.get_decision_display().lower()}"
-            f" at {decided.decided_at:%H:%M:%S} UTC.",
+            f"{name_of(decided.user)} was faster: the request was {decided.get_decision_display().lower()} at {decided.decided_at:%H:%M:%S} UTC.",
             code="already_decided",
             state=rollback.state,
             url=address_of(rollback),

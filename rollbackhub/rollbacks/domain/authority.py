@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.domain.notices import list_people_with
 from rollbackhub.accounts.enums import Role
 from rollbackhub.accounts.models import User
@@ -93,7 +94,7 @@ def missing_authority(rollback: Rollback, *, present_hash: str, required: str) -
     if rollback.authorised_by is None:
         return "nobody has authorised it."
     person = rollback.authorised_by
-    name = person.get_full_name() or person.username
+    name = name_of(person)
     roles = _roles_now(person)
     if roles is None:
         return f"the account of {name}, who authorised it, is no longer active."

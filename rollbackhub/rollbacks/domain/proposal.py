@@ -23,6 +23,7 @@ from rollbackhub.rollbacks.domain.authority import Authority, get_authority, lis
 from rollbackhub.rollbacks.domain.coordination import Coordination
 from rollbackhub.rollbacks.rules import MAX_PARTS, plan_hash
 from rollbackhub.routing.models import RoutingPolicy
+from rollbackhub.routing.rules import serves_alone
 
 HISTORY = 20
 """How many earlier runs an expectation is taken from."""
@@ -159,6 +160,16 @@ def propose_rollback(
         plan_hash=plan_hash([plan.content for plan in plans], strategic=strategic, coordination=coordination.as_json() if coordination else None),
         coordination=coordination,
     )
+
+
+def targets_of(policies: Sequence[RoutingPolicy]) -> list[Target]:
+    """What a rollback of these aliases takes out when nobody names a version: the version under test. Where one version serves alone that is named,
+    unless another was rolled back before it: who asks twice does not mean the good one. A fixed number of queries."""
+    found = []
+    for path in paths_of(policies).values():
+        alone = path.bad is not None and serves_alone(path.candidates, path.bad.label) and not path.taken_out
+        found.append(Target(path.policy, path.bad if alone and path.policy.environment.kind == EnvironmentKind.PRODUCTION else None))
+    return found
 
 
 def proofs_for(bad_versions: Mapping[RoutingPolicy, Version]) -> dict[int, Proof]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.rollbacks.domain.proposal import Expectation, Proposal, ProposedPart, expect_roll_forward
 
 
@@ -24,7 +25,7 @@ def proposal_report(proposal: Proposal) -> dict[str, Any]:
             "in_words": proposal.authority.in_words,
             "alone": proposal.alone,
         },
-        "approvers": [{"username": person.username, "name": person.get_full_name() or person.username} for person in proposal.approvers],
+        "approvers": [{"username": person.username, "name": name_of(person)} for person in proposal.approvers],
         "parts": [_part(part, forward=forward[part.plan.content["change_type"]]) for part in proposal.parts],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 
-from rollbackhub.accounts.domain.actors import LONGEST_LABEL
+from rollbackhub.accounts.domain.actors import LONGEST_LABEL, name_of
 from rollbackhub.accounts.models import User
 from rollbackhub.audit.actors import Actor
 from rollbackhub.common.errors import Forbidden, NotFound
@@ -38,7 +38,7 @@ def choose_account(*, named: str, environment: Environment | None = None) -> tup
 
 def actor_by_command_line(account: User) -> Actor:
     """The person as an actor; the label says that it came by command line, and of which OS user."""
-    name, how = account.get_full_name() or account.username, f" by command line ({os_user()[:60]})"
+    name, how = name_of(account), f" by command line ({os_user()[:60]})"
     return Actor(kind="person", label=f"{name[: LONGEST_LABEL - len(how)]}{how}", user_id=account.pk)
 
 

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from rollbackhub.accounts.domain.actors import name_of
 from rollbackhub.accounts.models import User
 from rollbackhub.common.sentences import with_stop
 from rollbackhub.executions.progress import progress_table
@@ -57,9 +58,7 @@ def weights_diff(parts: Sequence[ProposedPart]) -> str:
 
 def names(people: Sequence[User]) -> str:
     """`Lee Lead (lead), Vera Vice (leadership)`, or that there is nobody."""
-    return (
-        ", ".join(f"{person.get_full_name() or person.username} ({person.username})" for person in people) or "nobody has that authority; grant it to somebody"
-    )
+    return ", ".join(f"{name_of(person)} ({person.username})" for person in people) or "nobody has that authority; grant it to somebody"
 
 
 def rollback_table(rollback: Rollback) -> Group:

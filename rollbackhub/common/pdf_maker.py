@@ -13,7 +13,7 @@ class RefusingFetcher(URLFetcher):
 
     def fetch(self, url: str, headers: Any = None) -> Any:
         """Never."""
-        raise ValueError(f"Documents of reviews fetch nothing, and {url[:100]} was asked for.")
+        raise ValueError(f"Documents fetch nothing, and {url[:100]} was asked for.")
 
 
 def to_pdf(html: str) -> bytes:

