@@ -21,6 +21,11 @@ class Severity(models.TextChoices):
     SEV3 = "sev3", "SEV 3: minor"
     SEV4 = "sev4", "SEV 4: low"
 
+    @property
+    def short(self) -> str:
+        """`SEV 2`."""
+        return str(self.label).partition(":")[0]
+
 
 class Source(models.TextChoices):
     """What opened an incident."""

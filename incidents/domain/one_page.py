@@ -73,7 +73,7 @@ def one_page_of(incident: Incident) -> OnePage:
         )
         for rollback in list_rollbacks_of(incident)
     ]
-    decided = min((rollback.decided_at for rollback in (entry.rollback for entry in rollbacks)), default=incident.opened_at)
+    decided = min((entry.rollback.decided_at for entry in rollbacks), default=incident.opened_at)
     runs_of_paths = _drills_of(incident)
     drills, since = _newest(runs_of_paths.filter(created_at__lt=decided)), _newest(runs_of_paths.filter(created_at__gte=decided))
     findings = list_findings_of([*runs, *(drill.pk for drill in drills)])

@@ -6,13 +6,13 @@ shown under its readable name; None leaves it out, because another line says the
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
 from incidents.enums import Matter, Severity
 from rollbackhub.audit.wording import readable
 from rollbackhub.common.durations import in_words
+from rollbackhub.common.sentences import in_utc
 from rollbackhub.executions.enums import Segment, StepState
 
 WORDS: dict[str, str | None] = {
@@ -164,7 +164,7 @@ def values_in_words(values: Mapping[str, Any]) -> str:
         return f"“{values['impact']}”" if values["impact"] else "nothing"
     if "detected_at" in values:
         at = values["detected_at"]
-        return f"{dt.datetime.fromisoformat(str(at)).astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "unknown"
+        return in_utc(str(at)) if at else "unknown"
     counted, estimated = values.get("exposure_observed"), values.get("exposure_estimated")
     if counted is None and estimated is None:
         return "unknown"
@@ -190,7 +190,7 @@ def _in_words(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _severity(value: Any) -> str:
-    return str(Severity(value).label).split(":")[0] if isinstance(value, str) and value in Severity.values else ""
+    return Severity(value).short if isinstance(value, str) and value in Severity.values else ""
 
 
 def _command(data: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ class IncidentMark:
     @property
     def severity(self) -> str:
         """`SEV 2`."""
-        return str(Severity(self.incident.severity).label).split(":")[0]
+        return Severity(self.incident.severity).short
 
 
 def incidents_at(policies: Collection[RoutingPolicy]) -> dict[int, list[IncidentMark]]:

@@ -101,8 +101,8 @@ def _meet(alert: Alert, rule: AlertRule, policy: RoutingPolicy) -> Incident:
         why = f"Alert {alert.name}, rule “{rule.name}”"
         worse = raise_severity(incident_id=incident.pk, to=Severity(rule.severity), actor=ALERTS, reason=why)
         again = open_again_for(incident_id=incident.pk, since=alert.starts_at, actor=ALERTS, reason=why)
-        now_it_is = [*(["open again"] if again else []), *([worse.label.partition(":")[0]] if worse else [])]
-        _became(alert, Became.JOINED, f"Joined the incident “{incident.title}”{', which is ' + ' and '.join(now_it_is) + ' now' if now_it_is else ''}.")
+        now_it_is = " and ".join(filter(None, ("open again" if again else "", worse.short if worse else "")))
+        _became(alert, Became.JOINED, f"Joined the incident “{incident.title}”{f', which is {now_it_is} now' if now_it_is else ''}.")
     else:
         incident = open_incident(
             title=title_of(alert, policy),

@@ -9,7 +9,7 @@ from typing import Any
 
 from incidents.models import Incident
 from rollbackhub.common.durations import in_words
-from rollbackhub.common.sentences import counted, with_stop
+from rollbackhub.common.sentences import counted, in_utc, with_stop
 from rollbackhub.common.verdict import Verdict
 from rollbackhub.executions.enums import ExecutionKind, ExecutionState, Segment
 from rollbackhub.executions.models import Execution
@@ -152,11 +152,11 @@ def _summary(incident: Incident, facts: dict[str, Any], aliases: Sequence[str]) 
     if incident.summary:
         lines.append(with_stop(incident.summary))
     if facts["decided_by"] and facts["decided_at"]:
-        lines.append(f"{facts['decided_by']} decided to roll back at {_when(facts['decided_at'])}. {facts['authority']}".strip())
+        lines.append(f"{facts['decided_by']} decided to roll back at {in_utc(facts['decided_at'])}. {facts['authority']}".strip())
     if facts["restored_at"]:
-        lines.append(f"Restored at {_when(facts['restored_at'])}, {in_words(facts['restored_seconds'] or 0)} after the decision.")
+        lines.append(f"Restored at {in_utc(facts['restored_at'])}, {in_words(facts['restored_seconds'] or 0)} after the decision.")
     if facts["verified_at"]:
-        lines.append(f"Verified at {_when(facts['verified_at'])}.")
+        lines.append(f"Verified at {in_utc(facts['verified_at'])}.")
     return "\n\n".join(lines)
 
 
@@ -190,7 +190,3 @@ def _response(facts: dict[str, Any]) -> str:
     if facts["outcome"]:
         blocks.append(with_stop(facts["outcome"]))
     return "\n\n".join(blocks)
-
-
-def _when(at: str) -> str:
-    return f"{dt.datetime.fromisoformat(at).astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
