@@ -93,7 +93,7 @@ class MayRollBack(CapabilityPermission):
 
 
 class MayRespond(CapabilityPermission):
-    """Open incidents and work on them."""
+    """Open incidents and work on them and on their postmortems."""
 
     capability = Capability.RESPOND
 
@@ -112,6 +112,12 @@ class MayRollBackInPerson(InPerson):
     """Break the glass, roll forward."""
 
     capability = Capability.ROLL_BACK
+
+
+class MayRespondInPerson(InPerson):
+    """Review a postmortem."""
+
+    capability = Capability.RESPOND
 
 
 class MayApproveInPerson(InPerson):

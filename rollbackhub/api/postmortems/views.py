@@ -17,8 +17,7 @@ from rollbackhub.api.fields import ApiSerializer, NoBody
 from rollbackhub.api.idempotency import created, once
 from rollbackhub.api.lookups import named_person
 from rollbackhub.api.pagination import NewestFirstCursor
-from rollbackhub.api.permissions import MayView
-from rollbackhub.api.postmortems.permissions import MayRespondToIncidents, MayReviewInPerson
+from rollbackhub.api.permissions import MayRespond, MayRespondInPerson, MayView
 from rollbackhub.api.postmortems.serializers import (
     ActionWanted,
     ApprovalNote,
@@ -63,7 +62,7 @@ class PostmortemList(PagedView):
     """All postmortems."""
 
     permission_classes = [MayView]
-    permission_by_method = {"POST": MayRespondToIncidents}
+    permission_by_method = {"POST": MayRespond}
     filters = PostmortemFilters
     pagination_class = NewestFirstCursor
     serializer_class = PostmortemRow
@@ -102,7 +101,7 @@ class PostmortemOne(OneView):
     """One postmortem."""
 
     permission_classes = [MayView]
-    permission_by_method = {"POST": MayRespondToIncidents}
+    permission_by_method = {"POST": MayRespond}
 
     @extend_schema(operation_id="postmortems_retrieve", summary="One postmortem, whole", responses=PostmortemDetail)
     def get(self, request: Request, postmortem_id: UUID) -> HttpResponseBase:
@@ -129,7 +128,7 @@ class PostmortemOne(OneView):
 class _Act(ApiView):
     """Something that is done to one postmortem: it must exist, then the body is read."""
 
-    permission_classes = [MayRespondToIncidents]
+    permission_classes = [MayRespond]
 
     def acted(self, request: Request, postmortem_id: UUID, body: type[ApiSerializer], act: Callable[[dict[str, Any]], Any]) -> Response:
         """Do it once, with the checked body. Without an answer of its own it is answered with the postmortem as it is then."""
@@ -207,7 +206,7 @@ class PostmortemReview(_Act):
 class PostmortemApprove(_Act):
     """Approved."""
 
-    permission_classes = [MayReviewInPerson]
+    permission_classes = [MayRespondInPerson]
 
     @extend_schema(operation_id="postmortems_approve", summary="Approve the text as it stands", request=ApprovalNote, responses=PostmortemReviewerRow)
     def post(self, request: Request, postmortem_id: UUID) -> Response:
@@ -222,7 +221,7 @@ class PostmortemApprove(_Act):
 class PostmortemAskChanges(_Act):
     """Changes asked for."""
 
-    permission_classes = [MayReviewInPerson]
+    permission_classes = [MayRespondInPerson]
 
     @extend_schema(operation_id="postmortems_ask_changes", summary="Say what has to change", request=ChangesNote, responses=PostmortemReviewerRow)
     def post(self, request: Request, postmortem_id: UUID) -> Response:
