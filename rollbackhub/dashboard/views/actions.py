@@ -24,6 +24,7 @@ from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.action_forms import ALL, MINE, ActionFilterForm, ActionForm
 from rollbackhub.dashboard.filters import say_what_is_left_out
 from rollbackhub.dashboard.looks import ACTION_OVERDUE_LOOK, ACTIONS, Look
+from rollbackhub.dashboard.requests import typed
 
 PAGE_SIZE = 50
 OVERDUE = "overdue"
@@ -80,7 +81,7 @@ def action_change(request: HttpRequest, action_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def action_done(request: HttpRequest, action_id: UUID) -> HttpResponse:
     """Say that it is done."""
-    done = close_action(action_id=action_id, actor=actor(request), user=person(request), reason=_reason(request))
+    done = close_action(action_id=action_id, actor=actor(request), user=person(request), reason=typed(request))
     messages.success(request, "The action is done." + (" A drill that finds it again opens it again." if done.origin == ActionOrigin.DRILL else ""))
     return redirect("actions:detail", action_id=action_id)
 
@@ -89,7 +90,7 @@ def action_done(request: HttpRequest, action_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def action_decline(request: HttpRequest, action_id: UUID) -> HttpResponse:
     """Say that it will not be done, and why."""
-    close_action(action_id=action_id, actor=actor(request), user=person(request), reason=_reason(request), state=ActionState.NOT_DOING)
+    close_action(action_id=action_id, actor=actor(request), user=person(request), reason=typed(request), state=ActionState.NOT_DOING)
     messages.success(request, "It will not be done; why stands on the record.")
     return redirect("actions:detail", action_id=action_id)
 
@@ -98,7 +99,7 @@ def action_decline(request: HttpRequest, action_id: UUID) -> HttpResponse:
 @requires(Capability.VIEW)
 def action_reopen(request: HttpRequest, action_id: UUID) -> HttpResponse:
     """Say that it was not done after all."""
-    again = reopen_action(action_id=action_id, reason=_reason(request), actor=actor(request), user=person(request))
+    again = reopen_action(action_id=action_id, reason=typed(request), actor=actor(request), user=person(request))
     beyond = " Its postmortem is published again, if it was closed." if again.origin == ActionOrigin.POSTMORTEM else ""
     messages.success(request, f"The action is open again; its owner is told.{beyond}")
     return redirect("actions:detail", action_id=action_id)
@@ -132,7 +133,3 @@ def _page(request: HttpRequest, action: Action, form: ActionForm, *, status: int
         "events": list_events_about(subject_types=["action"], subject_id=str(action.pk)),
     }
     return render(request, "actions/detail.html", context, status=status)
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").replace("\x00", "")

@@ -30,6 +30,7 @@ from rollbackhub.alerts.rules import matchers_of
 from rollbackhub.common.errors import InvalidInput
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.alert_forms import HookForm, LimitForm, RuleForm, TryForm, TurnOnForm, blame
+from rollbackhub.dashboard.requests import typed
 from rollbackhub.routing.domain.selectors import get_policy
 
 
@@ -170,7 +171,7 @@ def automation_on(request: HttpRequest) -> HttpResponse:
 @requires(Capability.ROLL_BACK)
 def automation_off(request: HttpRequest, environment: str, alias: str) -> HttpResponse:
     """Turn it off for an alias."""
-    turn_off(policy=get_policy(environment=environment, alias=alias), reason=_reason(request), user=person(request), actor=actor(request))
+    turn_off(policy=get_policy(environment=environment, alias=alias), reason=typed(request), user=person(request), actor=actor(request))
     messages.success(request, f"Rollbacks of {alias} wait for a person again.")
     return redirect("alerts:automation")
 
@@ -179,7 +180,7 @@ def automation_off(request: HttpRequest, environment: str, alias: str) -> HttpRe
 @requires(Capability.ROLL_BACK)
 def automation_stop(request: HttpRequest) -> HttpResponse:
     """Pull the kill switch."""
-    stop_automation(reason=_reason(request), user=person(request), actor=actor(request))
+    stop_automation(reason=typed(request), user=person(request), actor=actor(request))
     messages.success(request, "The kill switch is pulled: no rollback starts by itself any more. What runs already is stopped on its own page.")
     return redirect("alerts:automation")
 
@@ -188,7 +189,7 @@ def automation_stop(request: HttpRequest) -> HttpResponse:
 @requires(Capability.LEAD)
 def automation_release(request: HttpRequest) -> HttpResponse:
     """Let go of the kill switch."""
-    release_automation(reason=_reason(request), user=person(request), actor=actor(request))
+    release_automation(reason=typed(request), user=person(request), actor=actor(request))
     messages.success(request, "The kill switch is released. Proposals that were made meanwhile stay with people.")
     return redirect("alerts:automation")
 
@@ -225,7 +226,3 @@ def _automation_page(request: HttpRequest, form: TurnOnForm, *, limit: LimitForm
     switch = get_automation()
     context = {"switch": switch, "autos": list(list_autos()), "form": form, "limit": limit or LimitForm(initial={"per_day": switch.per_day})}
     return render(request, "alerts/automation.html", context, status=status)
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").replace("\x00", "")

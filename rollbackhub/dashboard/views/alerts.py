@@ -30,6 +30,7 @@ from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.alert_forms import AlertFilterForm, ConfirmForm, ProposalFilterForm, blame
 from rollbackhub.dashboard.filters import say_what_is_left_out
 from rollbackhub.dashboard.looks import ALERTS, PROPOSALS
+from rollbackhub.dashboard.requests import typed
 from rollbackhub.dashboard.views.rollback_start import LEADS_ELSEWHERE, proposal_context
 from rollbackhub.rollbacks.enums import RollbackState, Via
 
@@ -134,7 +135,7 @@ def proposal_confirm(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
 @requires(Capability.ROLL_BACK)
 def proposal_dismiss(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
     """Say that nothing is to be rolled back, and why."""
-    reason = request.POST.get("reason", "").replace("\x00", "")
+    reason = typed(request)
     dismiss_proposal(proposal_id=proposal_id, account=person(request), actor=actor(request), reason=reason)
     messages.success(request, "Dismissed; why stands on the record. The incident stays open.")
     return redirect("alerts:proposal", proposal_id=proposal_id)

@@ -22,6 +22,7 @@ from rollbackhub.common import clock
 from rollbackhub.common.errors import Forbidden
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.approval_block import approval_context, may_sign
+from rollbackhub.dashboard.requests import typed
 from rollbackhub.dashboard.rollback_plan import plan_parts, proofs_of_requests
 from rollbackhub.executions.domain.proof import Proof
 from rollbackhub.rollbacks.domain.approvals import (
@@ -81,7 +82,7 @@ def approve(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         plan_hash=request.POST.get("plan_hash", ""),
         reauthenticated_at=entered_at,
         via=Via.PAGE,
-        reason=_typed(request, "reason").strip()[:1000],
+        reason=typed(request).strip()[:1000],
     )
     _put_notices_away(request, rollback_id)
     messages.success(request, "Approved: it starts now, in your name.")
@@ -100,7 +101,7 @@ def reject(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         plan_hash=request.POST.get("plan_hash", ""),
         reauthenticated_at=entered_at,
         via=Via.PAGE,
-        reason=_typed(request, "reason"),
+        reason=typed(request),
     )
     _put_notices_away(request, rollback_id)
     messages.info(request, "Rejected. Who asked is told your reason; nothing was changed.")
@@ -111,7 +112,7 @@ def reject(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
 @requires(Capability.ROLL_BACK)
 def withdraw(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
     """Take a request back."""
-    withdraw_rollback(rollback_id=rollback_id, account=person(request), actor=actor(request), reason=_typed(request, "reason"))
+    withdraw_rollback(rollback_id=rollback_id, account=person(request), actor=actor(request), reason=typed(request))
     messages.info(request, "Withdrawn. Nothing was changed.")
     return redirect("rollbacks:detail", rollback_id=rollback_id)
 
@@ -124,7 +125,7 @@ def break_the_glass(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
         rollback_id=rollback_id,
         account=person(request),
         actor=actor(request),
-        reason=_typed(request, "reason"),
+        reason=typed(request),
         plan_hash=request.POST.get("plan_hash", ""),
     )
     messages.warning(request, "The glass is broken: it starts now, in your name. Every lead was told; one of them has to sign the review.")
@@ -135,15 +136,10 @@ def break_the_glass(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
 @requires(Capability.LEAD)
 def sign(request: HttpRequest, rollback_id: UUID) -> HttpResponse:
     """Sign the review of a break-glass."""
-    sign_review(rollback_id=rollback_id, account=person(request), actor=actor(request), note_text=_typed(request, "note"))
+    sign_review(rollback_id=rollback_id, account=person(request), actor=actor(request), note_text=typed(request, "note"))
     _put_notices_away(request, rollback_id)
     messages.success(request, "The review is signed, with your note.")
     return redirect("rollbacks:approvals")
-
-
-def _typed(request: HttpRequest, name: str) -> str:
-    """What was typed into a field; whether it is enough the domain says."""
-    return request.POST.get(name, "").replace("\x00", "")
 
 
 def _fresh_password(request: HttpRequest, rollback_id: UUID) -> dt.datetime | None:

@@ -23,6 +23,7 @@ from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.filters import say_what_is_left_out
 from rollbackhub.dashboard.plan_forms import PlanForm
 from rollbackhub.dashboard.plan_page import coming_of, past_of, previewed, said_of
+from rollbackhub.dashboard.requests import typed
 
 COMING = 12
 PAST = 24
@@ -95,7 +96,7 @@ def plan_edit(request: HttpRequest, plan_id: int) -> HttpResponse:
 @requires(Capability.CONFIGURE)
 def plan_end(request: HttpRequest, plan_id: int) -> HttpResponse:
     """Drill by it no more."""
-    plan = end_plan(plan_id=plan_id, actor=actor(request), user=person(request), reason=_reason(request))
+    plan = end_plan(plan_id=plan_id, actor=actor(request), user=person(request), reason=typed(request))
     messages.success(request, f"“{plan.name}” has ended: nothing more is drilled by it.")
     return redirect("drills:plan", plan_id=plan_id)
 
@@ -129,7 +130,7 @@ def planned_start(request: HttpRequest, planned_id: int) -> HttpResponse:
 def planned_excuse(request: HttpRequest, planned_id: int) -> HttpResponse:
     """Say that it need not be held."""
     try:
-        excuse_planned(planned_id=planned_id, reason=_reason(request), actor=actor(request), user=person(request))
+        excuse_planned(planned_id=planned_id, reason=typed(request), actor=actor(request), user=person(request))
     except InvalidInput as error:
         return _planned_page(request, planned_id, refused=error.message)
     messages.success(request, "It is excused. It counts as neither passed nor missed.")
@@ -168,7 +169,3 @@ def _form_page(request: HttpRequest, form: PlanForm, *, keep: Any, plan: DrillPl
         "announced": form.is_bound and form.cleaned_data.get("announced") == "yes",
     }
     return render(request, "drills/plan_form.html", context, status=422 if form.errors else 200)
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").replace("\x00", "")

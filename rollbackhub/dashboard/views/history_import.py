@@ -32,6 +32,7 @@ from rollbackhub.common.errors import Conflict, InvalidInput, RollbackHubError
 from rollbackhub.common.sentences import counted
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.history_forms import HistoryFileForm
+from rollbackhub.dashboard.requests import typed
 
 SHOWN_ROWS = 200
 """A preview shows the rows that are wrong first, and so many in all."""
@@ -83,7 +84,7 @@ def history_detail(request: HttpRequest, import_id: UUID) -> HttpResponse:
 @requires(Capability.LEAD)
 def take_back(request: HttpRequest, import_id: UUID) -> HttpResponse:
     """Take an import back, whole."""
-    found = take_back_import(import_id=import_id, account=person(request), actor=actor(request), reason=request.POST.get("reason", "").replace("\x00", ""))
+    found = take_back_import(import_id=import_id, account=person(request), actor=actor(request), reason=typed(request))
     messages.success(request, f"{found.file_name} is taken back: its {counted(found.rows, 'run')} are counted no more.")
     return redirect("history:import" if may(user=request.user, capability=Capability.CONFIGURE) else "dashboard:overview")
 

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from rollbackhub.accounts.rules import Capability
 from rollbackhub.common import clock
 from rollbackhub.dashboard.access import actor, person, requires
+from rollbackhub.dashboard.requests import typed
 from rollbackhub.registry.domain.holds import gates_of, lift_hold, list_standing_holds
 from rollbackhub.rollbacks.models import Rollback
 
@@ -35,6 +36,6 @@ def holds(request: HttpRequest) -> HttpResponse:
 @requires(Capability.LEAD)
 def lift(request: HttpRequest, hold_id: int) -> HttpResponse:
     """End a hold before its time."""
-    hold = lift_hold(hold_id=hold_id, user=person(request), actor=actor(request), reason=request.POST.get("reason", "").replace("\x00", ""))
+    hold = lift_hold(hold_id=hold_id, user=person(request), actor=actor(request), reason=typed(request))
     messages.success(request, f"The hold on {hold.version.label} is lifted: it may get weight again.")
     return redirect("rollbacks:holds")

@@ -29,6 +29,7 @@ from rollbackhub.dashboard.postmortem_page import (
     rights_of,
     untouched,
 )
+from rollbackhub.dashboard.requests import typed
 from rollbackhub.dashboard.rollback_request_forms import show_refusal
 from rollbackhub.postmortems.domain.actions import give_action, set_gating
 from rollbackhub.postmortems.domain.drafting import draft_postmortem
@@ -166,7 +167,7 @@ def send(request: HttpRequest, postmortem_id: UUID) -> HttpResponse:
 @requires(Capability.RESPOND)
 def approve(request: HttpRequest, postmortem_id: UUID) -> HttpResponse:
     """Say that it may be published."""
-    note = request.POST.get("note", "").replace("\x00", "")
+    note = typed(request, "note")
     approve_postmortem(postmortem_id=postmortem_id, account=person(request), actor=actor(request), seen=_seen(request), note=note)
     messages.success(request, "You approve it. A change of its text would end that.")
     return redirect("postmortems:detail", postmortem_id=postmortem_id)
@@ -176,7 +177,7 @@ def approve(request: HttpRequest, postmortem_id: UUID) -> HttpResponse:
 @requires(Capability.RESPOND)
 def ask_changes(request: HttpRequest, postmortem_id: UUID) -> HttpResponse:
     """Say what has to change."""
-    note = request.POST.get("note", "").replace("\x00", "")
+    note = typed(request, "note")
     ask_for_changes(postmortem_id=postmortem_id, account=person(request), actor=actor(request), seen=_seen(request), note=note)
     messages.success(request, "Its owner is told what has to change.")
     return redirect("postmortems:detail", postmortem_id=postmortem_id)
@@ -244,7 +245,7 @@ def action(request: HttpRequest, postmortem_id: UUID) -> HttpResponse:
 def gate(request: HttpRequest, postmortem_id: UUID, action_id: UUID) -> HttpResponse:
     """Let the hold wait for an action, or no longer."""
     gates = request.POST.get("gates") == "1"
-    reason = request.POST.get("reason", "").replace("\x00", "")
+    reason = typed(request)
     set_gating(postmortem_id=postmortem_id, action_id=action_id, is_gating=gates, reason=reason, account=person(request), actor=actor(request))
     waits = "The hold waits for it." if gates_kept_by(action_id).exists() else NO_HOLD
     messages.success(request, waits if gates else "The hold no longer waits for it; why stands on the record.")

@@ -16,6 +16,7 @@ from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.procedure_draft import Draft, blame_draft, draft_of, read_draft
 from rollbackhub.dashboard.procedure_forms import NewProcedureForm
 from rollbackhub.dashboard.procedure_page import runbook_look, sentence_of, steps_yaml, words_of, words_text
+from rollbackhub.dashboard.requests import typed
 from rollbackhub.executions.domain.procedure_list import (
     current_versions,
     describe_procedures,
@@ -138,7 +139,7 @@ def _save(request: HttpRequest, procedure: Procedure, current: ProcedureVersion 
         require_fitting_steps(steps, connector=procedure.connector)
         ended = [entry.policy for entry in proofs_after(procedure, tidy_steps(steps), number=based_on + 1).ended]
         version, is_new = write_procedure_version(
-            procedure=procedure, steps=steps, based_on=based_on, reason=_reason(request), account=person(request), actor=actor(request)
+            procedure=procedure, steps=steps, based_on=based_on, reason=typed(request), account=person(request), actor=actor(request)
         )
     except InvalidInput as error:
         problems = error.fields.pop("reason", []) if error.fields else []
@@ -214,7 +215,7 @@ def _show(
         "wrong": wrong,
         "sentences": [_short_sentence(step) for step in steps],
         "based_on": based_on,
-        "reason": _reason(request),
+        "reason": typed(request),
         "reason_errors": reason_errors or [],
         "max_reason": MAX_REASON,
         "is_full": len(draft.steps) >= MAX_STEPS,
@@ -283,10 +284,6 @@ def _comparison(request: HttpRequest, procedure: Procedure, versions: list[Proce
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").replace("\x00", "")
 
 
 def _say(form: NewProcedureForm, error: InvalidInput) -> None:

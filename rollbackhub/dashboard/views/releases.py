@@ -17,6 +17,7 @@ from rollbackhub.common.errors import Conflict, InvalidInput
 from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.filters import say_what_is_left_out
 from rollbackhub.dashboard.release_page import ReleaseFilterForm, ReleaseView, StartReleaseForm, gate_views, look_at, step_change
+from rollbackhub.dashboard.requests import typed
 from rollbackhub.dashboard.rollback_request_forms import show_refusal
 from rollbackhub.registry.domain.selectors import list_environments
 from rollbackhub.registry.enums import EnvironmentKind
@@ -149,7 +150,7 @@ def _show(request: HttpRequest, release_id: int, *, act: str = "", refusal: Inva
         "most_reason": MAX_REASON,
         "refused_act": act,
         "refusal": refusal,
-        "refused_reason": _reason(request) if refusal else "",
+        "refused_reason": typed(request) if refusal else "",
     }
     return render(request, "releases/detail.html", context, status=refusal.status if refusal else 200)
 
@@ -205,7 +206,7 @@ def bypass(request: HttpRequest, release_id: int) -> HttpResponse:
     """Let it through its closed gate."""
     _require_unchanged(request, release_id)
     try:
-        bypass_gate(release_id=release_id, account=person(request), actor=actor(request), reason=_reason(request))
+        bypass_gate(release_id=release_id, account=person(request), actor=actor(request), reason=typed(request))
     except InvalidInput as error:
         return _show(request, release_id, act="bypass", refusal=error)
     messages.warning(request, "The gate is bypassed. That stays on this release for good, and the other leads were told.")
@@ -218,7 +219,7 @@ def abandon(request: HttpRequest, release_id: int) -> HttpResponse:
     """Give it up."""
     _require_unchanged(request, release_id)
     try:
-        abandon_release(release_id=release_id, account=person(request), actor=actor(request), reason=_reason(request))
+        abandon_release(release_id=release_id, account=person(request), actor=actor(request), reason=typed(request))
     except InvalidInput as error:
         return _show(request, release_id, act="abandon", refusal=error)
     messages.info(request, "The release is abandoned.")
@@ -243,7 +244,3 @@ def _expected_step(request: HttpRequest) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) <= 3):
         raise InvalidInput("The form does not say which step you looked at. Open the release again.", code="expected_step_missing")
     return int(value)
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").replace("\x00", "")

@@ -19,6 +19,7 @@ from rollbackhub.dashboard.access import actor, person, requires
 from rollbackhub.dashboard.csv_export import csv_response
 from rollbackhub.dashboard.figures import chart_templates
 from rollbackhub.dashboard.filters import require_readable, say_what_is_left_out
+from rollbackhub.dashboard.requests import typed
 from rollbackhub.dashboard.retention_page import (
     HISTORY_DAYS,
     ProviderRetirementForm,
@@ -97,7 +98,7 @@ def export(request: HttpRequest) -> HttpResponse:
 @requires(Capability.RETIRE)
 def retire(request: HttpRequest, version_id: int) -> HttpResponse:
     """Say that a version is gone."""
-    version = retire_version(version_id=version_id, account=person(request), actor=actor(request), reason=_reason(request))
+    version = retire_version(version_id=version_id, account=person(request), actor=actor(request), reason=typed(request))
     messages.success(request, f"{version.label} is retired: nothing can go back to it any more.")
     return redirect(address_of(version))
 
@@ -106,7 +107,7 @@ def retire(request: HttpRequest, version_id: int) -> HttpResponse:
 @requires(Capability.RETIRE)
 def archive(request: HttpRequest, version_id: int) -> HttpResponse:
     """Put a version away, or take a retired one back."""
-    version = archive_version(version_id=version_id, account=person(request), actor=actor(request), reason=_reason(request))
+    version = archive_version(version_id=version_id, account=person(request), actor=actor(request), reason=typed(request))
     messages.success(request, f"{version.label} is archived: it is kept, but not meant to serve again.")
     return redirect(address_of(version))
 
@@ -143,10 +144,6 @@ def _described(versions: Sequence[Version]) -> list[Retention]:
 def _matching(form: RetentionFilterForm) -> Any:
     wanted = form.wanted()
     return list_retention(query=wanted["artefact"], team=wanted["team"], change_type=wanted["change_type"], state=wanted["state"])
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").replace("\x00", "")
 
 
 def _csv_rows(rows: Sequence[Retention]) -> Iterator[tuple[Any, ...]]:
